@@ -1,0 +1,216 @@
+"""The data that flows down the river: one shape per stage, one name everywhere.
+
+Plain dataclasses: importing this module costs nothing. Texts are raw, exactly as written by the user or the
+model; making them safe to show to a judge or a reward model is the renderer's work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+
+class Message(TypedDict):
+    """One turn of a conversation; `role` is `system`, `user` or `assistant`."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the policy is asked.
+
+    Attributes:
+        id: given by the source, or derived from the messages by `prompt_id`.
+        messages: the conversation, ending with a user turn.
+        category: selects length multipliers and principle boosts; `general`, `reasoning`, `red-teaming` or any own.
+        split: `train` or `test`. Test prompts are held out of every training stage.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    category: str = "general"
+    split: str = "train"
+
+    @classmethod
+    def from_text(cls, text: str, *, id: str | None = None, category: str = "general", split: str = "train") -> Prompt:
+        """A single user turn."""
+        messages: tuple[Message, ...] = ({"role": "user", "content": text},)
+        return cls(id or prompt_id(messages), messages, category, split)
+
+    @property
+    def text(self) -> str:
+        """The last user turn, for people and for rules about the prompt's language."""
+        return self.messages[-1]["content"]
+
+
+def prompt_id(messages: Sequence[Message]) -> str:
+    """The first 16 hex digits of the sha256 of the conversation."""
+    text = json.dumps([[m["role"], m["content"]] for m in messages], ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One sample of a policy.
+
+    Attributes:
+        prompt_id: of the prompt it answers.
+        index: 0, 1, ... among the samples of that prompt.
+        text: special tokens stripped.
+        token_ids: as generated, with the EOS where there is one.
+        n_tokens: generated tokens without the EOS.
+        stopped: whether it ended with EOS or a stop string rather than by the length limit.
+    """
+
+    prompt_id: str
+    index: int
+    text: str
+    token_ids: tuple[int, ...]
+    n_tokens: int
+    stopped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two completions of one prompt, to be compared; `first` is the one called 1 in `s12`."""
+
+    prompt: Prompt
+    first: Completion
+    second: Completion
+
+    @property
+    def id(self) -> str:
+        """Unique within a run: the prompt's id and the two sample numbers."""
+        return f"{self.prompt.id}/{self.first.index}-{self.second.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """What a judge said of one pair under one principle, in both orders.
+
+    `s12` is logit(first output) - logit(second output) with completion 1 shown first, `s21` the same with
+    completion 2 shown first; BOTH are signed so that positive means completion 1 is better (arXiv 2310.05910, 3.1).
+    """
+
+    pair_id: str
+    principle: str
+    s12: float
+    s21: float
+
+    @property
+    def consistent(self) -> bool:
+        """Whether both orders prefer the same completion; an exact tie in either order is not a preference."""
+        return self.s12 * self.s21 > 0
+
+    @property
+    def score(self) -> float:
+        """Mean of the two orders; 0 where they disagree."""
+        return (self.s12 + self.s21) / 2 if self.consistent else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPrinciple:
+    """A principle as a reward model sees it: its own text, or its negated text."""
+
+    name: str
+    text: str
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceRow:
+    """One training example of the reward model.
+
+    Attributes:
+        pair_id: the judged pair it came from (for a user's own preferences: any id).
+        messages: the conversation both completions answer.
+        principles: in the order in which they are shown.
+        margin: absolute combined score; its unit depends on the normalisation.
+        decided_by: the principle's name, or `rule:NAME`.
+        flipped: whether label noise turned it round.
+    """
+
+    pair_id: str
+    messages: tuple[Message, ...]
+    category: str
+    principles: tuple[ShownPrinciple, ...]
+    chosen: str
+    rejected: str
+    margin: float
+    decided_by: str
+    flipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A completion to be rewarded, with everything a bonus may look at.
+
+    Attributes:
+        prompt: the last user turn as text; `messages` the whole conversation.
+        completion: special tokens stripped.
+        completion_ids: generated ids, possibly empty where only text is known.
+        n_tokens: generated tokens without EOS.
+        stopped: whether the policy ended it itself (EOS as the last id).
+        principles: shown to the reward model for this rollout, interventions first.
+        rollout_index: 0, 1, ... one per generated batch of a training run.
+        extra: the prompt row's further columns.
+    """
+
+    prompt_id: str
+    messages: tuple[Message, ...]
+    completion: str
+    completion_ids: tuple[int, ...] = ()
+    n_tokens: int = 0
+    stopped: bool = True
+    category: str = "general"
+    principles: tuple[ShownPrinciple, ...] = ()
+    rollout_index: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def prompt(self) -> str:
+        return self.messages[-1]["content"]
+
+
+@dataclass(frozen=True, slots=True)
+class RewardBreakdown:
+    """Where a reward came from.
+
+    Attributes:
+        total: the reward; the sum of `components`.
+        components: weighted contributions by name: `rm` first, then the bonuses in configured order.
+        raw: the same before weights.
+        principles: names shown, a negated one as `not NAME`.
+        truncated: tokens cut from prompt and completion before the reward model saw them.
+        fallbacks: components that failed and were replaced by the configured fallback.
+    """
+
+    total: float
+    components: Mapping[str, float]
+    raw: Mapping[str, float]
+    principles: tuple[str, ...] = ()
+    truncated: int = 0
+    fallbacks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A rate or a mean with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What an evaluator found: JSON-ready values, nested by group."""
+
+    name: str
+    values: Mapping[str, Any]
