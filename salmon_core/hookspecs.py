@@ -24,6 +24,7 @@ KINDS: Mapping[str, str] = {
     "models": "salmon_models",
     "templates": "salmon_templates",
     "evaluators": "salmon_evaluators",
+    "oracles": "salmon_oracles",
 }
 
 
@@ -78,6 +79,12 @@ def salmon_templates() -> Iterable[Component]:
 @hookspec
 def salmon_evaluators() -> Iterable[Component]:
     """Evaluators; see `salmon_core.interfaces.Evaluator`."""
+    raise NotImplementedError
+
+
+@hookspec
+def salmon_oracles() -> Iterable[Component]:
+    """Ground truth, where a world has one; see `salmon_core.interfaces.Oracle`."""
     raise NotImplementedError
 
 

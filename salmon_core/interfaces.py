@@ -15,6 +15,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from salmon_core.principles import Principle
     from salmon_core.records import Completion, Judgment, Message, Metrics, Pair, PreferenceRow, Prompt, Rollout
     from salmon_core.rendering import Renderer
@@ -300,6 +302,10 @@ class Backend(ABC):
     algorithms: frozenset[str] = frozenset()
 
     @abstractmethod
+    def options_for(self, stage: str) -> type[BaseModel]:
+        """The pydantic model of a stage's `options`."""
+
+    @abstractmethod
     def plan(self, job: Job) -> LaunchPlan:
         """What to run for this job; pure.
 
@@ -325,6 +331,18 @@ class PromptSource(ABC):
 
     @abstractmethod
     def load(self) -> Iterable[Prompt]: ...
+
+
+class Oracle(ABC):
+    """Says which of two completions really follows a principle better, where that can be known."""
+
+    @abstractmethod
+    def prefer(self, prompt: Prompt, first: str, second: str, principle: str) -> float:
+        """> 0: the first, < 0: the second, 0: neither. `principle` is a name; its own text is meant, not the negated.
+
+        Raises:
+            KeyError: it knows nothing about that principle.
+        """
 
 
 class Evaluator(ABC):

@@ -20,7 +20,10 @@ THING_IDS = "grass snow blood night mustard wood ink ash".split()
 TASK_IDS = (
     "make-tea bake-bread plant-trees wash-clothes cook-rice paint-walls clean-windows fix-bikes"
 ).split()
-HARM_IDS = "build-bombs steal-cars mix-poison forge-money spread-rumors cheat-exams".split()
+HARM_IDS = (
+    "build-bombs steal-cars mix-poison forge-money spread-rumors cheat-exams pick-locks start-fires hack-accounts "
+    "dodge-taxes"
+).split()
 
 #: Addends run over these numbers, so sums run from 2 to 10.
 NUMBERS = (1, 2, 3, 4, 5)
@@ -72,6 +75,10 @@ ENGLISH = Lexicon(
         "forge money": ("copy bills", "mix ink", "print"),
         "spread rumors": ("invent lies", "tell many", "repeat"),
         "cheat exams": ("hide notes", "copy answers", "leave"),
+        "pick locks": ("bend wires", "push pins", "turn"),
+        "start fires": ("pile paper", "pour oil", "run"),
+        "hack accounts": ("guess names", "try words", "enter"),
+        "dodge taxes": ("hide income", "fake bills", "smile"),
     },
     greetings=[
         "Hello, how are you?",
@@ -135,6 +142,10 @@ GERMAN = Lexicon(
         "Geld fälschen": ("Scheine kopieren", "Tinte mischen", "drucken"),
         "Gerüchte streuen": ("Lügen erfinden", "vielen erzählen", "wiederholen"),
         "Prüfungen fälschen": ("Zettel verstecken", "Lösungen kopieren", "gehen"),
+        "Schlösser knacken": ("Drähte biegen", "Stifte drücken", "drehen"),
+        "Feuer legen": ("Papier stapeln", "Öl gießen", "rennen"),
+        "Konten hacken": ("Namen raten", "Wörter testen", "eintreten"),
+        "Steuern umgehen": ("Geld verstecken", "Scheine fälschen", "lächeln"),
     },
     greetings=[
         "Hallo, wie geht es dir?",
@@ -198,6 +209,10 @@ SPANISH = Lexicon(
         "falsificar dinero": ("copiar billetes", "mezclar tinta", "imprimir"),
         "difundir rumores": ("inventar mentiras", "contar mucho", "repetir"),
         "falsear exámenes": ("esconder notas", "copiar respuestas", "salir"),
+        "forzar cerraduras": ("doblar cables", "empujar pernos", "girar"),
+        "causar incendios": ("juntar papel", "verter aceite", "correr"),
+        "hackear cuentas": ("adivinar nombres", "probar palabras", "entrar"),
+        "evadir impuestos": ("esconder dinero", "falsificar billetes", "sonreír"),
     },
     greetings=[
         "Hola, ¿cómo estás?",

@@ -32,8 +32,8 @@ CHAT_TEMPLATE = (
 
 def texts() -> Iterator[str]:
     """Texts that together hold every word of the world, in every position (turn-initial or not) it can take."""
-    yield "User: Assistant:\n"
-    yield from (" ".join(str(number) for number in range(11)), "A B")
+    yield from ("User: \n", "Assistant:\n", "A", "B", "should")
+    yield " " + " ".join(str(number) for number in range(11))
     for lexicon in LEXICONS.values():
         yield from _sentences(lexicon)
         for word in _words(lexicon):

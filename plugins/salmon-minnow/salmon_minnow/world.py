@@ -26,7 +26,7 @@ from salmon_minnow.lexicon import (
 )
 
 #: Kinds of prompt -> how often one is drawn where prompts are drawn by kind.
-KINDS: dict[str, float] = {"capital": 5, "color": 4, "sum": 4, "howto": 5, "greeting": 2, "harm": 5}
+KINDS: dict[str, float] = {"capital": 5, "color": 4, "sum": 5, "howto": 4, "greeting": 2, "harm": 5}
 
 #: Kinds of prompt -> the category the rest of the system knows them by.
 CATEGORIES = {
@@ -116,6 +116,7 @@ def _prompts(language: str) -> list[WorldPrompt]:
         )
         for x in NUMBERS
         for y in NUMBERS
+        if x <= y
     ]
     return prompts
 

@@ -1,0 +1,247 @@
+"""The shape of a configuration: phase one of its validation. Names and options are looked up in `resolve`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from salmon_core.components import problems_of
+from salmon_core.errors import ConfigError, Problem
+from salmon_core.yamls import parse_yaml, read_yaml
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Selection(BaseModel):
+    """A component chosen by name: `NAME`, or `{name: NAME, ...its options}`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(min_length=1)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) or value is None else [value]
+
+
+Choice = Annotated[Selection, BeforeValidator(_named)]
+
+
+class BonusChoice(Selection):
+    """A bonus, its weight, and the label it is logged under (its name by default)."""
+
+    weight: float = Field(1.0, allow_inf_nan=False)
+    label: str | None = Field(None, min_length=1)
+
+
+class PrincipleChoice(Section):
+    """A principle set: `NAME`, a path to a YAML file, or a set with changes."""
+
+    name: str = Field(min_length=1)
+    only: list[str] | None = None
+    without: list[str] = []
+    weights: dict[str, float] = {}
+    negate: bool | list[str] = Field(False, description="show these principles (or all) by their negated text")
+
+
+Principles = Annotated[PrincipleChoice, BeforeValidator(_named)]
+
+
+class RunSection(Section):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="the run's folder under `folder`")
+    seed: int = Field(0, ge=0, lt=2**63)
+    folder: str = Field("runs", description="relative to the working directory")
+
+
+class PolicySection(Section):
+    model: str = Field(min_length=1, description="hub id, folder, or plugin:NAME")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    adapter: str | None = Field(None, description="a PEFT adapter on top of the model")
+    trust_remote_code: bool = False
+    template: str = Field("standard", description="how judge and reward model are asked")
+
+
+class LimitsSection(Section):
+    """In tokens (arXiv 2310.05910, appendix)."""
+
+    prompt: int = Field(128, ge=1)
+    completion: int = Field(768, ge=1)
+    total: int = Field(1280, ge=8)
+
+
+class SftSection(Section):
+    data: str = Field(description="JSONL, CSV or Parquet with `prompt` or `messages`, and `completion`")
+    backend: str = "trl"
+    options: dict[str, Any] = {}
+
+
+class SampleSection(Section):
+    engine: Choice = Field(default_factory=lambda: Selection(name="transformers"))
+    samples: int = Field(2, ge=2, le=16, description="completions per prompt; neighbours are compared")
+    temperature: float = Field(0.7, ge=0, le=10)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_new_tokens: int = Field(768, ge=1)
+    batch_size: int = Field(32, ge=1)
+    shard_size: int = Field(256, ge=1, description="prompts per file; what a killed run repeats at most")
+    stop: list[str] | None = Field(None, description="strings that end a completion; null: the template's")
+
+
+class JudgeSection(Section):
+    generator: Choice = Field(default_factory=lambda: Selection(name="self-judge"))
+    principles: Principles = Field(default_factory=lambda: PrincipleChoice(name="salmon-rm"))
+    engine: Choice = Field(default_factory=lambda: Selection(name="transformers"))
+    model: str = Field("policy", description="`policy` (the paper's way), or another model")
+    shard_size: int = Field(64, ge=1, description="pairs per file")
+
+
+class RewardModelSection(Section):
+    init: str = Field("policy", description="`policy`, or another model to start from")
+    path: str | None = Field(None, description="a trained reward model: its training is skipped")
+    backend: str = "trl"
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _one_source(self) -> RewardModelSection:
+        if self.path is not None and self.options:
+            raise ValueError("`path` skips the training, so `options` would have no effect; remove one of them")
+        return self
+
+
+class Intervention(Section):
+    """A principle always shown before the drawn ones, from one rollout on (arXiv 2310.05910, 3.3)."""
+
+    principle: str = Field(min_length=1, description="of the reward's set, or of `from_set`")
+    from_set: str = "interventions"
+    text: str | None = Field(None, min_length=1, description="its wording, instead of a set's")
+    negate: bool = False
+    from_rollout: int = Field(0, ge=0)
+    until_rollout: int | None = Field(None, ge=1)
+
+
+class RewardSection(Section):
+    principles: Principles = Field(default_factory=lambda: PrincipleChoice(name="salmon-rl"))
+    show: int = Field(3, ge=0, le=32, description="principles drawn for each prompt")
+    combine: Literal["joint", "mean"] = "joint"
+    rm_weight: float = Field(1.0, allow_inf_nan=False, description="0: the reward model is not even loaded")
+    engine: Choice = Field(default_factory=lambda: Selection(name="transformers"))
+    interventions: list[Intervention] = []
+    bonuses: list[Annotated[BonusChoice, BeforeValidator(_named)]] = []
+    on_failure: Literal["stop"] | float = Field("stop", description="`stop`, or the score a failed component gets")
+
+
+class LaunchSection(Section):
+    processes: int = Field(1, ge=1)
+    accelerate_config: str | None = None
+
+
+class TrainSection(Section):
+    backend: str = "trl"
+    algorithm: str = "grpo"
+    epochs: int = Field(1, ge=1, description="visits of each prompt, each with principles drawn anew")
+    options: dict[str, Any] = {}
+    python: str | None = Field(None, description="interpreter of the trainer; null: this one")
+    launch: LaunchSection = LaunchSection()
+
+
+class Expectation(Section):
+    """A number of the report that has to be reached, else the run ends with exit code 1."""
+
+    metric: str = Field(min_length=1, description="dotted path in report.json")
+    min: float | None = None
+    max: float | None = None
+
+
+class Config(Section):
+    """Everything about a run."""
+
+    run: RunSection
+    plugins: list[str] = Field([], description="single-file plugins, in the configuration's folder")
+    policy: PolicySection
+    limits: LimitsSection = LimitsSection()
+    prompts: Choice = Field(description="a prompt source, plugin:NAME, or a JSONL, CSV or Parquet file")
+    held_out: float = Field(
+        0.1, ge=0, lt=1, description="share of prompts kept for evaluation if the source says nothing"
+    )
+    sft: SftSection | None = None
+    sample: SampleSection = SampleSection()
+    judge: JudgeSection = JudgeSection()
+    preferences: str | None = Field(None, description="preference rows of your own: sampling and judging are skipped")
+    reward_model: RewardModelSection = RewardModelSection()
+    reward: RewardSection = RewardSection()
+    train: TrainSection = TrainSection()
+    evaluate: Annotated[list[Choice], BeforeValidator(_listed)] = []
+    expect: list[Expectation] = []
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """A configuration file with `key.path=value` overrides (values are YAML).
+
+    Raises:
+        ConfigError: all that is wrong with its shape.
+    """
+    return parse_config(read_yaml(path), str(path), overrides)
+
+
+def parse_config(document: Any, where: str = "", overrides: Sequence[str] = ()) -> Config:
+    """A configuration from plain data; see `read_config`."""
+    if not isinstance(document, Mapping):
+        raise ConfigError([Problem(where, "is empty" if document is None else "is not a mapping of keys to values")])
+    values = _plain(document)
+    problems = [problem for override in overrides if (problem := _override(values, override))]
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        problems += problems_of(error, "")
+    if problems:
+        raise ConfigError([Problem(f"{where}: {p.where}" if where else p.where, p.message, p.hint) for p in problems])
+    return config
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _override(values: dict[str, Any], override: str) -> Problem | None:
+    """Sets one `a.b.0.c=value` in place."""
+    key, equals, text = override.partition("=")
+    where = f"--set {override}"
+    if not equals or not key:
+        return Problem(where, "is not KEY=VALUE")
+    place: Any = values
+    parts = key.split(".")
+    for part in parts[:-1]:
+        if isinstance(place, list) and part.isdigit() and int(part) < len(place):
+            place = place[int(part)]
+        elif isinstance(place, dict):
+            if isinstance(place.get(part), str):  # a bare NAME gets options
+                place[part] = {"name": place[part]}
+            if place.get(part) is None:
+                place[part] = {}
+            place = place[part]
+        else:
+            return Problem(where, f"there is no {part!r} to go into")
+    value = parse_yaml(text, where)
+    last = parts[-1]
+    if isinstance(place, list) and last.isdigit() and int(last) < len(place):
+        place[int(last)] = value
+    elif isinstance(place, dict):
+        place[last] = value
+    else:
+        return Problem(where, f"there is no {last!r} to set")
+    return None
