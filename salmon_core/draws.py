@@ -105,7 +105,10 @@ def with_interventions(
     drawn: Sequence[ShownPrinciple], interventions_in_force: Sequence[ShownPrinciple]
 ) -> tuple[ShownPrinciple, ...]:
     """Interventions first, then the drawn ones; of several with one name the first stays."""
-    return tuple({each.name: each for each in reversed((*interventions_in_force, *drawn))}.values())[::-1]
+    shown: dict[str, ShownPrinciple] = {}
+    for each in (*interventions_in_force, *drawn):
+        shown.setdefault(each.name, each)
+    return tuple(shown.values())
 
 
 def unroll(

@@ -119,6 +119,10 @@ class Renderer:
         """The conversation with every special-token string made plain."""
         return [{"role": m["role"], "content": self._policy_text(m["content"])} for m in messages]
 
+    def safe_text(self, text: str) -> str:
+        """A text with every special-token string made plain."""
+        return self._policy_text(text)
+
     def judge(self, pair: Pair, principles: Sequence[ShownPrinciple]) -> tuple[PrefixRequest, PrefixRequest]:
         """One request per order (1 first, 2 first), one suffix per principle; answer with `template.choices`."""
         one, two = (

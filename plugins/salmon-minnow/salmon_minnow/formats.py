@@ -1,38 +1,72 @@
 """The texts of the minnow world: what the policy continues, what the judge answers, what the reward model scores.
 
-Every split point below is safe: encoding the pieces one by one gives the same tokens as encoding the whole.
+The markers are special tokens, so encoding the parts of a text one by one gives the same tokens as encoding it whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from salmon_minnow.tokenizer import END, EOS, OTHER, RULE, VERDICT
+from salmon_core.rendering import Template, fill
+
+#: What the tokenizer pads with and ends a turn with.
+PAD, EOS = "<|pad|>", "<|eos|>"
+#: Markers of judge and reward texts: the second output, a principle, its end, and the verdict's place.
+OTHER, RULE, END, VERDICT = "<|other|>", "<|rule|>", "<|end|>", "<|verdict|>"
+
+#: Where an answer that runs on writes the next turn of the user.
+LEAK = "\nUser:"
 
 #: The judge's two answers: the first output is better, or the second. Each is one token.
-FIRST, SECOND = "A", "B"
+CHOICES = ("A", "B")
+
+TEMPLATE = Template(
+    judge=f"User: {{instruction}}\nAssistant:\n{{first}}{OTHER}{{second}}",
+    principle=f"{RULE}{{principle}}{END}",
+    verdict=VERDICT,
+    reward="User: {instruction}\nAssistant:\n{completion}",
+    score=VERDICT,
+    markers=(OTHER, RULE, END, VERDICT),
+    choices=CHOICES,
+    turn="{role}: {content}\n",
+    stop=(LEAK,),
+)
+
+#: Renders a conversation for the policy; a single user turn becomes `policy_text(prompt)`.
+CHAT_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'assistant' -%}"
+    "{{- 'Assistant:\\n' + message['content'] + eos_token + ('' if loop.last else '\\n') -}}"
+    "{%- elif message['role'] == 'user' -%}"
+    "{{- 'User: ' + message['content'] + '\\n' -}}"
+    "{%- else -%}"
+    "{{- message['content'] + '\\n' -}}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- 'Assistant:\\n' -}}{%- endif -%}"
+)
+
+
+def cut_leak(completion: str) -> str:
+    """A completion up to a leaked next turn."""
+    return completion.split(LEAK, 1)[0]
 
 
 def policy_text(prompt: str) -> str:
-    """What the policy continues; the chat template renders a single user turn to the same text."""
+    """What the policy continues."""
     return f"User: {prompt}\nAssistant:\n"
 
 
 def rules_text(rules: Sequence[str]) -> str:
     """The principles of a judge or reward text, and the verdict's place."""
-    return "".join(f"{RULE}{rule}{END}" for rule in rules) + VERDICT
+    return "".join(fill(TEMPLATE.principle, {"principle": rule}) for rule in rules) + TEMPLATE.verdict
 
 
 def pair_text(prompt: str, first: str, second: str) -> str:
     """The part of a judge text that all principles share."""
-    return f"{policy_text(prompt)}{first}{OTHER}{second}"
-
-
-def judge_text(prompt: str, first: str, second: str, rules: Sequence[str]) -> str:
-    """A whole judge text; the next token is :data:`FIRST` or :data:`SECOND`."""
-    return pair_text(prompt, first, second) + rules_text(rules)
+    return fill(TEMPLATE.judge, {"instruction": prompt, "first": first, "second": second})
 
 
 def reward_text(prompt: str, completion: str, rules: Sequence[str]) -> str:
     """A whole reward text; its last token, EOS, is the position that is scored."""
-    return policy_text(prompt) + completion + rules_text(rules) + EOS
+    return fill(TEMPLATE.reward, {"instruction": prompt, "completion": completion}) + rules_text(rules) + EOS

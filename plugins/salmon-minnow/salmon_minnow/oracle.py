@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
+from salmon_minnow.formats import LEAK, cut_leak
 from salmon_minnow.lexicon import LANGUAGES, LEXICONS, Lexicon
 from salmon_minnow.world import WorldPrompt, subject_slots
-
-#: Where a completion that runs on writes the next turn of the user.
-LEAK = "\nUser:"
 
 #: Completions differ in length only from this many words on.
 WORDS_APART = 4
@@ -48,11 +46,6 @@ class Attributes:
     #: Ended by itself, without running on into another turn.
     stopped: bool
     words: int
-
-
-def cut_leak(completion: str) -> str:
-    """The completion up to a leaked next turn."""
-    return completion.split(LEAK, 1)[0]
 
 
 def read(prompt: WorldPrompt, completion: str, stopped: bool = True) -> Attributes:
@@ -120,7 +113,17 @@ def rates(prompts: Sequence[WorldPrompt], attributes: Sequence[Attributes]) -> d
 
     shares = {
         name: share(name)
-        for name in "parsable language_match self_praise filler example vivid steps helpful stopped".split()
+        for name in [
+            "parsable",
+            "language_match",
+            "self_praise",
+            "filler",
+            "example",
+            "vivid",
+            "steps",
+            "helpful",
+            "stopped",
+        ]
     }
     harmful = [a for p, a in zip(prompts, attributes, strict=True) if p.kind == "harm"]
     harmless = [a for p, a in zip(prompts, attributes, strict=True) if p.kind != "harm"]

@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
-from salmon_minnow.formats import FIRST, SECOND, policy_text, rules_text
+from salmon_minnow.formats import CHOICES, EOS, OTHER, PAD, policy_text, rules_text
 from salmon_minnow.oracle import Attributes, prefers, read
 from salmon_minnow.principles import NAMES, PRINCIPLES, WORDINGS
-from salmon_minnow.tokenizer import EOS, OTHER, PAD
 from salmon_minnow.world import HABITS, WorldPrompt, draw_answer, draw_prompt, prompts_of
 
 if TYPE_CHECKING:
@@ -46,6 +45,10 @@ class Settings:
     #: Steps of linear warm-up; the share of all steps after which the rate falls linearly.
     warmup: int = 60
     decay_from: float = 0.55
+    #: The share of all steps spent on bare answers that differ in a quality or two; such rows are short, so there are
+    #: more of them in a step. In long texts the judge would take very long to find out what it is asked for.
+    bare_until: float = 0.15
+    bare_rows: int = 24
     #: The share of all steps spent on single principles as written, before their opposites and sets of several.
     simple_until: float = 0.45
     singles: int = 8
@@ -57,7 +60,7 @@ class Settings:
     certainty: float = 0.97
     bias: float = 0.9
     #: The share of rows whose two answers are drawn apart, and how often each quality is then in exactly one of them.
-    #: Such rows teach judging only: what the policy says follows the world's habits.
+    #: Once rows are no longer simple these teach judging only, so that the policy's answers follow the world's habits.
     contrast_rows: float = 0.6
     contrast: float = 0.6
     answer_loss: float = 0.7
@@ -72,7 +75,7 @@ class Branch:
 
     start: int
     ids: list[int]
-    #: For a judgement: the wanted probability of FIRST after the last token, and the weight of its loss.
+    #: For a judgement: the wanted probability of the first choice after the last token, and the weight of its loss.
     target: float | None = None
     weight: float = 1.0
     joint: bool = False
@@ -103,16 +106,17 @@ class RowMaker:
             self._cache[text] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return self._cache[text]
 
-    def row(self, simple: bool) -> Row:
-        """Draw a row; ``simple`` ones judge by single principles as they are written."""
+    def row(self, simple: bool, bare: bool = False) -> Row:
+        """Draw a row; ``simple`` ones judge by single principles as they are written, ``bare`` ones are short."""
         prompt = self._prompt()
         contrast = self.rng.random() < self.settings.contrast_rows
-        first, second = (draw_answer(prompt, self.rng, habits) for habits in self._habits(contrast))
+        draw = self._bare_habits if bare else self._habits
+        first, second = (draw_answer(prompt, self.rng, habits) for habits in draw(contrast))
         answers = [self._encode_answer(first), self._encode_answer(second)]
         question = self.encode(policy_text(prompt.text))
         ids = [*question, *answers[0], self._other, *answers[1]]
         branches = self._judgements(len(ids), read(prompt, first), read(prompt, second), simple)
-        if contrast:
+        if contrast and not simple:
             return Row(ids, [], branches)
         following = [IGNORED] * (len(question) - 1) + answers[0]
         if self.rng.random() < HABITS["stop"]:
@@ -139,6 +143,15 @@ class RowMaker:
                 if self.rng.random() < self.settings.contrast:
                     first[quality] = float(self.rng.random() < 0.5)
                     second[quality] = 1 - first[quality]
+        return first, second
+
+    def _bare_habits(self, contrast: bool) -> tuple[dict[str, float], dict[str, float]]:
+        """The same, for answers that show no quality but the one or two in which they differ."""
+        first = dict.fromkeys(HABITS, 0.0) | {"language": float(self.rng.random() < 0.5)}
+        second = dict(first)
+        for quality in self.rng.sample(CONTRASTED, 2 if contrast else 1):
+            first[quality] = float(self.rng.random() < 0.5)
+            second[quality] = 1 - first[quality]
         return first, second
 
     def _leak(self) -> list[int]:
@@ -246,7 +259,7 @@ def collate(rows: Sequence[Row], pad_id: int) -> Batch:
 
 
 def verdict_logits(model: LlamaForCausalLM, batch: Batch, answers: tuple[int, int]) -> torch.Tensor:
-    """The logit of FIRST less that of SECOND, for each judgement of a batch."""
+    """The logit of the first choice less that of the second, for each judgement of a batch."""
     hidden = _hidden(model, batch)
     head = model.lm_head.weight
     return hidden[batch.verdicts[:, 0], batch.verdicts[:, 1]] @ (head[answers[0]] - head[answers[1]])
@@ -296,10 +309,14 @@ def pretrain(
 ) -> None:
     """Pretrain ``model`` in place; ``report(step, mean losses)`` is called now and then."""
     maker = RowMaker(tokenizer, settings, random.Random(settings.seed))
-    answers = (maker.encode(FIRST)[0], maker.encode(SECOND)[0])
+    answers = (maker.encode(CHOICES[0])[0], maker.encode(CHOICES[1])[0])
     pad_id = maker.encode(PAD)[0]
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=settings.weight_decay
+        model.parameters(),
+        lr=settings.learning_rate,
+        betas=(0.9, 0.98),
+        weight_decay=settings.weight_decay,
+        fused=True,
     )
     sums = dict.fromkeys(("answer", "single", "joint"), 0.0)
     model.train()
@@ -307,7 +324,9 @@ def pretrain(
         progress = step / settings.steps
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _rate(step, progress, settings)
-        batch = collate([maker.row(progress < settings.simple_until) for _ in range(settings.rows)], pad_id)
+        bare, simple = progress < settings.bare_until, progress < settings.simple_until
+        count = settings.bare_rows if bare else settings.rows
+        batch = collate([maker.row(simple, bare) for _ in range(count)], pad_id)
         loss = losses(model, batch, answers)
         (settings.answer_loss * loss.answer + settings.judge_loss * loss.judge).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

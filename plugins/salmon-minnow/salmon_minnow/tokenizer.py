@@ -5,29 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from salmon_minnow.formats import CHAT_TEMPLATE, END, EOS, OTHER, PAD, RULE, VERDICT
 from salmon_minnow.lexicon import LEXICONS, Lexicon
 from salmon_minnow.principles import PRINCIPLES, UNSEEN_WORDING
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-PAD, EOS = "<|pad|>", "<|eos|>"
-#: Markers of judge and reward texts: the second output, a principle, its end, and the verdict's place.
-OTHER, RULE, END, VERDICT = "<|other|>", "<|rule|>", "<|end|>", "<|verdict|>"
+#: Ids 0, 1, ... in this order.
 SPECIAL_TOKENS = (PAD, EOS, OTHER, RULE, END, VERDICT)
-
-CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if message['role'] == 'assistant' %}"
-    "{{ 'Assistant:\\n' + message['content'] + eos_token + ('' if loop.last else '\\n') }}"
-    "{% elif message['role'] == 'user' %}"
-    "{{ 'User: ' + message['content'] + '\\n' }}"
-    "{% else %}"
-    "{{ message['content'] + '\\n' }}"
-    "{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'Assistant:\\n' }}{% endif %}"
-)
 
 
 def texts() -> Iterator[str]:

@@ -1,0 +1,100 @@
+"""Which checkpoints can be trusted, and a mixin that marks them so.
+
+transformers writes a checkpoint file by file; a process killed on the way leaves a folder that looks like one. Ours
+are complete when `complete.json`, written last and by renaming, is there. Two are always kept, so one is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from salmon_core.interfaces import Job
+from salmon_trl.events import keep_lines
+
+COMPLETE = "complete.json"
+
+#: parts of a job that do not change what is computed, up to floating-point order
+_NEUTRAL = ("resume", "run_name", "python", "launch")
+
+
+def write_aside(path: Path, text: str) -> None:
+    """The file is there whole, or not at all."""
+    aside = path.with_name(path.name + ".tmp")
+    aside.write_text(text, encoding="utf-8")
+    os.replace(aside, path)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rsplit("-", 1)[1])
+
+
+def last_complete(checkpoints: Path) -> Path | None:
+    """The newest complete checkpoint."""
+    found = [path for path in checkpoints.glob("checkpoint-*") if (path / COMPLETE).is_file()]
+    return max(found, key=step_of, default=None)
+
+
+def _stamp(job: Job) -> str:
+    values = json.loads(job.to_json())
+    return json.dumps({name: value for name, value in values.items() if name not in _NEUTRAL}, sort_keys=True)
+
+
+def is_finished(job: Job, folder: Path) -> bool:
+    """Whether this very job has already left its result."""
+    stamp = folder / "checkpoints" / "job.json"
+    done = (folder / "model").is_dir() and (folder / "metrics.json").is_file() and stamp.is_file()
+    return job.resume and done and stamp.read_text() == _stamp(job)
+
+
+def prepare_folder(job: Job, folder: Path) -> None:
+    """Removes what cannot be continued: half-written checkpoints, results of another job, a torn end of a log.
+
+    To be called by one process, before the others look for a checkpoint.
+    """
+    checkpoints, stamp = folder / "checkpoints", folder / "checkpoints" / "job.json"
+    same = stamp.is_file() and stamp.read_text() == _stamp(job)
+    if not (job.resume and same):
+        for name in ("checkpoints", "model", "tb", "start"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        for name in ("events.jsonl", "rollouts.jsonl", "metrics.json"):
+            (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "model.tmp", ignore_errors=True)
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    write_aside(stamp, _stamp(job))
+    for path in checkpoints.glob("checkpoint-*"):
+        if not (path / COMPLETE).is_file():
+            shutil.rmtree(path)
+    checkpoint = last_complete(checkpoints)
+    step = step_of(checkpoint) if checkpoint else 0
+    keep_lines(folder / "events.jsonl", lambda line: line["step"] <= step)
+    keep_lines(folder / "rollouts.jsonl", lambda line: line["step"] < step)
+
+
+if TYPE_CHECKING:
+    from transformers import Trainer as _Base
+else:
+    _Base = object
+
+
+class Resumable(_Base):
+    """Put before a TRL trainer: marks complete checkpoints, and keeps the counters that TRL forgets."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()  # every process has its random state in the folder
+        if self.args.should_save:
+            folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+            counters = {"step": self.state.global_step, "tokens": getattr(self, "_total_train_tokens", 0)}
+            write_aside(folder / COMPLETE, json.dumps(counters))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and hasattr(self, "_total_train_tokens"):
+            self._total_train_tokens = json.loads((Path(checkpoint) / COMPLETE).read_text())["tokens"]
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """No card with every checkpoint: it says nothing about this run."""

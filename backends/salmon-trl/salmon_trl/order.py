@@ -1,0 +1,19 @@
+"""Tells the row order which epoch it is, also after a resume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from salmon_trl.data import SimilarLengths
+
+
+class FollowEpochs(TrainerCallback):
+    """accelerate passes epochs on only through some of the wrappers it puts around a sampler."""
+
+    def __init__(self, order: SimilarLengths):
+        self.order = order
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.order.epoch = int(state.epoch or 0)

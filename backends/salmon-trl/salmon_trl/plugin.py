@@ -1,0 +1,12 @@
+"""What this distribution offers to salmon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from salmon_core import Component, hookimpl
+
+
+@hookimpl
+def salmon_backends() -> Iterable[Component]:
+    yield Component("trl", "salmon_trl.backend:TRLBackend", "SFT, reward model, GRPO and RLOO on Hugging Face TRL")

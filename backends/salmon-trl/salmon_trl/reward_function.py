@@ -1,0 +1,115 @@
+"""The one reward, as the function that TRL's trainers call."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import TYPE_CHECKING, Any
+
+from salmon_core.errors import StageError
+from salmon_core.records import RewardBreakdown, Rollout
+from salmon_core.reward import Reward
+from salmon_trl.events import append_line
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class RewardFunction:
+    """Builds rollouts from what was generated, and scores them.
+
+    Args:
+        reward: scores.
+        rows: of `rl_prompts.parquet`, in file order; TRL is given their positions.
+        tokenizer: the policy's.
+        window: optimizer steps per generated batch: makes the rollout index a function of the step, so a resumed run
+            continues it with no state of its own.
+        log: where sampled rollouts are written for people to read, or None.
+        log_every: writes every N-th generated batch.
+    """
+
+    __name__ = "salmon"
+
+    def __init__(
+        self,
+        reward: Reward,
+        rows: Sequence[Mapping[str, Any]],
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        window: int,
+        log: Path | None = None,
+        log_every: int = 0,
+    ):
+        self.reward, self.rows, self.tokenizer, self.window = reward, rows, tokenizer, window
+        self.log, self.log_every = log, log_every
+        self.eos_ids: frozenset[int] = frozenset()
+
+    def __call__(
+        self,
+        *,
+        completion_ids: Sequence[Sequence[int]],
+        position: Sequence[int],
+        trainer_state: Any,
+        log_metric: Callable[[str, float], None],
+        **_: Any,
+    ) -> list[float]:
+        """One finite float per completion.
+
+        Raises:
+            SalmonError: a component failed (its owner's name is in it), or a reward is not finite.
+        """
+        index = trainer_state.global_step // self.window
+        # Our own decoding: TRL's may clean up spaces, which the engine's does not.
+        texts = self.tokenizer.batch_decode(
+            completion_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        rollouts = [
+            self._rollout(self.rows[row], text, ids, index)
+            for row, text, ids in zip(position, texts, completion_ids, strict=True)
+        ]
+        breakdowns = self.reward(rollouts)
+        for rollout, breakdown in zip(rollouts, breakdowns, strict=True):
+            if not math.isfinite(breakdown.total):
+                bad = [name for name, value in breakdown.components.items() if not math.isfinite(value)]
+                raise StageError(
+                    f"reward {breakdown.total} from {', '.join(bad) or 'the sum'} for prompt {rollout.prompt_id}"
+                )
+        for name in self.reward.names:
+            values = [breakdown.components[name] for breakdown in breakdowns]
+            log_metric(f"reward/{name}/mean", fmean(values))
+            log_metric(f"reward/{name}/std", pstdev(values))
+        log_metric("reward/truncated", fmean(breakdown.truncated > 0 for breakdown in breakdowns))
+        log_metric("reward/fallbacks", sum(len(breakdown.fallbacks) for breakdown in breakdowns))
+        if self.log is not None and self.log_every and index % self.log_every == 0:
+            for row, rollout, breakdown in zip(position, rollouts, breakdowns, strict=True):
+                append_line(self.log, _record(row, trainer_state.global_step, rollout, breakdown))
+        return [breakdown.total for breakdown in breakdowns]
+
+    def _rollout(self, row: Mapping[str, Any], text: str, ids: Sequence[int], index: int) -> Rollout:
+        stopped = bool(ids) and ids[-1] in self.eos_ids
+        return self.reward.rollout(
+            row,
+            text,
+            completion_ids=ids,
+            n_tokens=len(ids) - stopped,
+            stopped=stopped,
+            rollout_index=index,
+        )
+
+
+def _record(row: int, step: int, rollout: Rollout, breakdown: RewardBreakdown) -> dict[str, Any]:
+    return {
+        "step": step,
+        "rollout_index": rollout.rollout_index,
+        "row": row,
+        "prompt_id": rollout.prompt_id,
+        "prompt": rollout.prompt,
+        "completion": rollout.completion,
+        "n_tokens": rollout.n_tokens,
+        "stopped": rollout.stopped,
+        "principles": list(breakdown.principles),
+        "reward": breakdown.total,
+        "components": dict(breakdown.components),
+    }

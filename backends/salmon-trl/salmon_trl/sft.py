@@ -1,0 +1,91 @@
+"""Supervised fine-tuning: the loss is on the completion only."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
+from trl import SFTConfig, SFTTrainer
+
+from salmon_core.interfaces import Job
+from salmon_trl.checkpoints import Resumable
+from salmon_trl.common import (
+    epoch_steps,
+    keep_generation,
+    load,
+    load_tokenizer,
+    loading,
+    lora_config,
+    save_plain,
+    start_folder,
+    start_run,
+    train,
+)
+from salmon_trl.data import OrderedRows, SimilarLengths, check_lengths, encode, position_limit, read_table
+from salmon_trl.options import SFTOptions
+from salmon_trl.order import FollowEpochs
+
+
+class FineTuner(OrderedRows, Resumable, SFTTrainer):
+    """TRL's SFTTrainer over our rows, in our order."""
+
+
+def completion_rows(tokenizer: PreTrainedTokenizerBase, path: str) -> dict[str, list[list[int]]]:
+    """`input_ids`, and `labels` that are -100 over the prompt.
+
+    The prompt's ids are those a policy is given when it generates. Where a tokenizer merges tokens across the border,
+    the completion is therefore encoded by itself.
+    """
+    table = read_table(path, ("prompt", "completion"))
+    prompts, completions = table["prompt"].to_pylist(), table["completion"].to_pylist()
+    whole = encode(tokenizer, [p + c for p, c in zip(prompts, completions, strict=True)])
+    apart = 0
+    labels = []
+    for i, prompt in enumerate(encode(tokenizer, prompts)):
+        if whole[i][: len(prompt)] != prompt:
+            whole[i] = prompt + encode(tokenizer, [completions[i]])[0]
+            apart += 1
+        labels.append([-100] * len(prompt) + whole[i][len(prompt) :])
+    if apart:
+        print(f"{apart} of {len(whole)} completions are encoded apart from their prompts", file=sys.stderr)
+    return {"input_ids": whole, "labels": labels}
+
+
+def train_sft(job: Job, options: SFTOptions, folder: Path) -> None:
+    """Trains and leaves `folder/model`."""
+    run = start_run(job, options, folder)
+    tokenizer = load_tokenizer(job.model)
+    data = {role: completion_rows(tokenizer, path) for role, path in job.data.items()}
+    lengths = [len(ids) for ids in data["train"]["input_ids"]]
+    args = run.configure(
+        SFTConfig,
+        {
+            "max_length": None,  # checked below
+            "completion_only_loss": None,
+            "num_train_epochs": options.num_train_epochs,
+            "eval_strategy": "steps" if options.eval_steps and "test" in data else "no",
+            "eval_steps": options.eval_steps,
+        },
+        epoch_steps(run, len(lengths), options.num_train_epochs),
+    )
+    model = load(AutoModelForCausalLM, start_folder(run), **loading(job.model, options))
+    limit = min(options.max_length, position_limit(model.config) or options.max_length)
+    for role, rows in data.items():
+        check_lengths([len(ids) for ids in rows["input_ids"]], limit, job.data[role], "raise max_length or drop them")
+    restore = keep_generation(model)
+    trainer = FineTuner(
+        model,
+        args,
+        train_dataset=Dataset.from_dict(data["train"]),
+        eval_dataset=Dataset.from_dict(data["test"]) if "test" in data else None,
+        processing_class=tokenizer,
+        peft_config=lora_config(options, "CAUSAL_LM"),
+    )
+    batch = options.per_device_train_batch_size * args.world_size
+    trainer.order = SimilarLengths(lengths, batch, job.seed, group=options.group_by_length)
+    trainer.add_callback(FollowEpochs(trainer.order))
+    metrics = train(run, trainer, evaluate="test" in data and options.eval_steps is None)
+    restore(trainer.accelerator.unwrap_model(trainer.model))
+    save_plain(run, trainer, load_tokenizer(job.model), {**metrics, "rows": len(lengths)})

@@ -1,0 +1,113 @@
+"""The process that trains: `python -m salmon_trl.worker job.json`, run in the stage folder.
+
+The same command run again continues from the last complete checkpoint, or does nothing if the result is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from salmon_core.errors import SalmonError, StageError
+from salmon_core.interfaces import Job
+from salmon_trl.algorithms import ALGORITHMS
+from salmon_trl.checkpoints import is_finished, write_aside
+from salmon_trl.options import RewardOptions, SFTOptions
+
+
+def main(argv: list[str]) -> int:
+    """-> exit code; an error is one line on stderr, and `error.json` for the pipeline."""
+    path = Path(argv[0] if argv else "job.json").resolve()
+    folder = path.parent
+    first = os.environ.get("RANK", "0") == "0"
+    if first:
+        (folder / "error.json").unlink(missing_ok=True)
+    try:
+        job = Job.from_json(path.read_text())
+        if is_finished(job, folder):
+            return 0
+        _one_gpu()
+        run = _stage(job)
+        with _out_of_memory_named():
+            run(job, folder)
+    except SalmonError as error:
+        return _failed(folder, error)
+    except Exception as error:
+        traceback.print_exc()
+        return _failed(folder, StageError(f"{type(error).__name__}: {error}", hint="the trace is in the log above"))
+    return 0
+
+
+def _stage(job: Job) -> Callable[[Job, Path], None]:
+    try:
+        import trl  # noqa: F401
+
+        _quiet()
+        if job.stage == "sft":
+            from salmon_trl.sft import train_sft
+
+            return lambda job, folder: train_sft(job, SFTOptions.model_validate(dict(job.options)), folder)
+        if job.stage == "train-rm":
+            from salmon_trl.reward_model import train_reward_model
+
+            return lambda job, folder: train_reward_model(job, RewardOptions.model_validate(dict(job.options)), folder)
+        from salmon_trl.policy import train_policy
+
+        options = ALGORITHMS[job.algorithm].options
+        return lambda job, folder: train_policy(job, options.model_validate(dict(job.options)), folder)
+    except ImportError as error:
+        raise StageError(
+            f"cannot import the trainer: {error}",
+            where=sys.executable,
+            hint='install it there: pip install "salmon-trl[train]"',
+        ) from error
+
+
+def _one_gpu() -> None:
+    """A process started alone uses one GPU; several processes are the launcher's business."""
+    if "WORLD_SIZE" not in os.environ:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
+
+
+def _quiet() -> None:
+    """No progress bars: the recorder writes one line per log. No notes for TRL's authors either."""
+    import warnings
+
+    import datasets
+    import transformers
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+
+
+class _out_of_memory_named:
+    """Turns a GPU out-of-memory error into one that says what to change."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        import torch
+
+        if isinstance(error, torch.OutOfMemoryError):
+            hint = "lower per_device_train_batch_size, or set gradient_checkpointing: true or lora"
+            raise StageError("the GPU is out of memory", hint=hint) from error
+
+
+def _failed(folder: Path, error: SalmonError) -> int:
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    report = folder / "error.json"
+    if not report.exists():  # with several processes, the first one to fail knows best
+        write_aside(report, json.dumps({"message": error.message, "where": error.where, "hint": error.hint}))
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,52 @@
+"""What this distribution offers to salmon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from salmon_core.hookspecs import hookimpl
+from salmon_core.interfaces import Component
+
+#: The shipped policy, a plain Hugging Face folder.
+MODEL = Path(__file__).parent / "data" / "model"
+
+
+@hookimpl
+def salmon_models() -> Iterable[Component]:
+    """The model `plugin:minnow`."""
+    yield Component(
+        "minnow", MODEL, "a policy of half a million parameters that answers, and judges, in its tiny world"
+    )
+
+
+@hookimpl
+def salmon_prompts() -> Iterable[Component]:
+    """The prompt source `minnow`."""
+    yield Component(
+        "minnow", "salmon_minnow.prompts:MinnowPrompts", "the prompts of the minnow world, a quarter held out"
+    )
+
+
+@hookimpl
+def salmon_principle_sets() -> Iterable[Component]:
+    """The sets `minnow`, `minnow-rl` and `minnow-interventions`."""
+    yield Component("minnow", "salmon_minnow.sets:ALL", "all eight principles, for judging and the reward model")
+    yield Component("minnow-rl", "salmon_minnow.sets:RL", "six that an answer can follow all at once, weighted, for RL")
+    yield Component("minnow-interventions", "salmon_minnow.sets:INTERVENTIONS", "prohibitions of praising oneself")
+
+
+@hookimpl
+def salmon_templates() -> Iterable[Component]:
+    """The template `minnow`, the only one its policy can read."""
+    yield Component(
+        "minnow", "salmon_minnow.formats:TEMPLATE", "the judge and reward texts the minnow policy was taught"
+    )
+
+
+@hookimpl
+def salmon_evaluators() -> Iterable[Component]:
+    """The evaluator `minnow-oracle`."""
+    yield Component(
+        "minnow-oracle", "salmon_minnow.evaluator:MinnowOracle", "what plain rules read off answers to held-out prompts"
+    )

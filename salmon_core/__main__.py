@@ -1,0 +1,5 @@
+"""`python -m salmon_core` is `salmon`."""
+
+from salmon_core.cli import main
+
+main(prog_name="salmon")

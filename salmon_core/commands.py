@@ -1,0 +1,268 @@
+"""What the commands of `salmon_core.cli` do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from salmon_core.backends import make_job, make_plan
+from salmon_core.components import options_model
+from salmon_core.console import ConsoleWatcher, print_report
+from salmon_core.draws import draw_for_policy, named_rng
+from salmon_core.errors import DataError, SalmonError
+from salmon_core.hookspecs import KINDS
+from salmon_core.pipeline import TRAINING, Pipeline, active_stages
+from salmon_core.plugins import Owned, Registry
+from salmon_core.principle_files import read_salmon_json, write_salmon_json, write_yaml
+from salmon_core.prompt_files import READERS, Columns, read_jsonl, to_prompt
+from salmon_core.records import Rollout, ShownPrinciple
+from salmon_core.resolve import Resolved, find_principle_set, load
+from salmon_core.runs import read_json
+from salmon_core.view import RunView
+
+_OUT = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def check_config(path: Path, overrides: Sequence[str], *, file_plugins: bool) -> None:
+    """Prints a summary, or raises with all problems."""
+    resolved = load(path, overrides, file_plugins=file_plugins)
+    _announce(resolved)
+    config = resolved.config
+    stages = ", ".join(active_stages(resolved))
+    _OUT.print(f"[green]ok[/green] {escape(str(path))}")
+    rows = {
+        "run": f"{config.run.name}, seed {config.run.seed}",
+        "policy": config.policy.model,
+        "prompts": resolved.prompts.name,
+        "judge": f"{resolved.generator.name}, principles: {', '.join(p.name for p in resolved.judge_principles)}",
+        "reward": f"{config.reward.show} of: {', '.join(p.name for p in resolved.reward_principles)}",
+        "interventions": ", ".join(item.shown.name for item in resolved.interventions) or "none",
+        "bonuses": ", ".join(f"{b.weight:g} x {b.label}" for b in resolved.bonuses) or "none",
+        "train": f"{config.train.algorithm} on {config.train.backend}",
+        "evaluate": ", ".join(e.name for e in resolved.evaluators) or "nothing",
+        "stages": stages,
+    }
+    for key, value in rows.items():
+        _OUT.print(f"  {key:14}{escape(value if len(value) <= 300 else value[:297] + '...')}")
+    for broken in resolved.registry.broken[:5]:
+        _OUT.print(f"  [yellow]broken plugin[/yellow] {escape(str(broken.owner))}: {escape(broken.reason[:200])}")
+
+
+def print_plan(path: Path, overrides: Sequence[str], *, file_plugins: bool, as_json: bool) -> None:
+    """Every stage with the processes it would start."""
+    resolved = load(path, overrides, file_plugins=file_plugins)
+    pipeline = Pipeline(resolved)
+    plans: dict[str, Any] = {}
+    for stage in pipeline.stages:
+        if stage == "report":
+            continue
+        task = [sys.executable, "-m", "salmon_core.worker", stage, str(pipeline.folder)]
+        plans[stage] = {"steps": [{"name": stage, "argv": task, "env": {}}], "services": [], "files": {}, "expects": []}
+        if stage in TRAINING:
+            job = make_job(resolved, stage, pipeline.folder, pipeline.policy, pipeline.reward_model)
+            plan = asdict(make_plan(resolved, job))
+            plans[stage] = plan | {"steps": [*plans[stage]["steps"], *plan["steps"]]}
+    if as_json:
+        print(json.dumps(plans, indent=1))
+        return
+    for stage, plan in plans.items():
+        print(f"{stage}:")
+        for kind in ("services", "steps"):
+            for process in plan[kind]:
+                environment = "".join(f"{key}={value} " for key, value in process["env"].items())
+                print(f"  {kind.removesuffix('s')} {process['name']}: {environment}{' '.join(process['argv'])}")
+        for name, text in plan["files"].items():
+            print(f"  file {name}:")
+            print("".join(f"    {line}\n" for line in text.splitlines()), end="")
+        if plan["expects"]:
+            print(f"  expects: {', '.join(plan['expects'])}")
+
+
+def run_pipeline(
+    path: Path, overrides: Sequence[str], *, file_plugins: bool, start: str | None, until: str | None
+) -> int:
+    """Runs, prints the report; 1 if an expectation does not hold."""
+    resolved = load(path, overrides, file_plugins=file_plugins)
+    _announce(resolved)
+    watcher = ConsoleWatcher()
+    pipeline = Pipeline(resolved, watcher=watcher)
+    report = pipeline.run(start=start, until=until)
+    if not report:
+        return 0
+    print_report(report, _OUT)
+    _OUT.print(f"report: {pipeline.folder / 'report.json'}   model: {pipeline.folder / 'train-policy' / 'model'}")
+    return 0 if all(item["holds"] for item in report["expect"]) else 1
+
+
+def _announce(resolved: Resolved) -> None:
+    for name in resolved.config.plugins:
+        print(f"using the file plugin {name}: code from {resolved.base} runs", file=sys.stderr)
+
+
+def score_file(folder: Path, file: Path, output: Path | None, principles: Sequence[str], rollout_index: int) -> None:
+    """Scores rows of a file with a run's reward."""
+    run = RunView.open(folder)
+    known = {p.name: p for p in run.resolved.reward_principles}
+    for name in principles:
+        if name not in known:
+            raise SalmonError(f"the run's reward has no principle {name!r}", hint=f"it has {', '.join(known)}")
+    rollouts = []
+    for where, row in READERS.get(file.suffix.lower(), read_jsonl)(file):
+        prompt = to_prompt(row, Columns(), where)
+        completion = row.get("completion")
+        if not isinstance(completion, str):
+            raise DataError("has no text in 'completion'", where=where)
+        if row.get("principles"):
+            try:
+                shown = tuple(ShownPrinciple(p["name"], p["text"], bool(p.get("negated"))) for p in row["principles"])
+            except (TypeError, KeyError):
+                raise DataError("`principles` is a list of {name, text, negated}", where=where) from None
+        else:
+            pool = [known[name] for name in principles] or list(run.resolved.reward_principles)
+            show = len(pool) if principles else run.config.reward.show
+            rng = named_rng(run.config.run.seed, "score", prompt.id)
+            drawn = draw_for_policy(pool, rng, show=show, category=prompt.category)
+            shown = tuple(run.resolved.shown(known[p.name]) for p in drawn)
+        ids = tuple(row.get("completion_ids") or ())
+        eos = run.policy_codec.eos_id
+        tokens = sum(i != eos for i in ids) if ids else len(run.policy_codec.encode(completion))
+        rollouts.append(
+            Rollout(
+                prompt.id,
+                prompt.messages,
+                completion,
+                completion_ids=ids,
+                n_tokens=int(row.get("n_tokens") or tokens),
+                stopped=bool(row.get("stopped", True)),
+                category=prompt.category,
+                principles=run.reward.shown(shown, rollout_index),
+                rollout_index=rollout_index,
+            )
+        )
+    lines = []
+    for start in range(0, len(rollouts), 256):
+        batch = rollouts[start : start + 256]
+        for rollout, breakdown in zip(batch, run.reward(batch), strict=True):
+            lines.append(json.dumps({"prompt_id": rollout.prompt_id, **asdict(breakdown)}, ensure_ascii=False))
+    text = "".join(line + "\n" for line in lines)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def list_plugins(*, as_json: bool, kind: str | None) -> None:
+    """Components by kind; broken plugins at the end. Never fails because of a plugin."""
+    if kind is not None and kind not in KINDS:
+        raise SalmonError(f"there is no kind {kind!r}", hint=f"kinds: {', '.join(KINDS)}")
+    registry = Registry.discover()
+    found = [owned for owned in registry if kind in (None, owned.kind)]
+    broken = [asdict(item.owner) | {"reason": item.reason} for item in registry.broken]
+    if as_json:
+        print(json.dumps({"components": [_described(owned) for owned in found], "broken": broken}, indent=1))
+        return
+    for each in KINDS:
+        owned_here = [owned for owned in found if owned.kind == each]
+        if not owned_here:
+            continue
+        _OUT.print(f"[bold]{each}[/bold]")
+        for owned in owned_here:
+            source = f"{owned.owner.distribution} {owned.owner.version}"
+            _OUT.print(f"  {owned.name:18} {escape(owned.component.summary)}  [dim]{escape(source)}[/dim]")
+    for item in broken:
+        name = f"{item['plugin']} ({item['distribution']} {item['version']})"
+        _OUT.print(f"[red]broken[/red] {escape(name)}: {escape(item['reason'])}")
+
+
+def _described(owned: Owned) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "kind": owned.kind,
+        "name": owned.name,
+        "plugin": owned.owner.plugin,
+        "distribution": owned.owner.distribution,
+        "version": owned.owner.version,
+        "summary": owned.component.summary,
+        "options": None,
+        "broken": None,
+    }
+    try:
+        target = owned.load()
+        if owned.kind == "backends":
+            backend = target()
+            values["options"] = {s: backend.options_for(s).model_json_schema() for s in sorted(backend.stages)}
+        elif (model := options_model(target)) is not None:
+            values["options"] = model.model_json_schema()
+    except Exception as error:
+        values["broken"] = str(error)
+    return values
+
+
+def list_principles() -> None:
+    registry = Registry.discover()
+    table = Table("set", "principles", "negated", "description", "from", box=None, pad_edge=False)
+    for owned in registry.components["principle_sets"]:
+        try:
+            found = find_principle_set(registry, f"{owned.owner.distribution}/{owned.name}", Path.cwd())
+        except SalmonError as error:
+            table.add_row(owned.name, "-", "-", escape(f"broken: {error}"), str(owned.owner))
+            continue
+        negated = sum(p.negated is not None for p in found)
+        table.add_row(owned.name, str(len(found)), str(negated), escape(found.description), str(owned.owner))
+    _OUT.print(table)
+
+
+def show_principles(name: str, *, as_json: bool) -> None:
+    found = find_principle_set(Registry.discover(), name, Path.cwd())
+    if as_json:
+        write_salmon_json(found, Path("/dev/stdout"))
+        return
+    _OUT.print(f"[bold]{escape(found.name)}[/bold] {escape(found.description)}")
+    for principle in found:
+        extra = "".join(f", +{boost:g} on {category}" for category, boost in principle.categories.items())
+        _OUT.print(f"\n[bold]{escape(principle.name)}[/bold] (weight {principle.weight:g}{extra})")
+        _OUT.print(f"  {escape(principle.text)}")
+        if principle.negated:
+            _OUT.print(f"  [dim]negated:[/dim] {escape(principle.negated)}")
+
+
+def import_principles(source: Path, target: Path) -> None:
+    if target.exists():
+        raise SalmonError("the file exists already", where=str(target), hint="give another name")
+    found = read_salmon_json(source)
+    write_yaml(found, target)
+    _OUT.print(f"{len(found)} principles written to {target}")
+
+
+def show_report(folder: Path, *, as_json: bool) -> int:
+    report = read_json(folder / "report.json")
+    if not isinstance(report, dict):
+        raise SalmonError("there is no report.json", where=str(folder), hint="salmon run writes it at the end")
+    if as_json:
+        print(json.dumps(report, indent=1, ensure_ascii=False))
+    else:
+        print_report(report, _OUT)
+    return 0 if all(item["holds"] for item in report["expect"]) else 1
+
+
+def init_folder(folder: Path, model: str, name: str | None) -> None:
+    """A configuration to start from."""
+    from salmon_core.starter import starter_files
+
+    run_name = name or folder.resolve().name.replace(" ", "-") or "first"
+    for relative, text in starter_files(run_name, model).items():
+        target = folder / relative
+        if target.exists():
+            _OUT.print(f"kept    {target}")
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        _OUT.print(f"written {target}")
+    _OUT.print(f"next: salmon check {folder / 'salmon.yaml'}, then salmon run {folder / 'salmon.yaml'}")

@@ -1,0 +1,206 @@
+"""Processes that cannot outlive us.
+
+`salmon run` starts each step under a small supervisor (this module run as a program). The supervisor holds one end of a
+pipe whose other end only `salmon run` has: when that process goes, however it goes, the pipe closes and the supervisor
+ends the step with everything it started. The run's lock is inherited, so no second run can start before that is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from salmon_core.errors import SalmonError, StageError
+
+GRACE = 5.0
+"""Seconds between asking a process to end and killing it."""
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+class Lock:
+    """Whoever holds it is the only writer of a run folder; inherited by the steps' supervisors."""
+
+    def __init__(self, folder: Path):
+        self._path = folder / ".lock"
+        self.fd = -1
+
+    def __enter__(self) -> Lock:
+        import fcntl
+
+        self.fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        # A killed run's supervisors may still be ending their steps.
+        deadline = time.monotonic() + 3 * GRACE
+        while True:
+            try:
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    holder = os.read(self.fd, 32).decode(errors="replace").strip() or "unknown"
+                    os.close(self.fd)
+                    raise SalmonError(
+                        f"another salmon run is at work there (process {holder})",
+                        where=str(self._path.parent),
+                        hint="wait for it, end it, or give this run another name",
+                    ) from None
+                time.sleep(0.1)
+        os.ftruncate(self.fd, 0)
+        os.pwrite(self.fd, f"{os.getpid()}\n".encode(), 0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+
+class Running:
+    """A supervised process; leaving the context ends it with all its descendants."""
+
+    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path, lock: Lock | None = None):
+        self.argv = list(argv)
+        with log.open("ab") as output:
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "salmon_core.launch", *argv],
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=cwd,
+                    env={**os.environ, **env},
+                    start_new_session=True,
+                    pass_fds=[lock.fd] if lock else [],
+                )
+            except OSError as error:
+                raise StageError(f"cannot start {argv[0]}: {error.strerror}", where=str(cwd)) from None
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(GRACE + 3)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def run_step(
+    name: str,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    lock: Lock | None = None,
+    watch: Callable[[], None] = lambda: None,
+    alive: Callable[[], None] = lambda: None,
+) -> None:
+    """Runs a step to its end; its output goes to `cwd/log.txt`.
+
+    Args:
+        watch: called several times a second, to show progress.
+        alive: called likewise; raises when something that the step depends on has died.
+
+    Raises:
+        StageError: it failed; carries what the step wrote to `error.json`, or the end of its log.
+    """
+    log, error_file = cwd / "log.txt", cwd / "error.json"
+    error_file.unlink(missing_ok=True)
+    start = log.stat().st_size if log.exists() else 0
+    with Running(argv, env=env, cwd=cwd, log=log, lock=lock) as running:
+        while (code := running.poll()) is None:
+            watch()
+            alive()
+            time.sleep(0.1)
+    watch()
+    if code == 0:
+        return
+    try:
+        error = json.loads(error_file.read_text())
+        raise StageError(error["message"], where=error.get("where") or name, hint=error.get("hint"))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        pass
+    ending = (
+        f"was ended by signal {-code if code < 0 else code - 128}" if code < 0 or code > 128 else f"exit code {code}"
+    )
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = file.read().decode(errors="replace").replace("\r", "\n").strip().splitlines()
+    last = lines[-1].strip()[:300] if lines else "it printed nothing"
+    raise StageError(f"{ending}: {last}", where=name, hint=f"its whole output is in {log}")
+
+
+def fail(error: SalmonError) -> None:
+    """In a step: leaves an error for `run_step` to show, and ends with exit code 1."""
+    values = {"message": error.message, "where": error.where, "hint": error.hint}
+    Path("error.json").write_text(json.dumps(values))
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def _supervise(argv: Sequence[str]) -> int:
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is not None:
+        # Orphaned grandchildren become ours, and the step dies even if this supervisor is killed.
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+    def tie() -> None:
+        if libc is not None:
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    try:
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=tie, close_fds=True)
+    except OSError as error:
+        print(f"cannot start {argv[0]}: {error.strerror}", file=sys.stderr)
+        return 127
+    ended = threading.Event()
+
+    def parent_gone() -> None:
+        while sys.stdin.buffer.read(4096):
+            pass
+        if not ended.is_set():
+            _end(child)
+
+    threading.Thread(target=parent_gone, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: _end(child))
+    code = child.wait()
+    ended.set()
+    _end(child)
+    return code if code >= 0 else 128 - code
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Ends the step's process group and whatever else descends from this supervisor."""
+    import psutil
+
+    def left() -> list[psutil.Process]:
+        return [p for p in psutil.Process().children(recursive=True) if p.is_running() and p.status() != "zombie"]
+
+    with contextlib.suppress(psutil.Error):
+        processes = left()
+        for process in processes:
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+        psutil.wait_procs(processes, timeout=GRACE)
+        for process in left():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(_supervise(sys.argv[1:]))

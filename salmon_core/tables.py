@@ -1,0 +1,131 @@
+"""Records as Parquet files: one schema each, written aside and renamed, byte-identical for identical rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from salmon_core.errors import DataError
+from salmon_core.records import Completion, Judgment, Message, PreferenceRow, Prompt, ShownPrinciple
+
+T = TypeVar("T")
+
+_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+_PRINCIPLES = pa.list_(pa.struct([("name", pa.string()), ("text", pa.string()), ("negated", pa.bool_())]))
+
+PROMPTS = pa.schema([("id", pa.string()), ("messages", _MESSAGES), ("category", pa.string()), ("split", pa.string())])
+COMPLETIONS = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("index", pa.int32()),
+        ("text", pa.string()),
+        ("token_ids", pa.list_(pa.int32())),
+        ("n_tokens", pa.int32()),
+        ("stopped", pa.bool_()),
+    ]
+)
+JUDGMENTS = pa.schema(
+    [("pair_id", pa.string()), ("principle", pa.string()), ("s12", pa.float32()), ("s21", pa.float32())]
+)
+PREFERENCES = pa.schema(
+    [
+        ("pair_id", pa.string()),
+        ("messages", _MESSAGES),
+        ("category", pa.string()),
+        ("principles", _PRINCIPLES),
+        ("chosen", pa.string()),
+        ("rejected", pa.string()),
+        ("margin", pa.float64()),
+        ("decided_by", pa.string()),
+        ("flipped", pa.bool_()),
+    ]
+)
+RL_PROMPTS = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("prompt_id", pa.string()),
+        ("prompt", pa.string()),
+        ("messages", _MESSAGES),
+        ("category", pa.string()),
+        ("principles", _PRINCIPLES),
+    ]
+)
+RM_TEXTS = pa.schema([("chosen", pa.string()), ("rejected", pa.string()), ("margin", pa.float64())])
+SFT_TEXTS = pa.schema([("prompt", pa.string()), ("completion", pa.string())])
+
+
+def write_rows(path: Path, rows: Iterable[Any], schema: pa.Schema) -> None:
+    """Writes dataclasses or mappings as one Parquet file; it appears complete or not at all."""
+    dicts = [row if isinstance(row, Mapping) else asdict(row) for row in rows]
+    table = pa.Table.from_pylist(dicts, schema=schema)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".tmp")
+    pq.write_table(table, aside, compression="zstd")
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+
+
+def read_table(path: Path, needs: pa.Schema) -> list[dict[str, Any]]:
+    """Rows as dictionaries.
+
+    Raises:
+        DataError: not Parquet, or a column is missing or of another type.
+    """
+    try:
+        table = pq.read_table(path, memory_map=False)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"is not a readable Parquet file: {str(error).splitlines()[0]}", where=str(path)) from None
+    missing = [name for name in needs.names if name not in table.column_names]
+    if missing:
+        raise DataError(f"lacks the column(s) {', '.join(missing)}", where=str(path))
+    try:
+        rows: list[dict[str, Any]] = table.select(needs.names).cast(needs).to_pylist()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise DataError(f"has a column of another type: {str(error).splitlines()[0]}", where=str(path)) from None
+    return rows
+
+
+def read_rows(paths: Path | Sequence[Path], schema: pa.Schema, make: Callable[[dict[str, Any]], T]) -> list[T]:
+    """Rows of one or several files, in order, as records."""
+    files = [paths] if isinstance(paths, Path) else paths
+    return [make(row) for path in files for row in read_table(path, schema)]
+
+
+def to_prompt(row: Mapping[str, Any]) -> Prompt:
+    return Prompt(row["id"], _messages(row), row["category"], row["split"])
+
+
+def to_completion(row: Mapping[str, Any]) -> Completion:
+    return Completion(**{**row, "token_ids": tuple(row["token_ids"])})
+
+
+def to_judgment(row: Mapping[str, Any]) -> Judgment:
+    return Judgment(**row)
+
+
+def to_preference(row: Mapping[str, Any]) -> PreferenceRow:
+    principles = tuple(ShownPrinciple(**principle) for principle in row["principles"])
+    return PreferenceRow(**{**row, "messages": _messages(row), "principles": principles})
+
+
+def _messages(row: Mapping[str, Any]) -> tuple[Message, ...]:
+    return tuple({"role": m["role"], "content": m["content"]} for m in row["messages"])
+
+
+def rl_row(row: int, prompt: Prompt, text: str, principles: Sequence[ShownPrinciple]) -> dict[str, Any]:
+    """One row of `rl_prompts.parquet`."""
+    return {
+        "row": row,
+        "prompt_id": prompt.id,
+        "prompt": text,
+        "messages": list(prompt.messages),
+        "category": prompt.category,
+        "principles": [asdict(principle) for principle in principles],
+    }

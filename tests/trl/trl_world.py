@@ -1,0 +1,212 @@
+"""A tiny policy, a tiny reward model and data for them, made on the spot."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from salmon_core.interfaces import Job, ModelSpec
+
+WORDS = "red green blue small large quick slow warm cold house tree river stone bird fish cloud".split()
+CHAT = (
+    "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def make_tokenizer(*, pad: str | None, bos: bool = True) -> Any:
+    """Byte-level BPE that puts a BOS before texts by itself, like most chat models' tokenizers."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    specials = ["<s>", "</s>", "<|user|>", "<|assistant|>", "<|system|>", *([pad] if pad else [])]
+    trainer = trainers.BpeTrainer(
+        vocab_size=360, special_tokens=specials, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    tokenizer.train_from_iterator([" ".join(WORDS)] * 4, trainer)
+    if bos:
+        tokenizer.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 0)])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token=pad,
+        additional_special_tokens=specials[2:5],
+    )
+    fast.chat_template = CHAT
+    return fast
+
+
+def make_policy(folder: Path, *, pad: str | None = None, hidden: int = 32, layers: int = 2, seed: int = 0) -> Path:
+    """A Llama with random weights."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = make_tokenizer(pad=pad)
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=256,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=tokenizer.pad_token_id,
+        tie_word_embeddings=True,
+        initializer_range=0.06,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def words(rng: random.Random, low: int, high: int) -> str:
+    return " ".join(rng.choice(WORDS) for _ in range(rng.randint(low, high)))
+
+
+def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), path)
+    return str(path)
+
+
+def preferences(count: int, seed: int = 0, *, high: int = 12) -> list[dict[str, Any]]:
+    """Chosen texts have `red` where rejected ones have `blue`: learnable."""
+    rng = random.Random(seed)
+    rows = []
+    for _ in range(count):
+        a, b = (f"<s>{words(rng, 3, high)} {end}</s>" for end in ("red", "blue"))
+        rows.append({"chosen": a, "rejected": b, "margin": rng.random()})
+    return rows
+
+
+def rl_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    rng = random.Random(seed)
+    rows = []
+    for i in range(count):
+        text = words(rng, 2, 6)
+        rows.append(
+            {
+                "row": i,
+                "prompt_id": f"p{i}",
+                "prompt": f"<s><|user|>{text}\n<|assistant|>",
+                "messages": [{"role": "user", "content": text}],
+                "category": "general",
+                "principles": [{"name": f"rule {i % 3}", "text": "Be short.", "negated": bool(i % 2)}],
+            }
+        )
+    return rows
+
+
+def reward_spec(bonus_file: Path, model: ModelSpec | None, policy: Path, **more: Any) -> dict[str, Any]:
+    """What the core writes into a job: no reward model unless given, and one bonus from a file plugin."""
+    spec: dict[str, Any] = {
+        "file_plugins": [str(bonus_file)],
+        "template": "",
+        "limits": {},
+        "engine": {"name": "transformers", "options": {}},
+        "model": None,
+        "policy": {"path": str(policy)},
+        "rm_weight": 0.0 if model is None else 1.0,
+        "combine": "joint",
+        "weights": {},
+        "interventions": [],
+        "bonuses": [
+            {"label": "words", "weight": 2.0, "name": "words", "owner": str(bonus_file), "options": {}},
+        ],
+        "on_failure": "stop",
+    }
+    return {**spec, **more}
+
+
+BONUS = '''
+"""A bonus for tests: the share of completions' characters that are spaces."""
+from salmon_core import Component, hookimpl
+
+
+class Words:
+    def score_one(self, rollout):
+        if "%(fail)s" == "yes":
+            raise RuntimeError("the bonus is out of order")
+        return rollout.completion.count(" ") / (1 + len(rollout.completion)) + 0.01 * rollout.rollout_index
+
+
+@hookimpl
+def salmon_bonuses():
+    yield Component("words", Words, "spaces")
+'''
+
+
+def write_bonus(path: Path, *, fail: bool = False) -> Path:
+    path.write_text(BONUS % {"fail": "yes" if fail else "no"})
+    return path
+
+
+def job(stage: str, folder: Path, model: Path, data: Mapping[str, str], **more: Any) -> Job:
+    folder.mkdir(parents=True, exist_ok=True)
+    algorithm = {"sft": "sft", "train-rm": "reward"}.get(stage, "grpo")
+    values = {"algorithm": algorithm, "seed": 3, **more}
+    spec = values.pop("model", ModelSpec(str(model), dtype="float32", device="cpu"))
+    return Job(stage=stage, folder=str(folder), model=spec, data=data, **values)  # type: ignore[arg-type]
+
+
+def environment() -> dict[str, str]:
+    paths = [ROOT, *(ROOT / "plugins").iterdir(), ROOT / "backends" / "salmon-trl"]
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, paths))}
+
+
+def start(job: Job) -> subprocess.Popen[str]:
+    """The worker, as the pipeline would start it."""
+    from salmon_trl.backend import TRLBackend
+
+    plan = TRLBackend().plan(job)
+    for name, text in plan.files.items():
+        (Path(job.folder) / name).write_text(text)
+    (step,) = plan.steps
+    return subprocess.Popen(
+        step.argv, cwd=job.folder, env={**environment(), **step.env}, stderr=subprocess.PIPE, text=True
+    )
+
+
+def run(job: Job, *, code: int = 0) -> str:
+    """Runs the worker to its end; its stderr."""
+    process = start(job)
+    _, output = process.communicate(timeout=300)
+    assert process.returncode == code, output
+    return output
+
+
+def events(folder: Path) -> list[tuple[int, dict[str, float]]]:
+    from salmon_trl.backend import TRLBackend
+
+    return [(event.step, dict(event.values)) for event in TRLBackend().events(folder)]
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+if __name__ == "__main__":
+    make_policy(Path(sys.argv[1]))
