@@ -19,11 +19,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from salmon_transformers.engine import TransformersEngine
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from salmon_core.interfaces import ModelSpec, PrefixRequest
+from salmon_transformers.engine import TransformersEngine
 
 CHOICES = ("a", "b")
 SYLLABLES = ("ba", "do", "fi", "gu", "ke", "lo", "mi", "nu", "pa", "ri", "so", "ta", "ve", "xo", "zu")
@@ -76,7 +76,7 @@ def make_requests(args: argparse.Namespace) -> list[PrefixRequest]:
 
 
 def padded(model: Any, texts: Sequence[Sequence[int]], width: int | None, keep: int) -> torch.Tensor:
-    """The last logits of one left-padded batch; `keep` 0 computes the logits of all positions, as the reference does."""
+    """The last logits of one left-padded batch; `keep` 0 computes the logits of all positions."""
     width = width or max(map(len, texts))
     ids = torch.tensor([[0] * (width - len(text)) + list(text[-width:]) for text in texts], device=model.device)
     mask = torch.tensor(
@@ -163,9 +163,8 @@ def main() -> None:
     print(
         f"{size:.1f} M parameters, {args.dtype}, {args.device}, {torch.get_num_threads()} threads; {args.pairs} pairs,"
     )
-    print(
-        f"{args.principles} principles, 2 orders; {unique:.0f} unique tokens a pair, {sum(map(len, texts)) / args.pairs:.0f} in all texts"
-    )
+    total = sum(map(len, texts)) / args.pairs
+    print(f"{args.principles} principles, 2 orders; {unique:.0f} unique tokens a pair, {total:.0f} in all texts")
     print(f"limit {limit:.3f} pairs/s; largest deviation of ours from plain logits {deviation:.1e}\n")
     base = rates["padded to the longest, last logits, batches of 8"]
     print(f"{'way':52}{'pairs/s':>9}{'ratio':>8}{'of limit':>10}")

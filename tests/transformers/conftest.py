@@ -12,7 +12,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
-from salmon_transformers.engine import TransformersEngine
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -26,6 +25,7 @@ from transformers import (
 )
 
 from salmon_core.interfaces import ModelSpec
+from salmon_transformers.engine import TransformersEngine
 
 CHAT = (
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"

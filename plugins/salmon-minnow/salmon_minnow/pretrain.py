@@ -37,7 +37,7 @@ CONTRASTED = ("language", "filler", "vivid", "steps", "example", "praise", "refu
 class Settings:
     """What pretraining may vary. The defaults made the shipped checkpoint."""
 
-    steps: int = 14_000
+    steps: int = 12_000
     rows: int = 8
     learning_rate: float = 2.5e-3
     weight_decay: float = 0.01
@@ -45,10 +45,10 @@ class Settings:
     #: Steps of linear warm-up; the share of all steps after which the rate falls linearly.
     warmup: int = 60
     decay_from: float = 0.55
-    #: The share of all steps spent on bare answers that differ in a quality or two; such rows are short, so there are
-    #: more of them in a step. In long texts the judge would take very long to find out what it is asked for.
-    bare_until: float = 0.15
-    bare_rows: int = 24
+    #: The share of all steps spent on bare answers that differ in a quality or two; such rows are short, so more
+    #: of them make a step. In long texts the judge would take far longer to find out what it is asked for.
+    bare_until: float = 0.2
+    bare_rows: int = 16
     #: The share of all steps spent on single principles as written, before their opposites and sets of several.
     simple_until: float = 0.45
     singles: int = 8
@@ -119,7 +119,7 @@ class RowMaker:
         if contrast and not simple:
             return Row(ids, [], branches)
         following = [IGNORED] * (len(question) - 1) + answers[0]
-        if self.rng.random() < HABITS["stop"]:
+        if bare or self.rng.random() < HABITS["stop"]:
             following.append(self._eos)
         else:
             leak = self._leak()

@@ -15,8 +15,6 @@ from typing import Any, Protocol
 import torch
 from transformers import DynamicCache
 
-#: suffix tokens in one packed sequence; attention over it is quadratic, and longer ones gain nothing
-PACK = 1024
 #: padding tolerated in a batch, as a share of its real tokens
 WASTE = 0.1
 
@@ -51,6 +49,8 @@ class Reader:
         dtype: of the model, for additive masks.
         pad_id: fills up batches; always masked.
         budget: tokens in one batch.
+        pack: suffix tokens in one packed sequence. Attention computes what the mask then hides, so a CPU wants short
+            ones, while a GPU wants few passes.
     """
 
     read: Read
@@ -58,6 +58,7 @@ class Reader:
     dtype: torch.dtype
     pad_id: int
     budget: int
+    pack: int
 
     def plain(self, texts: Sequence[Ids], finish: Callable[[list[int], torch.Tensor], None]) -> None:
         """Right-padded batches, by length.
@@ -84,8 +85,9 @@ class Reader:
         # Alike requests come together, so that batches need no padding: both orders of a judged pair, above all.
         order = sorted(range(len(requests)), key=lambda i: (len(requests[i].prefix), requests[i].packed))
         sizes = [len(requests[i].prefix) + requests[i].packed for i in order]
-        alone = [requests[i].packed > PACK for i in order]
-        for batch in _batches(sizes, self.budget, alone=alone, presorted=True):
+        # Suffixes that take several packs are cut at the same places in all requests of a batch.
+        kinds = [tuple(map(len, requests[i].suffixes)) if requests[i].packed > self.pack else () for i in order]
+        for batch in _batches(sizes, self.budget, kinds=kinds, presorted=True):
             rows = [order[i] for i in batch]
             self.shared_batch(rows, [requests[row] for row in rows], finish)
 
@@ -101,10 +103,10 @@ class Reader:
         cache = DynamicCache()  # without the config: every layer keeps all of the prefix
         nothing = torch.zeros(1, dtype=torch.long, device=self.device)
         self.read(nothing, input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True)
-        # Only a request that is a batch of its own can have more suffixes than one pack takes.
-        groups = _groups(requests[0].suffixes) if len(requests) == 1 else [range(len(requests[0].suffixes))]
-        for group in groups:
-            packs = [r.suffixes[group.start : group.stop] if len(requests) == 1 else r.suffixes for r in requests]
+        several = max(request.packed for request in requests) > self.pack
+        widest = range(max(len(request.suffixes) for request in requests))
+        for group in _groups(requests[0].suffixes, self.pack) if several else [widest]:
+            packs = [request.suffixes[group.start : group.stop] for request in requests]
             layout = _Layout(packs, self.device)
             keep, where = layout.last.unique(return_inverse=True)
             features = self.read(
@@ -184,11 +186,11 @@ def _fork(cache: DynamicCache) -> DynamicCache:
     return branch
 
 
-def _groups(suffixes: Sequence[Ids]) -> list[range]:
-    """Runs of suffixes of at most PACK tokens together."""
+def _groups(suffixes: Sequence[Ids], most: int) -> list[range]:
+    """Runs of suffixes of at most so many tokens together."""
     starts, size = [0], 0
     for i, suffix in enumerate(suffixes):
-        if size and size + len(suffix) > PACK:
+        if size and size + len(suffix) > most:
             starts.append(i)
             size = 0
         size += len(suffix)
@@ -196,22 +198,19 @@ def _groups(suffixes: Sequence[Ids]) -> list[range]:
 
 
 def _batches(
-    sizes: Sequence[int], budget: int, *, alone: Sequence[bool] | None = None, presorted: bool = False
+    sizes: Sequence[int], budget: int, *, kinds: Sequence[tuple[int, ...]] | None = None, presorted: bool = False
 ) -> Iterator[list[int]]:
-    """Indices in batches: within the budget when padded, and little padding; the longest first."""
+    """Indices in batches, the longest first: within the budget when padded, little padding, all of one kind."""
     order = list(range(len(sizes))) if presorted else sorted(range(len(sizes)), key=lambda i: sizes[i])
     batch: list[int] = []
     width = real = 0
     for i in reversed(order):
         padded = (len(batch) + 1) * max(width, sizes[i])
-        single = alone is not None and alone[i]
-        if batch and (single or padded > budget or padded > (1 + WASTE) * (real + sizes[i])):
+        alike = not batch or kinds is None or kinds[i] == kinds[batch[-1]]
+        if batch and (not alike or padded > budget or padded > (1 + WASTE) * (real + sizes[i])):
             yield batch
             batch, width, real = [], 0, 0
         batch.append(i)
         width, real = max(width, sizes[i]), real + sizes[i]
-        if single:
-            yield batch
-            batch, width, real = [], 0, 0
     if batch:
         yield batch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -41,21 +42,22 @@ class Scorer:
         self._body = model.base_model
         self._head = model.get_output_embeddings() if kind == "causal" else getattr(model, "score", None)
         pad = codec.tokenizer.pad_token_id
+        on_gpu = model.device.type == "cuda"
         self._reader = Reader(
             self._read_body,
             model.device,
             model.dtype,
             codec.eos_id if pad is None else pad,
-            budget or (16384 if model.device.type == "cuda" else 4096),
+            budget or (16384 if on_gpu else 4096),
+            1024 if on_gpu else 128,
         )
         self._longest_shared = _longest_shared(model.config.get_text_config())
         with torch.inference_mode():
             self.body_only = self._probe_head()
             if not self.body_only:
                 read = self._read_logits if kind == "causal" else self._read_scores
-                self._reader = Reader(
-                    read, model.device, model.dtype, self._reader.pad_id, min(self._reader.budget, 4096)
-                )
+                # Logits of the whole vocabulary at every position kept: smaller batches.
+                self._reader = replace(self._reader, read=read, budget=min(self._reader.budget, 4096))
             self.shares = self._probe_sharing()
 
     @torch.inference_mode()

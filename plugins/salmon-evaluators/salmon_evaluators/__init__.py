@@ -1,0 +1,1 @@
+"""Evaluators that any run can use."""

@@ -1,0 +1,183 @@
+"""Does the reward model follow principles on prompts nobody trained on?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from random import Random
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from salmon_core.draws import named_rng
+from salmon_core.errors import SalmonError
+from salmon_core.estimates import rate
+from salmon_core.interfaces import Engine, Evaluator
+from salmon_core.principles import Principle
+from salmon_core.records import Metrics, Pair, ShownPrinciple
+from salmon_core.rendering import Renderer
+from salmon_core.view import RunView, pairs_of
+
+JUDGE = "judge"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One question to the reward model: is the first completion better under these principles?"""
+
+    pair: int
+    shown: tuple[ShownPrinciple, ...]
+    first_is_better: bool
+
+
+class RewardModelAccuracy(Evaluator):
+    """Accuracy on pairs of the initial policy's completions of held-out prompts.
+
+    A set's truth is unambiguous: its principles are drawn with such polarities that all of them that see a difference
+    prefer the same completion, and at least one does.
+    """
+
+    needs = frozenset({"initial", "reward"})
+
+    class Options(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+
+        truth: str = Field(JUDGE, description="name of an oracle, or `judge`: its consistent judgments")
+        samples: int = Field(4, ge=2, description="completions per held-out prompt")
+        max_pairs: int = Field(120, ge=1, description="compared pairs per principle, and sets per size, at most")
+        max_set: int = Field(6, ge=1, description="largest set of principles")
+        modes: list[str] = Field(["joint", "mean"], description="one text for all principles, or one text each")
+
+    def __init__(self, options: Options):
+        self.options = options
+
+    def evaluate(self, run: RunView, engines: Mapping[str, Engine]) -> Metrics:
+        """Values: `rm.positive`, `rm.negated` (means over principles), `rm.sets.MODE.K`, and each principle's estimate.
+
+        Raises:
+            SalmonError: the run has no reward model.
+        """
+        if not run.has_reward_model:
+            raise SalmonError("there is no reward model to evaluate", where="rm-accuracy")
+        prompts = run.prompts("test")
+        pairs = pairs_of(prompts, run.samples("initial", self.options.samples))
+        principles = list(run.resolved.judge_principles)
+        truth = self._truth(run, pairs, principles)
+        engine = engines["reward"]
+        renderer = run.renderer(engine.codec)
+        rng = named_rng(run.config.run.seed, "rm-accuracy")
+        groups: dict[tuple[str, ...], list[Comparison]] = {}
+        for principle in principles:
+            for negated in (False, True):
+                if not negated or principle.negated is not None:
+                    key = ("negated" if negated else "positive", principle.name)
+                    groups[key] = self._singles(principle, negated, truth, rng)
+        for size in range(1, min(self.options.max_set, len(principles)) + 1):
+            groups["sets", str(size)] = self._sets(size, principles, truth, rng)
+        results = {mode: _accuracies(engine, renderer, pairs, groups, mode) for mode in self.options.modes}
+        first = results[self.options.modes[0]]
+        rm: dict[str, Any] = {
+            polarity: _mean([own["value"] for key, own in first.items() if key[0] == polarity and own["n"]])
+            for polarity in ("positive", "negated")
+        }
+        rm["sets"] = {
+            mode: {key[1]: own["value"] for key, own in found.items() if key[0] == "sets" and own["n"]}
+            for mode, found in results.items()
+        }
+        by_principle = {
+            polarity: {key[1]: own for key, own in first.items() if key[0] == polarity}
+            for polarity in ("positive", "negated")
+        }
+        sets = {mode: {k[1]: v for k, v in found.items() if k[0] == "sets"} for mode, found in results.items()}
+        values = {"rm": rm, "truth": self.options.truth, "pairs": len(pairs), "principles": by_principle, "sets": sets}
+        return Metrics("rm-accuracy", values)
+
+    def _truth(self, run: RunView, pairs: Sequence[Pair], principles: Sequence[Principle]) -> list[dict[str, float]]:
+        """By pair and principle: > 0 if the first is better, 0 for none."""
+        if self.options.truth == JUDGE:
+            found: dict[str, dict[str, float]] = {}
+            for judgment in run.judge(pairs):
+                found.setdefault(judgment.pair_id, {})[judgment.principle] = judgment.score
+            return [found[pair.id] for pair in pairs]
+        oracle = run.resolved.registry.find("oracles", self.options.truth).load()()
+        try:
+            return [
+                {p.name: oracle.prefer(pair.prompt, pair.first.text, pair.second.text, p.name) for p in principles}
+                for pair in pairs
+            ]
+        except KeyError as error:
+            raise SalmonError(
+                f"the oracle {self.options.truth!r} knows nothing about the principle {error}",
+                where="rm-accuracy",
+                hint="use `truth: judge`, or judge by the oracle's principles",
+            ) from None
+
+    def _singles(
+        self, principle: Principle, negated: bool, truth: Sequence[Mapping[str, float]], rng: Random
+    ) -> list[Comparison]:
+        differing = [index for index, own in enumerate(truth) if own[principle.name] != 0]
+        chosen = rng.sample(differing, min(self.options.max_pairs, len(differing)))
+        shown = (principle.shown(negated=negated),)
+        return [Comparison(index, shown, (truth[index][principle.name] > 0) != negated) for index in chosen]
+
+    def _sets(
+        self, size: int, principles: Sequence[Principle], truth: Sequence[Mapping[str, float]], rng: Random
+    ) -> list[Comparison]:
+        found: list[Comparison] = []
+        if not truth:
+            return found
+        for _ in range(20 * self.options.max_pairs):
+            if len(found) == self.options.max_pairs:
+                break
+            index, first = rng.randrange(len(truth)), rng.random() < 0.5
+            chosen = rng.sample(principles, size)
+            shown, differs = [], False
+            for principle in chosen:
+                preference = truth[index][principle.name]
+                differs |= preference != 0
+                negated = rng.random() < 0.5 if preference == 0 else (preference > 0) != first
+                if negated and principle.negated is None:
+                    break
+                shown.append(principle.shown(negated=negated))
+            if differs and len(shown) == size:
+                found.append(Comparison(index, tuple(shown), first))
+        return found
+
+
+def _accuracies(
+    engine: Engine,
+    renderer: Renderer,
+    pairs: Sequence[Pair],
+    groups: Mapping[tuple[str, ...], Sequence[Comparison]],
+    mode: str,
+) -> dict[tuple[str, ...], dict[str, Any]]:
+    """The reward model's accuracy by group; all its texts are scored in one go, sharing prefixes by completion."""
+    asked: dict[int, list[tuple[ShownPrinciple, ...]]] = {}
+    for comparisons in groups.values():
+        for comparison in comparisons:
+            sets = [comparison.shown] if mode == "joint" else [(each,) for each in comparison.shown]
+            asked.setdefault(comparison.pair, []).extend(sets)
+    unique = {index: list(dict.fromkeys(sets)) for index, sets in asked.items()}
+    requests = [
+        renderer.reward(pairs[index].prompt.messages, completion.text, sets)
+        for index, sets in unique.items()
+        for completion in (pairs[index].first, pairs[index].second)
+    ]
+    scores = engine.reward(requests)
+    margins: dict[tuple[int, tuple[ShownPrinciple, ...]], float] = {}
+    for number, (index, sets) in enumerate(unique.items()):
+        for position, shown in enumerate(sets):
+            margins[index, shown] = scores[2 * number][position] - scores[2 * number + 1][position]
+    results = {}
+    for key, comparisons in groups.items():
+        right = 0
+        for comparison in comparisons:
+            parts = [comparison.shown] if mode == "joint" else [(each,) for each in comparison.shown]
+            margin = sum(margins[comparison.pair, part] for part in parts)
+            right += (margin > 0) == comparison.first_is_better and margin != 0
+        results[key] = asdict(rate(right, len(comparisons)))
+    return results
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
