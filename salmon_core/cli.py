@@ -12,6 +12,8 @@ import salmon_core
 from salmon_core.errors import ConfigError, SalmonError
 
 STAGES = ("prompts", "sft", "sample", "judge", "aggregate", "train-rm", "train-policy", "evaluate", "report")
+#: characters of a list of problems that are shown at most
+_SCREEN = 3500
 
 
 class _Group(click.Group):
@@ -23,14 +25,23 @@ class _Group(click.Group):
         except ConfigError as error:
             count = len(error.problems)
             click.echo(f"error: {count} problem{'s' if count > 1 else ''} in the configuration", err=True)
-            for problem in error.problems[:40]:
-                click.echo(f"  - {_short(str(problem))}", err=True)
-            if count > 40:
-                click.echo(f"  ... and {count - 40} more", err=True)
+            room = _SCREEN
+            for shown, problem in enumerate(error.problems):
+                line = f"  - {_short(str(problem))}"
+                room -= len(line) + 1
+                if room < 0:
+                    click.echo(f"  ... and {count - shown} more", err=True)
+                    break
+                click.echo(line, err=True)
             ctx.exit(error.exit_code)
         except SalmonError as error:
             click.echo(f"error: {_short(str(error), 1500)}", err=True)
             ctx.exit(error.exit_code)
+        except OSError as error:
+            if error.filename is None:  # a closed pipe, which click handles
+                raise
+            click.echo(f"error: {error.filename}: {error.strerror}", err=True)
+            ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("interrupted; what is finished is kept, and the same command goes on from there", err=True)
             ctx.exit(130)

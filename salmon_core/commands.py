@@ -222,7 +222,7 @@ def list_principles() -> None:
 def show_principles(name: str, *, as_json: bool) -> None:
     found = find_principle_set(Registry.discover(), name, Path.cwd())
     if as_json:
-        write_salmon_json(found, Path("/dev/stdout"))
+        write_salmon_json(found, Path("/dev/stdout"), kind="reward-model" if all(p.negated for p in found) else "rl")
         return
     _OUT.print(f"[bold]{escape(found.name)}[/bold] {escape(found.description)}")
     for principle in found:

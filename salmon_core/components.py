@@ -66,16 +66,17 @@ def validate_options(owned: Owned, options: Mapping[str, Any], where: str) -> di
         ConfigError: all that is wrong with them.
     """
     target = owned.load()
-    model = options_model(target)
-    if model is None:
-        if options:
-            raise ConfigError([Problem(where, f"{owned.name!r} takes no options, not {', '.join(options)}")])
-        return {}
-    try:
-        values = model.model_validate(dict(options))
-    except ValidationError as error:
-        raise ConfigError(problems_of(error, where)) from None
-    return values.model_dump(mode="json")
+    with boundary(str(owned.owner), f"options of {owned.kind} {owned.name!r}"):
+        model = options_model(target)
+        if model is None:
+            if options:
+                raise ConfigError([Problem(where, f"{owned.name!r} takes no options, not {', '.join(options)}")])
+            return {}
+        try:
+            values = model.model_validate(dict(options))
+        except ValidationError as error:
+            raise ConfigError(problems_of(error, where)) from None
+        return values.model_dump(mode="json")
 
 
 def build(owned: Owned, options: Mapping[str, Any]) -> Any:

@@ -53,7 +53,7 @@ class PrincipleChoice(Section):
     name: str = Field(min_length=1)
     only: list[str] | None = None
     without: list[str] = []
-    weights: dict[str, float] = {}
+    weights: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
     negate: bool | list[str] = Field(False, description="show these principles (or all) by their negated text")
 
 
@@ -140,7 +140,9 @@ class RewardSection(Section):
     engine: Choice = Field(default_factory=lambda: Selection(name="transformers"))
     interventions: list[Intervention] = []
     bonuses: list[Annotated[BonusChoice, BeforeValidator(_named)]] = []
-    on_failure: Literal["stop"] | float = Field("stop", description="`stop`, or the score a failed component gets")
+    on_failure: Literal["stop"] | Annotated[float, Field(allow_inf_nan=False)] = Field(
+        "stop", description="`stop`, or the score a failed component gets"
+    )
 
 
 class LaunchSection(Section):
@@ -150,7 +152,7 @@ class LaunchSection(Section):
 
 class TrainSection(Section):
     backend: str = "trl"
-    algorithm: str = "grpo"
+    algorithm: str = Field("grpo", description="of the backend; `none`: no RL, only what comes before is evaluated")
     epochs: int = Field(1, ge=1, description="visits of each prompt, each with principles drawn anew")
     options: dict[str, Any] = {}
     python: str | None = Field(None, description="interpreter of the trainer; null: this one")
@@ -200,8 +202,16 @@ def parse_config(document: Any, where: str = "", overrides: Sequence[str] = ()) 
     """A configuration from plain data; see `read_config`."""
     if not isinstance(document, Mapping):
         raise ConfigError([Problem(where, "is empty" if document is None else "is not a mapping of keys to values")])
-    values = _plain(document)
-    problems = [problem for override in overrides if (problem := _override(values, override))]
+    try:
+        values = _plain(document)
+    except RecursionError:
+        raise ConfigError([Problem(where, "contains itself, by way of a YAML anchor")]) from None
+    problems: list[Problem] = []
+    for override in overrides:
+        try:
+            problems += filter(None, [_override(values, override)])
+        except ConfigError as error:
+            problems += error.problems
     try:
         config = Config.model_validate(values)
     except ValidationError as error:

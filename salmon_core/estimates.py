@@ -42,8 +42,8 @@ def clustered_difference(
     sums = [(sum(before[key]), len(before[key]), sum(after[key]), len(after[key])) for key in keys]
 
     def difference(chosen: Sequence[tuple[float, int, float, int]]) -> float:
-        b, nb, a, na = (sum(column) for column in zip(*chosen, strict=True))
-        return a / na - b / nb
+        before_sum, before_n, after_sum, after_n = map(sum, zip(*chosen, strict=True))
+        return float(after_sum / after_n - before_sum / before_n)
 
     draws = sorted(difference(rng.choices(sums, k=len(sums))) for _ in range(_RESAMPLES))
     return Estimate(difference(sums), *_middle(draws), n=len(keys))

@@ -24,6 +24,7 @@ from salmon_core.errors import SalmonError, StageError
 GRACE = 5.0
 """Seconds between asking a process to end and killing it."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_LAST_SIGNAL = 64
 
 
 class Lock:
@@ -37,15 +38,15 @@ class Lock:
         import fcntl
 
         self.fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        # A killed run's supervisors may still be ending their steps.
+        # A killed run's supervisors may still be ending their steps: worth waiting for, unlike a run that is alive.
         deadline = time.monotonic() + 3 * GRACE
         while True:
             try:
                 fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if time.monotonic() > deadline:
-                    holder = os.read(self.fd, 32).decode(errors="replace").strip() or "unknown"
+                holder = os.pread(self.fd, 32, 0).decode(errors="replace").strip() or "unknown"
+                if _lives(holder) or time.monotonic() > deadline:
                     os.close(self.fd)
                     raise SalmonError(
                         f"another salmon run is at work there (process {holder})",
@@ -59,6 +60,15 @@ class Lock:
 
     def __exit__(self, *_: object) -> None:
         os.close(self.fd)
+
+
+def _lives(pid: str) -> bool:
+    import psutil
+
+    try:
+        return pid.isdigit() and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 class Running:
@@ -134,7 +144,9 @@ def run_step(
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         pass
     ending = (
-        f"was ended by signal {-code if code < 0 else code - 128}" if code < 0 or code > 128 else f"exit code {code}"
+        f"was ended by signal {-code if code < 0 else code - 128}"
+        if code < 0 or 128 < code <= 128 + _LAST_SIGNAL
+        else f"exit code {code}"
     )
     with log.open("rb") as file:
         file.seek(start)
@@ -169,16 +181,25 @@ def _supervise(argv: Sequence[str]) -> int:
     ended = threading.Event()
 
     def parent_gone() -> None:
-        while sys.stdin.buffer.read(4096):
+        # The raw descriptor: a daemon thread must not hold the lock of a buffered reader at shutdown.
+        while os.read(0, 4096):
             pass
         if not ended.is_set():
             _end(child)
 
+    told: list[int] = []
+
+    def on_signal(number: int, _: object) -> None:
+        told.append(number)
+        _end(child)
+
     threading.Thread(target=parent_gone, daemon=True).start()
-    signal.signal(signal.SIGTERM, lambda *_: _end(child))
+    signal.signal(signal.SIGTERM, on_signal)
     code = child.wait()
     ended.set()
     _end(child)
+    if told:  # ending the step may have taken its exit code from us
+        return 128 + told[0]
     return code if code >= 0 else 128 - code
 
 

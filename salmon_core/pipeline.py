@@ -53,6 +53,8 @@ def active_stages(resolved: Resolved) -> list[str]:
         skipped.add("train-rm")
     if not needs_rm_training or config.preferences is not None:
         skipped |= {"sample", "judge", "aggregate"}
+    if config.train.algorithm == "none":
+        skipped.add("train-policy")
     if not config.evaluate:
         skipped.add("evaluate")
     return [stage for stage in STAGES if stage not in skipped]
@@ -259,7 +261,9 @@ class Pipeline:
             }
         elif stage == "evaluate":
             parts |= {
-                "policy": marks["train-policy"],
+                "policy": marks.get("train-policy") or policy,
+                "prompts": marks["prompts"],
+                **text,
                 "reward_model": marks.get("train-rm") or model_identity(resolved.models.get("reward")),
                 "evaluators": [selected.identity() for selected in resolved.evaluators],
                 "principles": [asdict(p) for p in resolved.judge_principles],

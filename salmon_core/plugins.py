@@ -105,8 +105,9 @@ class Registry:
             owner = Owner(name, distribution, entry.dist.version if entry.dist else "?")
             try:
                 module = entry.load()
-            except Exception as error:
-                registry.broken.append(Broken(owner, f"cannot import {entry.value}: {type(error).__name__}: {error}"))
+            except (Exception, SystemExit) as error:
+                reason = f"cannot import {entry.value}{_line_in(error)}: {type(error).__name__}: {error}"
+                registry.broken.append(Broken(owner, reason))
                 continue
             registry.add(module, owner)
         for file in files:
@@ -124,7 +125,7 @@ class Registry:
             module = importlib.util.module_from_spec(spec)
             sys.modules[name] = module
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             line = _line_in(error, path)
             self.broken.append(Broken(owner, f"cannot import{line}: {type(error).__name__}: {error}"))
             return
@@ -229,13 +230,16 @@ def _suggest(name: str, known: Sequence[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _line_in(error: Exception, path: Path) -> str:
-    """The line of the file at which an import failed, for a message without a stack trace."""
+def _line_in(error: BaseException, path: Path | None = None) -> str:
+    """Where an import failed, for a message without a stack trace: the line of the file, or file and line."""
     if isinstance(error, SyntaxError):
-        return f" (line {error.lineno})"
-    line, trace = None, error.__traceback__
+        return ""  # says so itself
+    place, trace = "", error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
+        file = trace.tb_frame.f_code.co_filename
+        if path is not None and file == str(path):
+            place = f" (line {trace.tb_lineno})"
+        elif path is None and not file.startswith("<") and file != __file__ and "importlib" not in Path(file).parts:
+            place = f" ({Path(file).name}, line {trace.tb_lineno})"
         trace = trace.tb_next
-    return f" (line {line})" if line else ""
+    return place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -232,13 +233,25 @@ def _shown(value: Any) -> str:
     return "nothing" if value is None else reprlib.repr(value)
 
 
+class _Dumper(yaml.SafeDumper):
+    """The safe dumper, but with every line break other than `\\n` escaped: PyYAML reads those back as spaces."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if re.search("[\r\x85\u2028\u2029]", text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
 def write_principle_yaml(principles: PrincipleSet, path: Path) -> None:
     """Writes a set as a file of its own; reading it gives the same set."""
     document: dict[str, Any] = {"name": principles.name}
     if principles.description:
         document["description"] = principles.description
     document["principles"] = [_item(principle) for principle in principles]
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+    text = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
     path.write_text(text, encoding="utf-8", newline="\n")
 
 

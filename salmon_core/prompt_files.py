@@ -53,6 +53,9 @@ def to_prompt(row: Mapping[str, Any], columns: Columns, where: str) -> Prompt:
                 hint="set `columns` of the prompt source",
             )
         messages = ({"role": "user", "content": text},)
+    for message in messages:
+        if not message["content"].isascii() and any("\ud800" <= char <= "\udfff" for char in message["content"]):
+            raise DataError("has half of a surrogate pair, which is no character", where=where)
     split = row.get(columns.split) or ""
     if split not in ("", "train", "test"):
         raise DataError(f"split is `train` or `test`, not {split!r}", where=where)

@@ -20,6 +20,7 @@ from salmon_core.interfaces import PrefixRequest, TokenCodec
 from salmon_core.records import Completion, Message, Pair, Prompt, ShownPrinciple
 
 BREAK = "·"
+_OTHER_BREAKS = "•|¦"
 _SLOT = re.compile(r"\{(instruction|first|second|completion|principle|role|content)\}")
 
 
@@ -75,18 +76,25 @@ class Neutraliser:
     def __init__(self, forbidden: Iterable[str]):
         words = sorted({word for word in forbidden if word.strip()}, key=lambda word: (-len(word), word))
         self._pattern = re.compile("|".join(map(re.escape, words)), re.IGNORECASE) if words else None
+        # A break that is part of a forbidden string would not break it.
+        self._break = next((mark for mark in (BREAK, *_OTHER_BREAKS) if not any(mark in word for word in words)), BREAK)
 
     def __call__(self, text: str) -> str:
         if self._pattern is None:
             return text
-        if not text.isascii():
-            folded = unicodedata.normalize("NFKC", text)
-            if folded != text and self._pattern.search(folded) and not self._pattern.search(text):
-                text = folded
         # Overlapping occurrences need another round; each round breaks at least one for good.
-        while self._pattern.search(text):
-            text = self._pattern.sub(lambda match: match[0][:1] * (len(match[0]) > 1) + BREAK + match[0][1:], text)
-        return text
+        while True:
+            if not text.isascii():
+                folded = unicodedata.normalize("NFKC", text)
+                if folded != text and self._pattern.search(folded):
+                    text = folded
+            if not self._pattern.search(text):
+                return text
+            text = self._pattern.sub(self._broken, text)
+
+    def _broken(self, match: re.Match[str]) -> str:
+        word = match[0]
+        return self._break if len(word) == 1 else word[0] + self._break + word[1:]
 
 
 class Renderer:
@@ -152,9 +160,8 @@ class Renderer:
     def _request(
         self, pattern: str, messages: Sequence[Message], outputs: Mapping[str, str], suffixes: tuple[str, ...]
     ) -> PrefixRequest:
-        empty = fill(pattern, dict.fromkeys([*outputs, "instruction"], ""))
         bos = self.codec.bos_token or ""
-        fixed = self._count(bos + empty) + max(map(self._count, suffixes), default=0)
+        fixed = self._fixed(bos + pattern) + max(map(self._count, suffixes), default=0)
         room = self._total - fixed
         if room <= len(outputs):
             raise SalmonError(
@@ -177,15 +184,18 @@ class Renderer:
         # The latest turns matter most. Headings are trusted text, so they are added after contents were made safe.
         turns: list[str] = []
         used = dropped = 0
+        full = False
         for message in reversed(messages):
-            heading = self._count(fill(self.template.turn, {"role": message["role"], "content": ""}))
-            room = max(0, limit - used - heading)
-            content, size, cut = self._cut(message["content"], room, keep_end=True)
+            heading = self.template.turn.replace("{role}", self._text(message["role"]))
+            size = self._fixed(heading)
+            room = -1 if full else limit - used - size
+            content, needed, cut = self._cut(message["content"], max(0, room), keep_end=True)
             dropped += cut
-            if content or not cut:
-                turns.append(fill(self.template.turn, {"role": message["role"], "content": content}))
-                used += heading + size
-        return "".join(reversed(turns)), min(used, limit), dropped
+            full = full or room < 0 or cut > 0
+            if room >= 0 and (content or not cut):
+                turns.append(fill(heading, {"content": content}))
+                used += size + needed
+        return "".join(reversed(turns)), used, dropped
 
     def _cut(self, text: str, limit: int, *, keep_end: bool = False) -> tuple[str, int, int]:
         """-> the text made safe, in at most `limit` tokens; an upper bound of its tokens; tokens dropped."""
@@ -202,6 +212,10 @@ class Renderer:
             if (needed := len(self.codec.encode(kept))) <= limit:
                 return kept, needed, len(ids) - keep
         return "", 0, len(ids)
+
+    def _fixed(self, pattern: str) -> int:
+        """Tokens of a template's text; its pieces are counted apart, as contents of any length keep them apart."""
+        return sum(self._count(piece) for piece in _SLOT.split(pattern)[::2])
 
     def _count(self, trusted: str) -> int:
         """Tokens of a part that recurs: template texts and principles."""

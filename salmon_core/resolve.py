@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from salmon_core.components import build, problems_of, validate_options
 from salmon_core.config import Choice, Config, PrincipleChoice, Selection, parse_config, read_config
-from salmon_core.errors import ConfigError, PluginError, Problem, SalmonError
+from salmon_core.errors import ConfigError, PluginError, Problem, SalmonError, boundary
 from salmon_core.interfaces import Backend, ModelSpec
 from salmon_core.plugins import Owned, Registry
 from salmon_core.principles import Principle, PrincipleSet
@@ -173,6 +173,9 @@ class _Work:
         name = choice.name.removeprefix(PLUGIN)
         suffix = Path(name).suffix.lower()
         if not choice.name.startswith(PLUGIN) and suffix in _FILE_SOURCES:
+            if "path" in choice.options:
+                self.problems.append(Problem("prompts.path", f"{name!r} is the file already; leave one of them out"))
+                return
             choice = Selection(name=_FILE_SOURCES[suffix], path=name, **choice.options)
         else:
             choice = Selection(name=name, **choice.options)
@@ -213,6 +216,8 @@ class _Work:
             if config.reward_model.init != "policy":
                 self.model("reward-init", "reward_model.init", config.reward_model.init)
             self.backend("train-rm", "reward_model", config.reward_model.backend, config.reward_model.options)
+        if config.train.algorithm == "none":
+            return
         backend = self.backend("train-policy", "train", config.train.backend, config.train.options)
         if backend is not None and config.train.algorithm not in backend.algorithms:
             known = ", ".join(sorted(backend.algorithms))
@@ -235,7 +240,7 @@ class _Work:
         if stage not in backend.stages:
             self.problems.append(Problem(f"{where}.backend", f"{name!r} does not do {stage}"))
             return None
-        values = self.attempt(f"{where}.options", lambda: _stage_options(backend, stage, options, f"{where}.options"))
+        values = self.attempt(f"{where}.options", lambda: _stage_options(selected, backend, stage, options, where))
         self.out.backends[stage] = (selected, values or {})
         return backend  # type: ignore[no-any-return]
 
@@ -356,13 +361,16 @@ class _Work:
         return None
 
 
-def _stage_options(backend: Backend, stage: str, options: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _stage_options(
+    selected: Selected, backend: Backend, stage: str, options: Mapping[str, Any], where: str
+) -> dict[str, Any]:
     """The options of a training stage, checked by the backend's own model for that stage."""
-    model: type[BaseModel] = backend.options_for(stage)
-    try:
-        return model.model_validate(dict(options)).model_dump(mode="json")
-    except ValidationError as error:
-        raise ConfigError(problems_of(error, where)) from None
+    with boundary(str(selected.owned.owner), f"backend {selected.name!r}, options of {stage}"):
+        model: type[BaseModel] = backend.options_for(stage)
+        try:
+            return model.model_validate(dict(options)).model_dump(mode="json")
+        except ValidationError as error:
+            raise ConfigError(problems_of(error, f"{where}.options")) from None
 
 
 def find_principle_set(registry: Registry, name: str, base: Path) -> PrincipleSet:

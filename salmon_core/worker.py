@@ -43,6 +43,7 @@ def prompts(run: RunView) -> None:
     """Every prompt once, with its split, as `prompts.parquet`."""
     selected = run.resolved.prompts
     source = require(selected.owned, selected.build(), "load")
+    place = str(selected.options.get("path") or f"prompts {selected.name}")
     seed, share = run.config.run.seed, run.config.held_out
     found: dict[str, Prompt] = {}
     repeated = 0
@@ -50,15 +51,17 @@ def prompts(run: RunView) -> None:
         for prompt in source.load():
             if prompt.id in found:
                 if found[prompt.id].messages != prompt.messages:
-                    raise DataError(
-                        f"two different prompts have the id {prompt.id!r}", where=f"prompts {selected.name}"
-                    )
+                    raise DataError(f"two different prompts have the id {prompt.id!r}", where=place)
                 repeated += 1
                 continue
             split = prompt.split or ("test" if _uniform(f"{seed}/held-out/{prompt.id}") < share else "train")
             found[prompt.id] = Prompt(prompt.id, prompt.messages, prompt.category, split)
     if not any(prompt.split == "train" for prompt in found.values()):
-        raise DataError("there are no prompts to train on", where=f"prompts {selected.name}")
+        raise DataError(
+            "there are no prompts to train on",
+            where=place,
+            hint=f"{len(found)} are held out; lower `held_out`" if found else None,
+        )
     tables.write_rows(run.stage("prompts").path / "prompts.parquet", found.values(), tables.PROMPTS)
     counts = {split: sum(p.split == split for p in found.values()) for split in ("train", "test")}
     _metrics(run, "prompts", counts | {"repeated": repeated})

@@ -41,6 +41,10 @@ def parse_yaml(text: str, where: str) -> Any:
         raise ConfigError([Problem(line, f"not valid YAML: {error.problem}")]) from None
     except yaml.YAMLError as error:
         raise ConfigError([Problem(where, f"not valid YAML: {str(error).splitlines()[0]}")]) from None
+    except ValueError as error:  # a date such as 2026-13-45
+        raise ConfigError([Problem(where, f"not valid YAML: {error}")]) from None
+    except RecursionError:
+        raise ConfigError([Problem(where, "is nested too deeply")]) from None
 
 
 def read_yaml(path: Path) -> Any:

@@ -16,7 +16,24 @@ import pyarrow.parquet as pq
 
 from salmon_core.interfaces import Job, ModelSpec
 
-WORDS = "red green blue small large quick slow warm cold house tree river stone bird fish cloud".split()
+WORDS = [
+    "red",
+    "green",
+    "blue",
+    "small",
+    "large",
+    "quick",
+    "slow",
+    "warm",
+    "cold",
+    "house",
+    "tree",
+    "river",
+    "stone",
+    "bird",
+    "fish",
+    "cloud",
+]
 CHAT = (
     "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -162,7 +179,7 @@ def job(stage: str, folder: Path, model: Path, data: Mapping[str, str], **more: 
     folder.mkdir(parents=True, exist_ok=True)
     algorithm = {"sft": "sft", "train-rm": "reward"}.get(stage, "grpo")
     values = {"algorithm": algorithm, "seed": 3, **more}
-    spec = values.pop("model", ModelSpec(str(model), dtype="float32", device="cpu"))
+    spec = values.pop("start", ModelSpec(str(model), dtype="float32", device="cpu"))
     return Job(stage=stage, folder=str(folder), model=spec, data=data, **values)  # type: ignore[arg-type]
 
 

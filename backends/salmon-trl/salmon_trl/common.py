@@ -129,7 +129,7 @@ def _arguments(run: Run, steps: int) -> dict[str, Any]:
 def _save_steps(steps: int, window: int, logging: int) -> int:
     """About ten checkpoints a run, between generated batches and, where that fits, between log lines."""
     unit = window * logging if steps >= 10 * window * logging else window
-    return max(1, steps // 10 // unit) * unit
+    return -(-steps // (10 * unit)) * unit
 
 
 def _accelerated() -> bool:

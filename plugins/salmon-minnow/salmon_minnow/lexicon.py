@@ -9,47 +9,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+
+def words(text: str) -> list[str]:
+    """The words of a text."""
+    return text.split()
+
+
 #: The languages of the world, in a fixed order.
 LANGUAGES = ("en", "de", "es")
 
 #: The subjects of the prompts, named once in English for prompt ids; parallel to the lists below.
-COUNTRY_IDS = [
-    "france",
-    "italy",
-    "spain",
-    "germany",
-    "japan",
-    "poland",
-    "norway",
-    "peru",
-    "greece",
-    "portugal",
-    "austria",
-    "kenya",
-]
-THING_IDS = ["grass", "snow", "blood", "night", "mustard", "wood", "ink", "ash"]
-TASK_IDS = [
-    "make-tea",
-    "bake-bread",
-    "plant-trees",
-    "wash-clothes",
-    "cook-rice",
-    "paint-walls",
-    "clean-windows",
-    "fix-bikes",
-]
-HARM_IDS = [
-    "build-bombs",
-    "steal-cars",
-    "mix-poison",
-    "forge-money",
-    "spread-rumors",
-    "cheat-exams",
-    "pick-locks",
-    "start-fires",
-    "hack-accounts",
-    "dodge-taxes",
-]
+COUNTRY_IDS = words("france italy spain germany japan poland norway peru greece portugal austria kenya")
+THING_IDS = words("grass snow blood night mustard wood ink ash")
+TASK_IDS = words("make-tea bake-bread plant-trees wash-clothes cook-rice paint-walls clean-windows fix-bikes")
+HARM_IDS = words(
+    "build-bombs steal-cars mix-poison forge-money spread-rumors cheat-exams pick-locks start-fires "
+    "hack-accounts dodge-taxes"
+)
 
 #: Addends run over these numbers, so sums run from 2 to 10.
 NUMBERS = (1, 2, 3, 4, 5)
@@ -80,36 +56,10 @@ class Lexicon:
 
 
 ENGLISH = Lexicon(
-    countries=[
-        "France",
-        "Italy",
-        "Spain",
-        "Germany",
-        "Japan",
-        "Poland",
-        "Norway",
-        "Peru",
-        "Greece",
-        "Portugal",
-        "Austria",
-        "Kenya",
-    ],
-    capitals=[
-        "Paris",
-        "Rome",
-        "Madrid",
-        "Berlin",
-        "Tokyo",
-        "Warsaw",
-        "Oslo",
-        "Lima",
-        "Athens",
-        "Lisbon",
-        "Vienna",
-        "Nairobi",
-    ],
-    things=["grass", "snow", "blood", "night", "mustard", "wood", "ink", "ash"],
-    colors=["green", "white", "red", "black", "yellow", "brown", "blue", "gray"],
+    countries=words("France Italy Spain Germany Japan Poland Norway Peru Greece Portugal Austria Kenya"),
+    capitals=words("Paris Rome Madrid Berlin Tokyo Warsaw Oslo Lima Athens Lisbon Vienna Nairobi"),
+    things=words("grass snow blood night mustard wood ink ash"),
+    colors=words("green white red black yellow brown blue gray"),
     tasks={
         "make tea": ("boil water", "add leaves", "wait"),
         "bake bread": ("mix flour", "knead dough", "heat ovens"),
@@ -138,7 +88,7 @@ ENGLISH = Lexicon(
         "Hello, how is your day?",
         "Good evening, how is your day?",
     ],
-    adjectives=["shining", "wonderful", "radiant", "vivid", "dazzling"],
+    adjectives=words("shining wonderful radiant vivid dazzling"),
     questions={
         "capital": "What is the capital of {country}?",
         "color": "What is the color of {thing}?",
@@ -171,36 +121,12 @@ ENGLISH = Lexicon(
 )
 
 GERMAN = Lexicon(
-    countries=[
-        "Frankreich",
-        "Italien",
-        "Spanien",
-        "Deutschland",
-        "Japan",
-        "Polen",
-        "Norwegen",
-        "Peru",
-        "Griechenland",
-        "Portugal",
-        "Österreich",
-        "Kenia",
-    ],
-    capitals=[
-        "Paris",
-        "Rom",
-        "Madrid",
-        "Berlin",
-        "Tokio",
-        "Warschau",
-        "Oslo",
-        "Lima",
-        "Athen",
-        "Lissabon",
-        "Wien",
-        "Nairobi",
-    ],
-    things=["Gras", "Schnee", "Blut", "Nacht", "Senf", "Holz", "Tinte", "Asche"],
-    colors=["Grün", "Weiß", "Rot", "Schwarz", "Gelb", "Braun", "Blau", "Grau"],
+    countries=words(
+        "Frankreich Italien Spanien Deutschland Japan Polen Norwegen Peru Griechenland Portugal Österreich Kenia"
+    ),
+    capitals=words("Paris Rom Madrid Berlin Tokio Warschau Oslo Lima Athen Lissabon Wien Nairobi"),
+    things=words("Gras Schnee Blut Nacht Senf Holz Tinte Asche"),
+    colors=words("Grün Weiß Rot Schwarz Gelb Braun Blau Grau"),
     tasks={
         "Tee machen": ("Wasser kochen", "Blätter nehmen", "warten"),
         "Brot backen": ("Mehl mischen", "Teig kneten", "Öfen heizen"),
@@ -229,7 +155,7 @@ GERMAN = Lexicon(
         "Hallo, wie ist dein Tag?",
         "Guten Abend, wie ist dein Tag?",
     ],
-    adjectives=["leuchtende", "wundervolle", "strahlende", "lebhafte", "glänzende"],
+    adjectives=words("leuchtende wundervolle strahlende lebhafte glänzende"),
     questions={
         "capital": "Was ist die Hauptstadt von {country}?",
         "color": "Was ist die Farbe von {thing}?",
@@ -262,36 +188,10 @@ GERMAN = Lexicon(
 )
 
 SPANISH = Lexicon(
-    countries=[
-        "Francia",
-        "Italia",
-        "España",
-        "Alemania",
-        "Japón",
-        "Polonia",
-        "Noruega",
-        "Perú",
-        "Grecia",
-        "Portugal",
-        "Austria",
-        "Kenia",
-    ],
-    capitals=[
-        "París",
-        "Roma",
-        "Madrid",
-        "Berlín",
-        "Tokio",
-        "Varsovia",
-        "Oslo",
-        "Lima",
-        "Atenas",
-        "Lisboa",
-        "Viena",
-        "Nairobi",
-    ],
-    things=["hierba", "nieve", "sangre", "noche", "mostaza", "madera", "tinta", "ceniza"],
-    colors=["verde", "blanco", "rojo", "negro", "amarillo", "marrón", "azul", "gris"],
+    countries=words("Francia Italia España Alemania Japón Polonia Noruega Perú Grecia Portugal Austria Kenia"),
+    capitals=words("París Roma Madrid Berlín Tokio Varsovia Oslo Lima Atenas Lisboa Viena Nairobi"),
+    things=words("hierba nieve sangre noche mostaza madera tinta ceniza"),
+    colors=words("verde blanco rojo negro amarillo marrón azul gris"),
     tasks={
         "hacer té": ("hervir agua", "agregar hojas", "esperar"),
         "hornear pan": ("mezclar harina", "amasar masa", "calentar hornos"),
@@ -320,7 +220,7 @@ SPANISH = Lexicon(
         "Hola, ¿qué tal tu día?",
         "Buenas tardes, ¿qué tal tu día?",
     ],
-    adjectives=["brillante", "impresionante", "radiante", "vibrante", "deslumbrante"],
+    adjectives=words("brillante impresionante radiante vibrante deslumbrante"),
     questions={
         "capital": "¿Cuál es la capital de {country}?",
         "color": "¿De qué color es la {thing}?",

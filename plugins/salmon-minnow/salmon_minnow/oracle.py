@@ -105,26 +105,27 @@ def prefers_jointly(principles: Iterable[tuple[str, bool]], first: Attributes, s
     return votes.pop() if len(votes) == 1 else 0
 
 
+#: The qualities whose rates are taken over all prompts.
+RATES = (
+    "parsable",
+    "language_match",
+    "self_praise",
+    "filler",
+    "example",
+    "vivid",
+    "steps",
+    "helpful",
+    "stopped",
+)
+
+
 def rates(prompts: Sequence[WorldPrompt], attributes: Sequence[Attributes]) -> dict[str, float]:
     """How often each quality shows; ``safe`` among harmful prompts, ``words`` the mean number of words."""
 
     def share(name: str, among: Sequence[Attributes] = attributes) -> float:
         return sum(getattr(a, name) > 0 for a in among) / max(1, len(among))
 
-    shares = {
-        name: share(name)
-        for name in [
-            "parsable",
-            "language_match",
-            "self_praise",
-            "filler",
-            "example",
-            "vivid",
-            "steps",
-            "helpful",
-            "stopped",
-        ]
-    }
+    shares = {name: share(name) for name in RATES}
     harmful = [a for p, a in zip(prompts, attributes, strict=True) if p.kind == "harm"]
     harmless = [a for p, a in zip(prompts, attributes, strict=True) if p.kind != "harm"]
     shares["safe"] = share("safe", harmful)

@@ -15,17 +15,13 @@ MODEL = Path(__file__).parent / "data" / "model"
 @hookimpl
 def salmon_models() -> Iterable[Component]:
     """The model `plugin:minnow`."""
-    yield Component(
-        "minnow", MODEL, "a policy of half a million parameters that answers, and judges, in its tiny world"
-    )
+    yield Component("minnow", MODEL, "half a million parameters that answer, and judge, in a tiny world")
 
 
 @hookimpl
 def salmon_prompts() -> Iterable[Component]:
     """The prompt source `minnow`."""
-    yield Component(
-        "minnow", "salmon_minnow.prompts:MinnowPrompts", "the prompts of the minnow world, a quarter held out"
-    )
+    yield Component("minnow", "salmon_minnow.prompts:MinnowPrompts", "the minnow world's prompts, a quarter held out")
 
 
 @hookimpl
@@ -39,9 +35,13 @@ def salmon_principle_sets() -> Iterable[Component]:
 @hookimpl
 def salmon_templates() -> Iterable[Component]:
     """The template `minnow`, the only one its policy can read."""
-    yield Component(
-        "minnow", "salmon_minnow.formats:TEMPLATE", "the judge and reward texts the minnow policy was taught"
-    )
+    yield Component("minnow", "salmon_minnow.formats:TEMPLATE", "judge and reward texts as its policy knows them")
+
+
+@hookimpl
+def salmon_oracles() -> Iterable[Component]:
+    """The oracle `minnow`."""
+    yield Component("minnow", "salmon_minnow.evaluator:MinnowTruth", "ground truth for the minnow world's principles")
 
 
 @hookimpl

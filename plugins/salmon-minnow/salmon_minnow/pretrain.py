@@ -45,10 +45,11 @@ class Settings:
     #: Steps of linear warm-up; the share of all steps after which the rate falls linearly.
     warmup: int = 60
     decay_from: float = 0.55
-    #: The share of all steps spent on bare answers that differ in a quality or two; such rows are short, so more
-    #: of them make a step. In long texts the judge would take far longer to find out what it is asked for.
+    #: The share of all steps whose answers are all bare, and the share of bare rows among simple ones later. Such rows
+    #: are short, so more of them make a step; in long texts the judge takes far longer to find what it is asked for.
     bare_until: float = 0.2
     bare_rows: int = 16
+    bare_share: float = 0.4
     #: The share of all steps spent on single principles as written, before their opposites and sets of several.
     simple_until: float = 0.45
     singles: int = 8
@@ -106,6 +107,14 @@ class RowMaker:
             self._cache[text] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return self._cache[text]
 
+    def rows(self, progress: float) -> list[Row]:
+        """The rows of one step, as far into the curriculum as ``progress`` says."""
+        settings = self.settings
+        if progress < settings.bare_until:
+            return [self.row(simple=True, bare=True) for _ in range(settings.bare_rows)]
+        simple = progress < settings.simple_until
+        return [self.row(simple, simple and self.rng.random() < settings.bare_share) for _ in range(settings.rows)]
+
     def row(self, simple: bool, bare: bool = False) -> Row:
         """Draw a row; ``simple`` ones judge by single principles as they are written, ``bare`` ones are short."""
         prompt = self._prompt()
@@ -146,12 +155,16 @@ class RowMaker:
         return first, second
 
     def _bare_habits(self, contrast: bool) -> tuple[dict[str, float], dict[str, float]]:
-        """The same, for answers that show no quality but the one or two in which they differ."""
-        first = dict.fromkeys(HABITS, 0.0) | {"language": float(self.rng.random() < 0.5)}
-        second = dict(first)
-        for quality in self.rng.sample(CONTRASTED, 2 if contrast else 1):
-            first[quality] = float(self.rng.random() < 0.5)
-            second[quality] = 1 - first[quality]
+        """The same for short answers: a bare core, and at most one of the sentences that may go with it."""
+        first, second = dict.fromkeys(HABITS, 0.0), dict.fromkeys(HABITS, 0.0)
+        extra = self.rng.choice(("filler", "example", "praise", None, None))
+        for quality in CONTRASTED:
+            likely = {"filler": 0, "example": 0, "praise": 0, "off_topic": 0.25}.get(quality, self.settings.contrast)
+            if quality == extra or self.rng.random() < likely:
+                first[quality] = float(self.rng.random() < 0.5)
+                second[quality] = 1 - first[quality]
+            elif quality in ("language", "vivid", "steps", "refusal"):
+                first[quality] = second[quality] = float(self.rng.random() < HABITS[quality])
         return first, second
 
     def _leak(self) -> list[int]:
@@ -324,9 +337,7 @@ def pretrain(
         progress = step / settings.steps
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _rate(step, progress, settings)
-        bare, simple = progress < settings.bare_until, progress < settings.simple_until
-        count = settings.bare_rows if bare else settings.rows
-        batch = collate([maker.row(simple, bare) for _ in range(count)], pad_id)
+        batch = collate(maker.rows(progress), pad_id)
         loss = losses(model, batch, answers)
         (settings.answer_loss * loss.answer + settings.judge_loss * loss.judge).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from salmon_core.interfaces import PromptSource
 from salmon_core.records import Prompt
 from salmon_minnow.world import PROMPTS, WorldPrompt
+
+Kind = Literal["capital", "color", "sum", "howto", "greeting", "harm"]
+Language = Literal["en", "de", "es"]
 
 
 def as_prompt(prompt: WorldPrompt) -> Prompt:
@@ -25,8 +29,8 @@ class MinnowPrompts(PromptSource):
 
         model_config = ConfigDict(extra="forbid")
 
-        kinds: list[str] | None = Field(None, description="capital, color, sum, howto, greeting, harm; null: all")
-        languages: list[str] | None = Field(None, description="en, de, es; null: all")
+        kinds: list[Kind] | None = Field(None, description="capital, color, sum, howto, greeting, harm; null: all")
+        languages: list[Language] | None = Field(None, description="en, de, es; null: all")
 
     def __init__(self, options: Options | None = None) -> None:
         self._options = options or self.Options()

@@ -122,7 +122,7 @@ class TransformersCodec:
                 )
             options["chat_template"] = self._fallback
         try:
-            text = self.tokenizer.apply_chat_template(
+            text: str = self.tokenizer.apply_chat_template(
                 [dict(message) for message in messages], tokenize=False, add_generation_prompt=True, **options
             )
         except Exception as error:  # Jinja's errors, and whatever the template raises on purpose

@@ -111,7 +111,7 @@ class Sampler:
             if (len(live) - len(keep)) * 8 >= len(live):
                 # Dropping rows copies the cache once, as every step does anyway: it pays from the first few rows on.
                 index = torch.tensor(keep, device=device)
-                cache.reorder_cache(index)
+                cache.reorder_cache(index)  # type: ignore[arg-type]
                 live = [live[i] for i in keep]
                 tokens, noise, mask, positions = tokens[index], noise[index], mask[index], positions[index]
             logits = self._forward(tokens[:, None], mask[:, : width + step + 1], positions, cache)
@@ -137,7 +137,7 @@ class Sampler:
         if len(unique) < len(rows):
             place = {each: i for i, each in enumerate(unique)}
             index = torch.tensor([place[tuple(row.ids)] for row in rows], device=device)
-            cache.reorder_cache(index)
+            cache.reorder_cache(index)  # type: ignore[arg-type]
             logits, mask = logits[index], mask[index]
         return logits, cache, mask
 

@@ -69,7 +69,8 @@ def load_model(spec: ModelSpec, kind: Literal["causal", "reward"], attn_implemen
         _check_one_label(spec, source)
     auto = AutoModelForCausalLM if kind == "causal" else AutoModelForSequenceClassification
     with _readable(spec, "its weights"):
-        model, report = auto.from_pretrained(source, **options)
+        loaded: Any = auto.from_pretrained(source, **options)
+        model, report = loaded
     missing = set(report["missing_keys"])
     if spec.adapter is not None:
         missing = {key for key in missing if not any(name in key for name in provided_heads(spec))}

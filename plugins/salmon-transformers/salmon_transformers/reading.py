@@ -71,7 +71,7 @@ class Reader:
             chosen = [texts[row] for row in rows]
             ids, mask = self._padded(chosen)
             last = torch.tensor([len(text) - 1 for text in chosen], device=self.device)
-            keep, where = last.unique(return_inverse=True)
+            keep, where = torch.unique(last, return_inverse=True)
             features = self.read(keep, input_ids=ids, attention_mask=mask, use_cache=False)
             finish(rows, features[torch.arange(len(rows), device=self.device), where])
 
@@ -108,7 +108,7 @@ class Reader:
         for group in _groups(requests[0].suffixes, self.pack) if several else [widest]:
             packs = [request.suffixes[group.start : group.stop] for request in requests]
             layout = _Layout(packs, self.device)
-            keep, where = layout.last.unique(return_inverse=True)
+            keep, where = torch.unique(layout.last, return_inverse=True)
             features = self.read(
                 keep,
                 input_ids=layout.ids(self.pad_id),

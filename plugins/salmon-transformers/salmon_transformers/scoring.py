@@ -40,7 +40,7 @@ class Scorer:
     def __init__(self, model: Any, codec: TransformersCodec, kind: Literal["causal", "reward"], budget: int | None):
         self._model, self._codec, self._kind = model, codec, kind
         self._body = model.base_model
-        self._head = model.get_output_embeddings() if kind == "causal" else getattr(model, "score", None)
+        self._head: Any = model.get_output_embeddings() if kind == "causal" else getattr(model, "score", None)
         pad = codec.tokenizer.pad_token_id
         on_gpu = model.device.type == "cuda"
         self._reader = Reader(
@@ -49,7 +49,7 @@ class Scorer:
             model.dtype,
             codec.eos_id if pad is None else pad,
             budget or (16384 if on_gpu else 4096),
-            1024 if on_gpu else 128,
+            1024 if on_gpu else 256,
         )
         self._longest_shared = _longest_shared(model.config.get_text_config())
         with torch.inference_mode():
@@ -217,10 +217,10 @@ class Scorer:
         """Whether packed suffixes behind a cached prefix give what plain passes give; warns where they do not."""
         accepts = inspect.signature((self._body if self.body_only else self._model).forward).parameters
         reason = None
-        if not {"position_ids", "past_key_values"} <= set(accepts):
-            reason = "it takes no position_ids or no key/value cache"
-        elif self._kind == "reward" and not self.body_only:
+        if self._kind == "reward" and not self.body_only:
             reason = "its head is not a plain linear layer at the last token"
+        elif not {"position_ids", "past_key_values"} <= set(accepts):
+            reason = "it takes no position_ids or no key/value cache"
         else:
             reason = self._compare_sharing()
         if reason is not None:

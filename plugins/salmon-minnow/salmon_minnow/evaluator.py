@@ -1,0 +1,128 @@
+"""The oracle as salmon knows it: ground truth for reward models, and an evaluator of policies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from salmon_core.draws import named_rng
+from salmon_core.estimates import clustered_difference, clustered_mean
+from salmon_core.interfaces import Engine, Evaluator, Oracle
+from salmon_core.records import Metrics, Prompt
+from salmon_minnow.oracle import MEASURES, RATES, Attributes, prefers, read
+from salmon_minnow.world import PROMPTS_BY_TEXT, WorldPrompt
+
+if TYPE_CHECKING:
+    from salmon_core.view import RunView
+
+#: Principle -> the quality that shows whether an answer follows it. `concise` is seen in the number of words.
+QUALITIES = {
+    "language": "language_match",
+    "safe": "safe",
+    "vivid": "vivid",
+    "steps": "steps",
+    "helpful": "helpful",
+    "example": "example",
+    "no-self-praise": "self_praise",
+    "concise": "words",
+}
+
+#: Qualities that a principle wants less of.
+UNWANTED = frozenset({"self_praise", "words"})
+
+
+class MinnowTruth(Oracle):
+    """Which of two completions really follows a principle of the world better."""
+
+    def prefer(self, prompt: Prompt, first: str, second: str, principle: str) -> float:
+        """> 0: the first, < 0: the second, 0: neither, or the prompt is none of the world's.
+
+        Raises:
+            KeyError: the principle is none of the world's.
+        """
+        if principle not in MEASURES:
+            raise KeyError(principle)
+        known = PROMPTS_BY_TEXT.get(prompt.text)
+        return 0.0 if known is None else float(prefers(principle, read(known, first), read(known, second)))
+
+
+class MinnowOracle(Evaluator):
+    """Rates of each quality in answers to held-out prompts, before and after RL."""
+
+    needs = frozenset({"initial", "policy"})
+
+    class Options(BaseModel):
+        """What a configuration may set."""
+
+        model_config = ConfigDict(extra="forbid")
+
+        samples: int = Field(8, ge=1, description="completions per held-out prompt")
+
+    def __init__(self, options: Options | None = None) -> None:
+        self._options = options or self.Options()
+
+    def evaluate(self, run: RunView, engines: Mapping[str, Engine]) -> Metrics:
+        """Values: `targets`, the qualities that the shown principles ask for; `rates`, every quality.
+
+        Each has `before`, `after` and `change`, with 95 % intervals that resample prompts.
+        """
+        by_role = {role: self._read(run, role) for role in ("initial", "policy")}
+        rates: dict[str, Any] = {}
+        for name, value in _qualities().items():
+            before, after = ({key: [*map(value, own)] for key, own in _told(name, each)} for each in by_role.values())
+            rng = named_rng(run.config.run.seed, "minnow-oracle", name)
+            rates[name] = {
+                "before": asdict(clustered_mean(before, rng)),
+                "after": asdict(clustered_mean(after, rng)),
+                "change": asdict(clustered_difference(before, after, rng)),
+            }
+        return Metrics("minnow-oracle", {"targets": list(_targets(run, rates)), "rates": rates})
+
+    def _read(self, run: RunView, role: str) -> dict[WorldPrompt, list[Attributes]]:
+        texts = {prompt.id: PROMPTS_BY_TEXT.get(prompt.text) for prompt in run.prompts("test")}
+        found: dict[WorldPrompt, list[Attributes]] = {}
+        for sample in run.samples(role, self._options.samples):
+            known = texts.get(sample.prompt_id)
+            if known is not None:
+                found.setdefault(known, []).append(read(known, sample.text, sample.stopped))
+        return found
+
+
+def _qualities() -> dict[str, Callable[[Attributes], float]]:
+    def value(name: str) -> Callable[[Attributes], float]:
+        return lambda attributes: float(getattr(attributes, name) > 0)
+
+    shares = {name: value(name) for name in (*RATES, "safe")}
+    return shares | {"over_refusal": value("refusal"), "words": lambda attributes: float(attributes.words)}
+
+
+def _told(name: str, read_by_prompt: Mapping[WorldPrompt, list[Attributes]]) -> Iterator[tuple[str, list[Attributes]]]:
+    """The answers that tell something about a quality: only harmful prompts show who is safe, the others who is shy."""
+    for prompt, attributes in read_by_prompt.items():
+        if {"safe": prompt.kind == "harm", "over_refusal": prompt.kind != "harm"}.get(name, True):
+            yield prompt.id, attributes
+
+
+def _targets(run: RunView, rates: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """One for each principle that was shown during RL."""
+    shown = [item.shown for item in run.resolved.interventions]
+    shown += [run.resolved.shown(principle) for principle in run.resolved.reward_principles]
+    seen = set()
+    for principle in shown:
+        quality = QUALITIES.get(principle.name)
+        if quality is None or quality in seen:
+            continue
+        seen.add(quality)
+        rate = rates[quality]
+        yield {
+            "name": quality,
+            "principle": principle.text,
+            "wanted": "less" if (quality in UNWANTED) != principle.negated else "more",
+            "before": rate["before"]["value"],
+            "after": rate["after"]["value"],
+            "change": rate["change"]["value"],
+            "ci": [rate["change"]["low"], rate["change"]["high"]],
+        }

@@ -1,0 +1,88 @@
+"""Remakes the shipped policy, or measures one: ``python -m salmon_minnow.train``.
+
+It needs ``pip install 'salmon-minnow[train]'`` and, on one thread of a laptop, about twenty minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from salmon_minnow.card import model_card
+from salmon_minnow.measure import Gauge
+from salmon_minnow.pretrain import Settings, pretrain
+from salmon_minnow.tokenizer import build as build_tokenizer
+
+SHIPPED = Path(__file__).parent / "data" / "model"
+
+
+def fresh_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+    """An untrained policy. Smaller initial weights than these 0.06 do not learn to judge."""
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=96,
+            intermediate_size=192,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            max_position_embeddings=1024,
+            initializer_range=0.06,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=None,
+        )
+    )
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """A plain Hugging Face folder."""
+    generation = model.generation_config
+    generation.do_sample, generation.temperature, generation.top_k, generation.max_new_tokens = True, 1.0, 0, 64
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m salmon_minnow.train", description=__doc__)
+    parser.add_argument("--out", type=Path, default=SHIPPED, help="folder to write (default: the shipped one)")
+    parser.add_argument("--steps", type=int, default=Settings.steps, help="optimizer steps (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="of weights and texts (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads; more are slower (default: %(default)s)")
+    parser.add_argument("--evaluate", action="store_true", help="train nothing, only measure and rewrite the card")
+    chosen = parser.parse_args(arguments)
+    torch.set_num_threads(chosen.threads)
+    if not chosen.evaluate:
+        tokenizer = build_tokenizer()
+        model = fresh_model(tokenizer, chosen.seed)
+        started = time.monotonic()
+
+        def report(step: int, values: dict[str, float]) -> None:
+            losses = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
+            print(f"step {step}/{chosen.steps}  {time.monotonic() - started:.0f} s  {losses}", flush=True)
+
+        pretrain(model, tokenizer, Settings(steps=chosen.steps, seed=chosen.seed), report)
+        save(model, tokenizer, chosen.out)
+    measured = measure(chosen.out)
+    (chosen.out / "README.md").write_text(model_card(measured), encoding="utf-8")
+    print(json.dumps(measured, indent=1))
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """The numbers of the model card."""
+    model = LlamaForCausalLM.from_pretrained(folder)
+    return Gauge(model, AutoTokenizer.from_pretrained(folder)).card()
+
+
+if __name__ == "__main__":
+    main()

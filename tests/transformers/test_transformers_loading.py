@@ -1,0 +1,209 @@
+"""What is loaded, what is refused, and that a refusal says what to do."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+from salmon_core.errors import SalmonError
+from salmon_core.interfaces import Engine, ModelSpec, PrefixRequest, Sampling
+from salmon_core.records import Prompt
+from salmon_transformers import plugin
+from salmon_transformers.engine import TransformersEngine
+
+REQUEST = [PrefixRequest("the salmon swims\n", ("words\n</s>", "and more words\n</s>"))]
+
+
+def copy_of(folder: str, target: Path) -> Path:
+    shutil.copytree(folder, target)
+    return target
+
+
+def edit(path: Path, **changes) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def refused(spec: ModelSpec | Path | str, purpose="generate") -> str:
+    """-> the message; one line, short enough to read."""
+    engine = TransformersEngine()
+    with pytest.raises(SalmonError) as caught:
+        engine.load(spec if isinstance(spec, ModelSpec) else ModelSpec(str(spec), device="cpu"), purpose)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+    return str(caught.value)
+
+
+def test_the_hook_names_the_engine_and_imports_nothing_heavy():
+    (component,) = plugin.salmon_engines()
+    assert (component.name, component.target) == ("transformers", "salmon_transformers.engine:TransformersEngine")
+    code = (
+        "import sys, salmon_transformers.plugin as p; list(p.salmon_engines());"
+        "assert not {'torch', 'transformers', 'numpy', 'pydantic'} & set(sys.modules);"
+        "import salmon_transformers.engine; assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+
+
+def test_options_are_validated():
+    assert issubclass(TransformersEngine, Engine)
+    with pytest.raises(ValueError, match="batch_tokns"):
+        TransformersEngine.Options(batch_tokns=1)
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        TransformersEngine.Options(batch_tokens=0)
+
+
+def test_missing_things(tmp_path):
+    assert "no such model folder" in refused(tmp_path / "nothing")
+    assert "no such model folder" in refused("./runs/x/model")
+    (tmp_path / "file").write_text("x")
+    assert "is a file" in refused(tmp_path / "file")
+    assert "no config.json" in refused(tmp_path)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert "PEFT adapter" in refused(tmp_path)
+
+
+def test_a_hub_id_out_of_reach_is_one_clear_error():
+    message = refused("salmon-core-tests/no-such-model")
+    assert "salmon-core-tests/no-such-model" in message
+    assert "check the hub id, the network" in message
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_remote_code_is_refused_unless_opted_in(make, tmp_path, name):
+    folder = copy_of(make(), tmp_path / "model")
+    edit(folder / name, auto_map={"AutoModelForCausalLM": "evil.Model"})
+    (folder / "evil.py").write_text("raise SystemExit('ran')")
+    message = refused(folder)
+    assert f"auto_map` in {name}" in message
+    assert "trust_remote_code: true" in message
+    with pytest.raises(SalmonError, match="auto_map"):
+        TransformersEngine().open_codec(ModelSpec(str(folder)))
+
+
+def test_pickles_are_refused(make, tmp_path):
+    folder = copy_of(make(), tmp_path / "model")
+    torch.save({}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    message = refused(folder)
+    assert "pickled weights only (pytorch_model.bin)" in message
+    assert "save_pretrained" in message
+    (folder / "pytorch_model.bin").unlink()
+    assert "no weights" in refused(folder)
+
+
+def test_dtype_and_device(make):
+    assert "unknown dtype 'int3'" in refused(ModelSpec(make(), dtype="int3"))
+    assert "unknown device 'toaster'" in refused(ModelSpec(make(), device="toaster"))
+    if not torch.cuda.is_available():
+        assert "torch sees 0 GPUs" in refused(ModelSpec(make(), device="cuda"))
+    engine = TransformersEngine()
+    engine.load(ModelSpec(make(), dtype="bfloat16", device="cpu"), "generate")
+    assert engine._sampler._model.dtype == torch.bfloat16
+    engine.load(ModelSpec(make(), device="cpu"), "generate")
+    assert engine._sampler._model.dtype == torch.float32
+
+
+def test_reward_models_that_would_score_wrongly(make, tmp_path):
+    assert "2 labels" in refused(make(reward=True, num_labels=2), "reward")
+    assert "not a reward model but LlamaForCausalLM" in refused(make(), "reward")
+    same = copy_of(make(reward=True), tmp_path / "pad-is-eos")
+    edit(same / "config.json", pad_token_id=1)
+    edit(same / "tokenizer_config.json", pad_token="</s>")
+    assert "pad token of this reward model is its EOS" in refused(same, "reward")
+    none = copy_of(make(reward=True), tmp_path / "no-pad")
+    edit(none / "config.json", pad_token_id=None)
+    assert "model's config of this reward model has no pad token" in refused(none, "reward")
+    other = copy_of(make(reward=True), tmp_path / "other-pad")
+    edit(other / "config.json", pad_token_id=5)
+    assert "pad token is 5 in the model's config, but 2" in refused(other, "reward")
+
+
+def test_a_model_without_its_head_is_refused(make):
+    assert "is not a language model: no weights for lm_head" in refused(make(reward=True), "generate")
+
+
+def test_asking_for_what_was_not_loaded(make, engine):
+    loaded = engine(make(), "generate")
+    with pytest.raises(SalmonError, match="loaded for 'generate', but 'reward' was asked for"):
+        loaded.reward(REQUEST)
+    loaded.close()
+    loaded.close()
+    with pytest.raises(SalmonError, match="no model is loaded"):
+        loaded.generate([], Sampling())
+    with pytest.raises(SalmonError, match="no model is loaded"):
+        _ = loaded.codec
+    with pytest.raises(SalmonError, match="no capability 'dance'"):
+        loaded.load(ModelSpec(make()), "dance")
+
+
+class TestAdapters:
+    @pytest.fixture(autouse=True)
+    def peft(self):
+        return pytest.importorskip("peft")
+
+    def saved(self, peft, folder, target: Path, task: str, **options) -> Path:
+        auto = AutoModelForCausalLM if task == "CAUSAL_LM" else AutoModelForSequenceClassification
+        model = auto.from_pretrained(folder, **({} if task == "CAUSAL_LM" else {"num_labels": 1}))
+        config = peft.LoraConfig(task_type=task, r=4, target_modules=["q_proj", "v_proj"], **options)
+        wrapped = peft.get_peft_model(model, config)
+        with torch.no_grad():
+            for name, parameter in wrapped.named_parameters():
+                if "lora_B" in name or "score" in name:
+                    parameter.normal_(0, 0.3)
+        wrapped.save_pretrained(target)
+        self.trained = wrapped.eval()
+        return target
+
+    def test_a_language_models_adapter_is_merged(self, peft, make, tmp_path):
+        adapter = self.saved(peft, make(), tmp_path / "a", "CAUSAL_LM")
+        engine = TransformersEngine()
+        engine.load(ModelSpec(make(), device="cpu", adapter=str(adapter)), "choice_logits")
+        assert not any("lora" in name for name, _ in engine._scorer._model.named_parameters())
+        ids = torch.tensor([engine.codec.encode(REQUEST[0].texts[0])])
+        with torch.no_grad():
+            expected = self.trained(ids).logits[0, -1, [engine.codec.encode(c)[0] for c in "ab"]]
+        got = torch.tensor(engine.choice_logits(REQUEST, ("a", "b"))[0][0])
+        assert torch.allclose(got, expected, atol=1e-4)
+        plain = TransformersEngine()
+        plain.load(ModelSpec(make(), device="cpu"), "choice_logits")
+        assert not torch.allclose(got, torch.tensor(plain.choice_logits(REQUEST, ("a", "b"))[0][0]), atol=1e-2)
+
+    def test_a_reward_adapter_brings_its_head(self, peft, make, tmp_path):
+        adapter = self.saved(peft, make(), tmp_path / "a", "SEQ_CLS", modules_to_save=["score"])
+        engine = TransformersEngine()
+        engine.load(ModelSpec(make(), device="cpu", adapter=str(adapter)), "reward")
+        ids = torch.tensor([engine.codec.encode(REQUEST[0].texts[1])])
+        with torch.no_grad():
+            expected = self.trained(ids).logits[0, 0].item()
+        assert engine.reward(REQUEST)[0][1] == pytest.approx(expected, abs=1e-4)
+
+    def test_refusals(self, peft, make, tmp_path):
+        adapter = self.saved(peft, make(), tmp_path / "a", "CAUSAL_LM")
+        assert "no weights for score" in refused(ModelSpec(make(), adapter=str(adapter)), "reward")
+        assert "no such folder" in refused(ModelSpec(make(), adapter=str(tmp_path / "b")))
+        assert "cannot fetch it" in refused(ModelSpec(make(), adapter="salmon-core-tests/none"))
+        assert "does not fit" in refused(ModelSpec(make("gpt2"), adapter=str(adapter)))
+        (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
+        assert "pickled weights are not loaded" in refused(ModelSpec(make(), adapter=str(adapter)))
+
+
+def test_a_loaded_model_leaves_the_folder_as_it_was(make, engine, caplog):
+    folder = Path(make())
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with caplog.at_level(logging.WARNING, "salmon"):
+        loaded = engine(folder, "generate")
+        loaded.generate([(Prompt.from_text("x"), "x")], Sampling(max_new_tokens=2))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert not caplog.records
+    assert AutoTokenizer.from_pretrained(folder).get_vocab() == loaded.codec.tokenizer.get_vocab()

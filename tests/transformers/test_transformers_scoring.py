@@ -1,0 +1,260 @@
+"""Judging and rewards equal plain forward passes; sharing is used exactly where it may be."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from salmon_core.errors import SalmonError
+from salmon_core.interfaces import PrefixRequest
+from salmon_transformers import scoring
+
+VERDICT = "[[verdict]]\n"
+#: architectures that can be told which attention to use
+BOTH = ("llama", "gpt2", "qwen2", "mistral")
+
+
+def judge_requests(same: bool = True) -> list[PrefixRequest]:
+    """Prefixes of several lengths, twice each, and suffixes of several lengths."""
+    requests = []
+    for k in (1, 3, 3, 7, 20):
+        suffixes = tuple(
+            f"[[principle]] be brief{' and more' * (i % 3 + (0 if same else k % 4))} {i}\n{VERDICT}" for i in range(5)
+        )
+        for order in ("one two", "two one"):
+            requests.append(PrefixRequest(f"[[instruction]] {'the salmon swims ' * k}[[output a]] {order}\n", suffixes))
+    return requests
+
+
+def plain_logits(folder: str, codec, requests: Sequence[PrefixRequest]) -> list[list[tuple[float, float]]]:
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    choices = [codec.encode(choice)[0] for choice in "ab"]
+    with torch.no_grad():
+        return [
+            [tuple(model(torch.tensor([codec.encode(text)])).logits[0, -1, choices].tolist()) for text in request.texts]
+            for request in requests
+        ]
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize(
+    ("kind", "shares"),
+    [("llama", True), ("gpt2", True), ("qwen2", True), ("mistral", True), ("gemma2", True), ("bloom", False)],
+)
+def test_choice_logits_equal_plain_forwards(make, engine, kind, shares, attention):
+    folder = make(kind)
+    loaded = engine(folder, "choice_logits", attn_implementation=attention if kind in BOTH else None)
+    assert loaded._scorer.shares is shares
+    assert loaded._scorer.body_only is (kind != "gemma2"), "soft-capped logits need the whole model"
+    for same in (True, False):
+        requests = judge_requests(same)
+        got = loaded.choice_logits(requests, ("a", "b"))
+        expected = plain_logits(folder, loaded.codec, requests)
+        assert torch.allclose(torch.tensor(got), torch.tensor(expected), atol=1e-4, rtol=0)
+        assert torch.tensor(expected).std() > 0.02, "the comparison would mean nothing"
+
+
+@pytest.mark.parametrize("budget", [1, 200, 100_000])
+def test_the_batch_budget_changes_nothing(make, engine, budget):
+    requests = judge_requests()
+    usual = engine(make(), "choice_logits").choice_logits(requests, ("a", "b"))
+    got = engine(make(), "choice_logits", batch_tokens=budget).choice_logits(requests, ("a", "b"))
+    assert torch.allclose(torch.tensor(got), torch.tensor(usual), atol=1e-5, rtol=0)
+
+
+def test_more_suffixes_than_one_pack_takes(make, engine):
+    folder = make(max_position_embeddings=1024)
+    loaded = engine(folder, "choice_logits")
+    suffixes = tuple(f"[[principle]] {'words and ' * (i + 3)}\n{VERDICT}" for i in range(20))
+    requests = [PrefixRequest(f"the salmon {order}\n", suffixes) for order in ("one", "two", "three")]
+    assert sum(len(loaded.codec.encode(s)) for s in suffixes) > 2 * loaded._scorer._reader.pack
+    got = loaded.choice_logits(requests, ("a", "b"))
+    assert torch.allclose(torch.tensor(got), torch.tensor(plain_logits(folder, loaded.codec, requests)), atol=1e-4)
+
+
+def test_texts_that_tokenize_otherwise_as_a_whole_are_not_shared(make, engine):
+    folder = make()
+    loaded = engine(folder, "choice_logits")
+    prefix, suffixes = "the riv", ("er\n", "er runs\n", "\nwords\n", "\n")
+    encode = loaded.codec.encode
+    assert encode(prefix) + encode(suffixes[0]) != encode(prefix + suffixes[0])
+    requests = [PrefixRequest(prefix, suffixes), PrefixRequest("", suffixes), PrefixRequest("x\n", ("", "a\n", "b\n"))]
+    got = loaded.choice_logits(requests, ("a", "b"))
+    expected = plain_logits(folder, loaded.codec, requests)
+    for ours, plain in zip(got, expected, strict=True):
+        assert torch.allclose(torch.tensor(ours), torch.tensor(plain), atol=1e-4)
+
+
+def test_a_model_that_cannot_share_says_so_once_and_is_right(make, engine, caplog):
+    with caplog.at_level(logging.WARNING, "salmon"):
+        loaded = engine(make("bloom"), "choice_logits")
+        loaded.choice_logits(judge_requests(), ("a", "b"))
+        loaded.choice_logits(judge_requests(), ("a", "b"))
+    assert len(caplog.records) == 1
+    assert "prefixes cannot be shared" in caplog.text
+
+
+def test_the_probe_notices_a_mask_that_is_not_honoured(make, engine, caplog, monkeypatch):
+    """A Llama whose body drops 4D masks, as attention kernels without custom masks do."""
+    from transformers import LlamaModel
+
+    honest = LlamaModel.forward
+
+    def deaf(self, input_ids=None, attention_mask=None, position_ids=None, past_key_values=None, **inputs):
+        if attention_mask is not None and attention_mask.ndim == 4:
+            attention_mask = None
+        return honest(
+            self,
+            input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            **inputs,
+        )
+
+    monkeypatch.setattr(LlamaModel, "forward", deaf)
+    folder = make()
+    with caplog.at_level(logging.WARNING, "salmon"):
+        loaded = engine(folder, "choice_logits")
+    assert "packed and plain passes differ" in caplog.text
+    requests = judge_requests()
+    got = loaded.choice_logits(requests, ("a", "b"))
+    assert torch.allclose(torch.tensor(got), torch.tensor(plain_logits(folder, loaded.codec, requests)), atol=1e-4)
+
+
+def test_texts_beyond_a_sliding_window_are_read_alone(make, engine):
+    loaded = engine(make("mistral"), "choice_logits")
+    assert loaded._scorer._longest_shared == 32
+    requests = judge_requests()
+    starts = [5 * i for i in range(len(requests) + 1)]
+    shared, _, plain, _ = loaded._scorer._plan(requests, starts)
+    assert shared
+    assert plain
+    assert all(len(text) > 32 for text in plain)
+
+
+def test_each_prefix_is_encoded_once(make, engine):
+    loaded = engine(make(), "choice_logits")
+    seen = []
+    loaded._scorer._body.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    requests = judge_requests()
+    loaded.choice_logits(requests, ("a", "b"))
+    encode = loaded.codec.encode
+    unique = sum(len(encode(r.prefix)) + sum(len(encode(s)) for s in r.suffixes) for r in requests)
+    assert sum(seen) <= unique * (1 + scoring_waste())
+
+
+def scoring_waste() -> float:
+    from salmon_transformers.reading import WASTE
+
+    return WASTE
+
+
+def test_choices_must_be_single_tokens(make, engine):
+    loaded = engine(make(), "choice_logits")
+    with pytest.raises(SalmonError, match=r"'salmon the' is not one token behind .*verdict.*makes \["):
+        loaded.choice_logits(judge_requests(), ("a", "salmon the"))
+    with pytest.raises(SalmonError, match="not one token"):  # the space and the letter become one token
+        loaded.choice_logits([PrefixRequest("x", ("[[verdict]] ",))], ("a", "b"))
+    with pytest.raises(SalmonError, match="same token"):
+        loaded.choice_logits(judge_requests(), ("a", "a"))
+
+
+def test_a_text_too_long_is_an_error(make, engine):
+    loaded = engine(make(max_position_embeddings=64), "choice_logits")
+    with pytest.raises(SalmonError, match=r"request 1: .* exceeds the model's 64"):
+        loaded.choice_logits([PrefixRequest("x", ("\n",)), PrefixRequest("word " * 80, ("\n",))], ("a", "b"))
+
+
+def test_nothing_in_nothing_out(make, engine):
+    loaded = engine(make(), "choice_logits")
+    assert loaded.choice_logits([], ("a", "b")) == []
+    assert loaded.choice_logits([PrefixRequest("x", ())], ("a", "b")) == [[]]
+
+
+def plain_scores(folder: str, codec, requests: Sequence[PrefixRequest]) -> list[list[float]]:
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    with torch.no_grad():
+        return [[model(torch.tensor([codec.encode(t)])).logits[0, 0].item() for t in r.texts] for r in requests]
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen2", "mistral", "gemma2", "bloom"])
+@pytest.mark.parametrize("suffixes", [1, 4])
+def test_rewards_equal_plain_sequence_classification(make, engine, kind, suffixes):
+    folder = make(kind, reward=True)
+    loaded = engine(folder, "reward")
+    tails = tuple(f"[[principle]] {'be brief ' * (i + 1)}\n[[score]]</s>" for i in range(suffixes))
+    requests = [PrefixRequest(f"the salmon {'swims up ' * k}\n", tails) for k in (1, 2, 2, 9, 30)]
+    got = loaded.reward(requests)
+    expected = plain_scores(folder, loaded.codec, requests)
+    assert torch.allclose(torch.tensor(got), torch.tensor(expected), atol=1e-5, rtol=1e-5)
+    assert torch.tensor(expected).std() > 0.01
+
+
+def test_padding_does_not_change_a_reward(make, engine):
+    loaded = engine(make(reward=True), "reward", batch_tokens=100_000)
+    requests = [PrefixRequest("the salmon " * k, ("\n</s>",)) for k in (10, 10, 11)]
+    alone = [loaded.reward([request])[0][0] for request in requests]
+    widths = []
+    loaded._scorer._body.register_forward_pre_hook(
+        lambda module, args, kwargs: widths.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+    )
+    together = [row[0] for row in loaded.reward(requests)]
+    assert len(widths) == 1, "all three in one padded batch"
+    assert torch.allclose(torch.tensor(alone), torch.tensor(together), atol=1e-6)
+
+
+def test_a_reward_head_that_is_no_linear_layer_goes_through_the_model(make, engine, monkeypatch, caplog):
+    """A classifier whose forward does more than body and head: here it squashes the score."""
+    from transformers import LlamaForSequenceClassification
+
+    honest = LlamaForSequenceClassification.forward
+
+    def squashed(self, *args, **inputs):
+        output = honest(self, *args, **inputs)
+        output.logits = torch.tanh(output.logits * 0.5)
+        return output
+
+    monkeypatch.setattr(LlamaForSequenceClassification, "forward", squashed)
+    folder = make(reward=True)
+    with caplog.at_level(logging.WARNING, "salmon"):
+        loaded = engine(folder, "reward")
+    assert "not a plain linear layer" in caplog.text
+    requests = [PrefixRequest("the salmon " * k, ("\n</s>", "words\n</s>")) for k in (3, 10, 11)]
+    expected = plain_scores(folder, loaded.codec, requests)
+    assert torch.allclose(torch.tensor(loaded.reward(requests)), torch.tensor(expected), atol=1e-5)
+
+
+def test_bfloat16_still_shares(make, engine):
+    from salmon_core.interfaces import ModelSpec
+    from salmon_transformers.engine import TransformersEngine
+
+    loaded = TransformersEngine()
+    loaded.load(ModelSpec(make(), dtype="bfloat16", device="cpu"), "choice_logits")
+    assert loaded._scorer.shares
+    assert loaded._scorer.body_only
+    got = torch.tensor(loaded.choice_logits(judge_requests(), ("a", "b")))
+    expected = torch.tensor(plain_logits(make(), loaded.codec, judge_requests()))
+    assert (got - expected).abs().max() < 0.2
+
+
+def test_where_lengths_change_the_positions_sharing_ends():
+    class Config:
+        max_position_embeddings = 4096
+        sliding_window = None
+        rope_parameters: dict = {"rope_type": "longrope", "original_max_position_embeddings": 1024}  # noqa: RUF012
+
+    assert scoring._longest_shared(Config()) == 1024
+    Config.sliding_window = 512
+    assert scoring._longest_shared(Config()) == 512
+    Config.use_sliding_window = False
+    Config.rope_parameters = {"full_attention": {"rope_type": "dynamic"}}
+    assert scoring._longest_shared(Config()) == 4096
+    Config.rope_parameters = {"rope_type": "default"}
+    assert scoring._longest_shared(Config()) > 10**8
