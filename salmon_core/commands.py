@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from salmon_core.backends import make_job, make_plan
 from salmon_core.components import options_model
 from salmon_core.console import ConsoleWatcher, print_report
 from salmon_core.draws import draw_for_policy, named_rng
@@ -35,6 +34,7 @@ def check_config(path: Path, overrides: Sequence[str], *, file_plugins: bool) ->
     """Prints a summary, or raises with all problems."""
     resolved = load(path, overrides, file_plugins=file_plugins)
     _announce(resolved)
+    Pipeline(resolved).plans()
     config = resolved.config
     stages = ", ".join(active_stages(resolved))
     _OUT.print(f"[green]ok[/green] {escape(str(path))}")
@@ -61,14 +61,14 @@ def print_plan(path: Path, overrides: Sequence[str], *, file_plugins: bool, as_j
     resolved = load(path, overrides, file_plugins=file_plugins)
     pipeline = Pipeline(resolved)
     plans: dict[str, Any] = {}
+    training = pipeline.plans()
     for stage in pipeline.stages:
         if stage == "report":
             continue
         task = [sys.executable, "-m", "salmon_core.worker", stage, str(pipeline.folder)]
         plans[stage] = {"steps": [{"name": stage, "argv": task, "env": {}}], "services": [], "files": {}, "expects": []}
         if stage in TRAINING:
-            job = make_job(resolved, stage, pipeline.folder, pipeline.policy, pipeline.reward_model)
-            plan = asdict(make_plan(resolved, job))
+            plan = asdict(training[stage])
             plans[stage] = plan | {"steps": [*plans[stage]["steps"], *plan["steps"]]}
     if as_json:
         print(json.dumps(plans, indent=1))
@@ -197,7 +197,12 @@ def _described(owned: Owned) -> dict[str, Any]:
         target = owned.load()
         if owned.kind == "backends":
             backend = target()
-            values["options"] = {s: backend.options_for(s).model_json_schema() for s in sorted(backend.stages)}
+            options: dict[str, Any] = {}
+            for stage in sorted(backend.stages):
+                for algorithm in sorted(backend.algorithms) if stage == "train-policy" else [None]:
+                    key = stage if algorithm is None else f"{stage}: {algorithm}"
+                    options[key] = backend.options_for(stage, algorithm).model_json_schema()
+            values["options"] = options
         elif (model := options_model(target)) is not None:
             values["options"] = model.model_json_schema()
     except Exception as error:

@@ -302,8 +302,8 @@ class Backend(ABC):
     algorithms: frozenset[str] = frozenset()
 
     @abstractmethod
-    def options_for(self, stage: str) -> type[BaseModel]:
-        """The pydantic model of a stage's `options`."""
+    def options_for(self, stage: str, algorithm: str | None = None) -> type[BaseModel]:
+        """The pydantic model of a stage's `options` (in train-policy: of that algorithm)."""
 
     @abstractmethod
     def plan(self, job: Job) -> LaunchPlan:

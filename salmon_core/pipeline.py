@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import salmon_core
-from salmon_core.backends import make_job, train
-from salmon_core.errors import SalmonError
-from salmon_core.interfaces import Event, ModelSpec
+from salmon_core.backends import make_job, make_plan, train
+from salmon_core.errors import ConfigError, Problem, SalmonError
+from salmon_core.interfaces import Event, Job, LaunchPlan, ModelSpec
 from salmon_core.launch import Lock, run_step
 from salmon_core.report import build_report
 from salmon_core.resolve import Resolved, from_document, load
@@ -91,6 +91,7 @@ class Pipeline:
         for name in (start, until):
             if name is not None and name not in self.stages:
                 raise SalmonError(f"this run has no stage {name!r}", hint=f"its stages: {', '.join(self.stages)}")
+        self.plans()  # impossible options show before anything runs
         self.folder.mkdir(parents=True, exist_ok=True)
         report, failure = None, None
         document = self.resolved.config.model_dump(mode="json")
@@ -118,6 +119,30 @@ class Pipeline:
     def _observe(self, hook: str, **values: Any) -> None:
         for error in self.resolved.registry.observe(hook, **values):
             self.watcher.note(f"observer failed: {error}")
+
+    def plans(self) -> dict[str, LaunchPlan]:
+        """What each training stage's backend would run.
+
+        Raises:
+            ConfigError: everything that cannot work.
+        """
+        plans, problems = {}, []
+        keys = {"sft": "sft", "train-rm": "reward_model", "train-policy": "train"}
+        for stage in self.stages:
+            if stage not in TRAINING:
+                continue
+            try:
+                plans[stage] = make_plan(self.resolved, self.job(stage))
+            except ConfigError as error:
+                where = f"{self.resolved.source}: {keys[stage]}"
+                problems += [Problem(f"{where}: {p.where}", p.message, p.hint) for p in error.problems]
+        if problems:
+            raise ConfigError(problems)
+        return plans
+
+    def job(self, stage: str) -> Job:
+        """The job of a training stage."""
+        return make_job(self.resolved, stage, self.folder, self.policy, self.reward_model)
 
     # -- one stage -----------------------------------------------------------------------------------------------
 
@@ -149,13 +174,12 @@ class Pipeline:
             self._task(stage, folder, lock)
         if stage not in TRAINING:
             return read_json(folder.path / "metrics.json") or {}
-        job = make_job(self.resolved, stage, self.folder, self.policy, self.reward_model)
 
         def on_event(event: Event) -> None:
             self.watcher.event(stage, event)
             self._observe("salmon_event", run=str(self.folder), stage=stage, step=event.step, values=event.values)
 
-        return train(self.resolved, job, folder, lock, on_event)
+        return train(self.resolved, self.job(stage), folder, lock, on_event)
 
     def _task(self, stage: str, folder: StageFolder, lock: Lock) -> None:
         shown: list[Any] = [None]
@@ -209,7 +233,10 @@ class Pipeline:
             prompts = resolved.prompts
             path = prompts.options.get("path")
             content = file_identity(Path(path)) if isinstance(path, str) and Path(path).is_file() else None
-            parts |= {"prompts": prompts.identity(), "content": content, "held_out": config.held_out}
+            identity = prompts.identity()
+            if content is not None:  # a project may be moved
+                identity["options"] = {key: value for key, value in prompts.options.items() if key != "path"}
+            parts |= {"prompts": identity, "content": content, "held_out": config.held_out}
         elif stage == "sft":
             assert config.sft is not None
             parts |= {"policy": policy, **text, "data": file_identity(resolved.base / config.sft.data)}

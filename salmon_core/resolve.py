@@ -240,7 +240,12 @@ class _Work:
         if stage not in backend.stages:
             self.problems.append(Problem(f"{where}.backend", f"{name!r} does not do {stage}"))
             return None
-        values = self.attempt(f"{where}.options", lambda: _stage_options(selected, backend, stage, options, where))
+        algorithm = self.config.train.algorithm if stage == "train-policy" else None
+        if algorithm is not None and algorithm not in backend.algorithms:
+            algorithm = None  # reported as such; the options can still be checked
+        values = self.attempt(
+            f"{where}.options", lambda: _stage_options(selected, backend, stage, algorithm, options, where)
+        )
         self.out.backends[stage] = (selected, values or {})
         return backend  # type: ignore[no-any-return]
 
@@ -362,11 +367,11 @@ class _Work:
 
 
 def _stage_options(
-    selected: Selected, backend: Backend, stage: str, options: Mapping[str, Any], where: str
+    selected: Selected, backend: Backend, stage: str, algorithm: str | None, options: Mapping[str, Any], where: str
 ) -> dict[str, Any]:
     """The options of a training stage, checked by the backend's own model for that stage."""
     with boundary(str(selected.owned.owner), f"backend {selected.name!r}, options of {stage}"):
-        model: type[BaseModel] = backend.options_for(stage)
+        model: type[BaseModel] = backend.options_for(stage, algorithm)
         try:
             return model.model_validate(dict(options)).model_dump(mode="json")
         except ValidationError as error:

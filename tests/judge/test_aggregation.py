@@ -10,8 +10,8 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from judge_world import judgments, pair, plain, principles
+
 from salmon_core.errors import DataError, SalmonError
 from salmon_core.interfaces import AggregateResult
 from salmon_core.records import Judgment, Pair, PreferenceRow

@@ -6,9 +6,9 @@ import math
 from random import Random
 
 import pytest
+from judge_world import judgments, pair, plain, principles
 from pydantic import ValidationError
 
-from judge_world import judgments, pair, plain, principles
 from salmon_core.interfaces import AggregateResult
 from salmon_core.records import Pair
 from salmon_judge.generator import SelfJudge

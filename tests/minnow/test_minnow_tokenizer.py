@@ -42,7 +42,11 @@ def test_odd_texts_survive(text):
 def test_every_word_is_one_token(prompt, seed):
     for text in (prompt.text, draw_answer(prompt, random.Random(seed)), *RULES):
         assert len(encode(text)) == len(re.findall(r" ?\w+| ?[^\w\s]+", text))
-    assert len(encode("User: \n")) == 4 if prompt.text else True
+
+
+def test_turns_are_short():
+    assert len(encode("\nUser: What")) == 4
+    assert len(encode("Assistant:\n")) == 3
 
 
 @given(st.sampled_from(PROMPTS), st.integers(0, 2**32), st.lists(st.sampled_from(RULES), min_size=1, max_size=4))

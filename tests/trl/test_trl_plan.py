@@ -153,3 +153,10 @@ def test_events_leave_out_a_torn_line(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_text('{"step": 1, "values": {"loss": 2.0}}\n{"step": 2, "val')
     assert [(e.step, e.values) for e in TRLBackend().events(tmp_path)] == [(1, {"loss": 2.0})]
     assert not list(TRLBackend().events(tmp_path / "nothing"))
+
+
+def test_documented_options_are_the_schemas() -> None:
+    from salmon_trl.document import fill
+
+    text = (Path(__file__).resolve().parents[2] / "docs" / "backends" / "trl.md").read_text()
+    assert text == fill(text), "run python -m salmon_trl.document docs/backends/trl.md"

@@ -29,10 +29,8 @@ WORDS = [
     "house",
     "tree",
     "river",
-    "stone",
     "bird",
     "fish",
-    "cloud",
 ]
 CHAT = (
     "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}\n{% endfor %}"

@@ -6,6 +6,7 @@ are complete when `complete.json`, written last and by renaming, is there. Two a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -39,15 +40,19 @@ def last_complete(checkpoints: Path) -> Path | None:
 
 
 def _stamp(job: Job) -> str:
-    values = json.loads(job.to_json())
-    return json.dumps({name: value for name, value in values.items() if name not in _NEUTRAL}, sort_keys=True)
+    """What was asked for: the job, and what its data files hold."""
+    values = {name: value for name, value in json.loads(job.to_json()).items() if name not in _NEUTRAL}
+    for role, name in job.data.items():
+        with open(name, "rb") as file:
+            values[f"sha256 of {role}"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return json.dumps(values, sort_keys=True)
 
 
 def is_finished(job: Job, folder: Path) -> bool:
     """Whether this very job has already left its result."""
     stamp = folder / "checkpoints" / "job.json"
     done = (folder / "model").is_dir() and (folder / "metrics.json").is_file() and stamp.is_file()
-    return job.resume and done and stamp.read_text() == _stamp(job)
+    return job.resume and done and all(map(os.path.isfile, job.data.values())) and stamp.read_text() == _stamp(job)
 
 
 def prepare_folder(job: Job, folder: Path) -> None:

@@ -269,7 +269,7 @@ def save_plain(run: Run, trainer: Any, tokenizer: PreTrainedTokenizerBase, metri
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded else None
     if not run.main:
         return
-    model: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model)
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
     merge = run.options.lora is not None and run.options.merge
     if merge and sharded:
         raise StageError("an adapter of a sharded model cannot be merged here", hint="set merge: false")

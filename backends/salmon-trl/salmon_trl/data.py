@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,10 +101,16 @@ class SimilarLengths(Sampler[int]):
         return iter([row for batch in mixed + rest for row in batch])
 
 
-class OrderedRows:
+if TYPE_CHECKING:
+    from transformers import Trainer as _Base
+else:
+    _Base = object
+
+
+class OrderedRows(_Base):
     """Mixin for trainers over a fixed data set: rows come as `SimilarLengths` says. Set `order` before training."""
 
     order: SimilarLengths
 
-    def _get_train_sampler(self, train_dataset: Sized | None = None) -> Sampler[int]:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return self.order

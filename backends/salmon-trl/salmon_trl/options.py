@@ -72,27 +72,28 @@ class TrainOptions(BaseModel):
         return found
 
 
-class SFTOptions(TrainOptions):
-    """Supervised fine-tuning on completions."""
+class RowOptions(TrainOptions):
+    """Of the stages that train on fixed rows."""
 
-    num_train_epochs: PositiveInt = Field(1, description="passes over the data")
+    num_train_epochs: PositiveInt = Field(1, description="passes over the data (paper, reward model: 1)")
     max_length: PositiveInt = Field(2048, description="tokens; a longer row is an error, never cut")
     group_by_length: bool = Field(True, description="batches of similar length: less padding")
     eval_steps: PositiveInt | None = Field(None, description="steps between evaluations; null: only at the end")
 
 
-class RewardOptions(TrainOptions):
+class SFTOptions(RowOptions):
+    """Supervised fine-tuning on completions."""
+
+
+class RewardOptions(RowOptions):
     """The principle-following reward model (arXiv 2310.05910, 3.2)."""
 
     learning_rate: float = Field(3e-5, gt=0, description="peak learning rate of AdamW (paper: 3e-5)")
-    num_train_epochs: PositiveInt = Field(1, description="passes over the data (paper: 1)")
     max_length: PositiveInt = Field(1280, description="tokens (paper: 1280); a longer row is an error, never cut")
     head_init: Literal["zero", "default"] = Field(
         "zero", description="zero: a fresh score head of zeros; default: the model's own head, or a random one"
     )
     use_margin: bool = Field(False, description="subtract the row's margin inside the Bradley-Terry loss")
-    group_by_length: bool = Field(True, description="batches of similar length: less padding")
-    eval_steps: PositiveInt | None = Field(None, description="steps between evaluations; null: only at the end")
 
 
 class PolicyOptions(TrainOptions):

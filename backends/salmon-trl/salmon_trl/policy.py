@@ -66,6 +66,7 @@ def train_policy(job: Job, options: PolicyOptions, folder: Path) -> None:
         train_dataset=Dataset.from_dict({"prompt": prompts, "position": list(range(len(rows)))}),
         processing_class=tokenizer,
         peft_config=lora_config(options, "CAUSAL_LM"),
+        **trainer_class.components(run, options),
     )
     function.eos_ids = frozenset(trainer.eos_token_ids)
     metrics = train(run, trainer)

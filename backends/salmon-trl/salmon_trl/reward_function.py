@@ -63,7 +63,7 @@ class RewardFunction:
         index = trainer_state.global_step // self.window
         # Our own decoding: TRL's may clean up spaces, which the engine's does not.
         texts = self.tokenizer.batch_decode(
-            completion_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+            [list(ids) for ids in completion_ids], skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         rollouts = [
             self._rollout(self.rows[row], text, ids, index)

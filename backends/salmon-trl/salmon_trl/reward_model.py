@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
-from trl import RewardConfig, RewardTrainer
-from trl.trainer.reward_trainer import suppress_seqcls_warning
+from trl.trainer.reward_config import RewardConfig
+from trl.trainer.reward_trainer import RewardTrainer, suppress_seqcls_warning
 
 from salmon_core.errors import StageError
 from salmon_core.interfaces import Job
@@ -74,7 +74,8 @@ def load_scorer(
     head = getattr(model, "score", None)
     if not isinstance(head, torch.nn.Linear):
         raise StageError(f"{type(model).__name__} has no linear score head", where=path, hint="use a causal LM")
-    if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+    embeddings: Any = model.get_input_embeddings()
+    if len(tokenizer) > embeddings.weight.shape[0]:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     if options.head_init == "zero":

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
+from trl.trainer.rloo_config import RLOOConfig
+from trl.trainer.rloo_trainer import RLOOTrainer
 
 from salmon_trl.checkpoints import Resumable
+from salmon_trl.common import Run
 from salmon_trl.data import encode
 from salmon_trl.options import PolicyOptions
 
@@ -25,9 +29,15 @@ class RolloutTrainer(Resumable):
         """Arguments of `config` that follow from the options."""
         return {}
 
+    @classmethod
+    def components(cls, run: Run, options: PolicyOptions) -> dict[str, Any]:
+        """Further arguments of the trainer, such as a critic."""
+        return {}
+
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
         # TRL would put a second BOS before a prompt that the chat template has already begun with one.
-        return encode(self.processing_class, prompts), None, {}
+        tokenizer: Any = self.processing_class
+        return encode(tokenizer, prompts), None, {}
 
 
 class GRPO(RolloutTrainer, GRPOTrainer):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
-from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
 from salmon_core.interfaces import Job
 from salmon_trl.checkpoints import Resumable

@@ -79,12 +79,12 @@ def _quiet() -> None:
     import warnings
 
     import datasets
-    import transformers
+    from transformers.utils import logging
 
     warnings.filterwarnings("ignore", category=FutureWarning)
     datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 
 class _out_of_memory_named:

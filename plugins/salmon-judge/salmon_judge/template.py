@@ -2,8 +2,8 @@
 
 Where parts meet, and before the judge's answer, stands a closed marker and a line break: GPT-2's, Llama 3's and
 SentencePiece's ways of splitting text all make a boundary there that no token crosses. So pieces encode as the whole
-does, and the answer, a letter at the beginning of a line, is a token of its own. (After an opening bracket it would
-not be: Llama 3 and Qwen have a token `(a`.)
+does, and the answer, a letter at the beginning of a line, is a token of its own. (After an opening bracket
+it need not be: Llama 3 and Qwen have a token `(a`.)
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from salmon_minnow.card import model_card
 from salmon_minnow.measure import Gauge
@@ -46,10 +46,18 @@ def fresh_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausal
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """A plain Hugging Face folder."""
-    generation = model.generation_config
-    generation.do_sample, generation.temperature, generation.top_k, generation.max_new_tokens = True, 1.0, 0, 64
+    model.generation_config = GenerationConfig(
+        do_sample=True,
+        temperature=1.0,
+        top_k=0,
+        max_new_tokens=64,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    for file in folder.iterdir():
+        file.chmod(0o644)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -35,7 +35,7 @@ from salmon_core.rendering import Renderer, Template
 
 SPECIALS = ("<s>", "</s>", "<|user|>", "<|assistant|>")
 _SPLIT = re.compile("(" + "|".join(map(re.escape, SPECIALS)) + ")")
-WORDS = "red green blue small large quick slow warm cold house tree river stone bird fish cloud".split()
+WORDS = ("red", "green", "blue", "small", "quick", "slow", "warm", "house", "tree", "river", "stone", "fish", "cloud")
 
 TOY = Template(
     judge="[[ask]]\n{instruction}\n[[one]]\n{first}\n[[two]]\n{second}\n",

