@@ -16,22 +16,7 @@ import pyarrow.parquet as pq
 
 from salmon_core.interfaces import Job, ModelSpec
 
-WORDS = [
-    "red",
-    "green",
-    "blue",
-    "small",
-    "large",
-    "quick",
-    "slow",
-    "warm",
-    "cold",
-    "house",
-    "tree",
-    "river",
-    "bird",
-    "fish",
-]
+WORDS = ["red", "green", "blue", "small", "large", "quick", "slow", "warm", "cold", "house", "tree", "river", "bird"]
 CHAT = (
     "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from salmon_trl.options import LoRAOptions, PolicyOptions, RewardOptions, RowOptions, TrainOptions
+from salmon_trl.options import PolicyOptions, RewardOptions, RowOptions, TrainOptions
 
 _TABLES: dict[str, type[BaseModel]] = {
     "shared": TrainOptions,
-    "lora": LoRAOptions,
     "rows": RowOptions,
     "train-rm": RewardOptions,
     "train-policy": PolicyOptions,

@@ -41,7 +41,9 @@ class TrainOptions(BaseModel):
     bf16: bool | None = Field(None, description="mixed precision; null: on where the GPU has it, off on a CPU")
     gradient_checkpointing: bool = Field(False, description="recompute activations to save memory")
     attn_implementation: str | None = Field(None, description="`sdpa`, `flash_attention_2`, ...; null: the default")
-    lora: LoRAOptions | None = Field(None, description="train an adapter instead of all weights")
+    lora: LoRAOptions | None = Field(
+        None, description="train an adapter: `{r: 64, alpha: 16, dropout: 0, target_modules: null}`"
+    )
     merge: bool = Field(True, description="merge the adapter into the saved model")
     save_steps: PositiveInt | None = Field(None, description="optimizer steps between checkpoints; null: ten a run")
     save_total_limit: int = Field(2, ge=2, description="checkpoints kept; two, so that one is always complete")
