@@ -113,23 +113,22 @@ class Renderer:
         self.template, self.codec = template, codec
         self.limits = limits or Limits()
         specials = {token for each in (codec, *others) for token in each.special_tokens}
-        self._policy_text = Neutraliser(specials)
         self._text = Neutraliser({*specials, *template.markers, *template.stop})
         total = self.limits.total if codec.max_length is None else min(self.limits.total, codec.max_length)
         self._total = total
         self._counts: dict[str, int] = {}
 
     def policy(self, prompt: Prompt) -> str:
-        """The text a policy completes: the chat template, special tokens in the turns made plain."""
+        """The text a policy completes: the chat template, with turns that can forge no other turn."""
         return self.codec.chat(self.safe_messages(prompt.messages))
 
     def safe_messages(self, messages: Sequence[Message]) -> list[Message]:
-        """The conversation with every special-token string made plain."""
-        return [{"role": m["role"], "content": self._policy_text(m["content"])} for m in messages]
+        """The conversation with special tokens and markers made plain."""
+        return [{"role": m["role"], "content": self._text(m["content"])} for m in messages]
 
     def safe_text(self, text: str) -> str:
-        """A text with every special-token string made plain."""
-        return self._policy_text(text)
+        """A text with special tokens and markers made plain."""
+        return self._text(text)
 
     def judge(self, pair: Pair, principles: Sequence[ShownPrinciple]) -> tuple[PrefixRequest, PrefixRequest]:
         """One request per order (1 first, 2 first), one suffix per principle; answer with `template.choices`."""

@@ -356,7 +356,11 @@ class _Work:
         try:
             return action()
         except ConfigError as error:
-            self.problems += error.problems
+            for problem in error.problems:
+                place = problem.where
+                if not place.startswith(where):
+                    place = f"{where}: {place}" if place else where
+                self.problems.append(Problem(place, problem.message, problem.hint))
         except PluginError as error:
             self.problems.append(Problem(where, str(error)))
         except SalmonError as error:

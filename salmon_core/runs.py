@@ -22,6 +22,7 @@ from salmon_core.resolve import canonical
 
 STAGES = ("prompts", "sft", "sample", "judge", "aggregate", "train-rm", "train-policy", "evaluate", "report")
 _WHOLE_FILE = 64 << 20
+_NO_RESULT = ("manifest.json", "log.txt", "error.json", "progress.json")
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -90,7 +91,7 @@ class StageFolder:
         archived = None
         manifest = self.manifest
         if self.path.exists() and manifest.get("fingerprint") != mark:
-            if any(item.name not in ("manifest.json", "log.txt") for item in self.path.iterdir()):
+            if any(item.name not in _NO_RESULT for item in self.path.iterdir()):
                 archived = self._archive(manifest.get("fingerprint", "unknown"))
             else:
                 shutil.rmtree(self.path)

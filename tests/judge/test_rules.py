@@ -107,14 +107,3 @@ def test_missing_detector_is_said_before_anything_runs(monkeypatch: pytest.Monke
     with pytest.raises(ValidationError, match=r"pip install 'salmon-judge\[language\]'"):
         Options()
     assert Options.model_validate({"rules": ["phrase"]}).rules == (PhraseRule(),)
-
-
-def test_both_distributions_carry_the_same_detector() -> None:
-    """They never import each other, so the module is there twice; it must not drift apart."""
-    from pathlib import Path
-
-    import salmon_bonuses.language
-    import salmon_judge.language
-
-    one, two = (Path(module.__file__).read_text() for module in (salmon_bonuses.language, salmon_judge.language))
-    assert one == two

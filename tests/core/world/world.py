@@ -205,7 +205,7 @@ class ToyBackend(Backend):
         steps: int = Field(3, ge=1)
         fail: Literal["", "exit", "hang", "nothing", "nan"] = ""
 
-    def options_for(self, stage: str) -> type[BaseModel]:
+    def options_for(self, stage: str, algorithm: str | None = None) -> type[BaseModel]:
         return self.StageOptions
 
     def plan(self, job: Job) -> LaunchPlan:

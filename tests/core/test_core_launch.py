@@ -1,0 +1,244 @@
+"""Steps end, however their parent ends; what they said is shown; one writer per run folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from salmon_core import SalmonError, StageError, launch
+from salmon_core.launch import Lock, Running, run_step
+
+#: a step that starts a process in a session of its own, which starts another and ignores requests to end
+STUBBORN = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+if len(sys.argv) > 1:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(f"pid-{sys.argv[1]}").write_text(str(os.getpid()))
+    if sys.argv[1] == "child":
+        subprocess.Popen([sys.executable, __file__, "grandchild"], start_new_session=True)
+    time.sleep(600)
+Path("pid-step").write_text(str(os.getpid()))
+subprocess.Popen([sys.executable, __file__, "child"], start_new_session=True)
+time.sleep(600)
+"""
+#: what `salmon run` is to a step
+PARENT = """
+import sys
+from pathlib import Path
+from salmon_core import launch
+launch.GRACE = 1.0
+here = Path.cwd()
+with launch.Lock(here) as lock:
+    launch.run_step("step", [sys.executable, "stubborn.py"], env={}, cwd=here, lock=lock)
+"""
+NAMES = ("step", "child", "grandchild")
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def step(folder: Path, code: str, **more: object) -> None:
+    run_step("a step", [sys.executable, "-c", textwrap.dedent(code)], env={}, cwd=folder, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> subprocess.Popen[bytes]:
+    """A process in whose step a grandchild in a session of its own is at work."""
+    (tmp_path / "stubborn.py").write_text(STUBBORN)
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT], cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True
+    )
+    wait_for(lambda: all((tmp_path / f"pid-{name}").exists() for name in NAMES))
+    wait_for(lambda: all((tmp_path / f"pid-{name}").read_text() for name in NAMES))
+    return process
+
+
+def pids(folder: Path) -> list[int]:
+    return [int((folder / f"pid-{name}").read_text()) for name in NAMES]
+
+
+# -- ends ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_no_descendant_outlives_the_parent(
+    number: signal.Signals, parent: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    found = pids(tmp_path)
+    assert all(map(alive, found))
+    if number == signal.SIGINT:
+        os.killpg(parent.pid, number)  # as a terminal does on Ctrl-C: to the parent's group, and to no step
+    else:
+        parent.send_signal(number)
+    parent.communicate(timeout=30)
+    wait_for(lambda: not any(map(alive, found)))
+    # The lock is free again as soon as the supervisor is gone.
+    with Lock(tmp_path):
+        pass
+
+
+def test_leaving_the_context_ends_a_service(tmp_path: Path) -> None:
+    code = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit()); open('up', 'w'); time.sleep(600)"
+    with Running([sys.executable, "-c", code], env={}, cwd=tmp_path, log=tmp_path / "log.txt") as running:
+        wait_for((tmp_path / "up").exists)
+        assert running.poll() is None
+    assert running.poll() is not None
+
+
+def test_a_step_leaves_nothing_behind_when_it_ends_by_itself(tmp_path: Path) -> None:
+    code = """
+        import subprocess, sys
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+        open("left", "w").write(str(child.pid))
+    """
+    step(tmp_path, code)
+    wait_for(lambda: not alive(int((tmp_path / "left").read_text())))
+
+
+# -- results ---------------------------------------------------------------------------------------------------------
+
+
+def test_success_environment_and_log(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("before\n")
+    code = "import os; print(os.environ['COLOUR'], os.getcwd())"
+    seen: list[int] = []
+    run_step("ok", [sys.executable, "-c", code], env={"COLOUR": "blue"}, cwd=tmp_path, watch=lambda: seen.append(1))
+    assert (tmp_path / "log.txt").read_text() == f"before\nblue {tmp_path}\n"
+    assert seen
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("print('hello'); raise SystemExit(5)", "exit code 5: hello"),
+        ("raise SystemExit(255)", "exit code 255: it printed nothing"),
+        ("import os; os.kill(os.getpid(), 9)", "was ended by signal 9"),
+        ("import os; os.abort()", "was ended by signal 6"),
+        ("1 / 0", "exit code 1: ZeroDivisionError: division by zero"),
+        ("print('x' * 5000 + chr(13) + 'last'); raise SystemExit(1)", "exit code 1: last"),
+        ("import sys; sys.stdout.buffer.write(bytes([255, 254])); raise SystemExit(1)", "exit code 1: \ufffd"),
+    ],
+)
+def test_how_a_failure_is_told(code: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("of an earlier run\n")
+    with pytest.raises(StageError) as error:
+        step(tmp_path, code)
+    assert str(error.value).startswith(f"a step: {says}")
+    assert "log.txt" in str(error.value)
+    assert len(str(error.value)) < 1000
+    assert "earlier" not in error.value.message
+
+
+def test_an_error_left_in_a_file_is_shown_as_it_is(tmp_path: Path) -> None:
+    code = """
+        from salmon_core import DataError
+        from salmon_core.launch import fail
+        fail(DataError("is upside down", where="rows.jsonl: line 3", hint="turn it"))
+    """
+    with pytest.raises(StageError) as error:
+        step(tmp_path, code)
+    assert str(error.value) == "rows.jsonl: line 3: is upside down (turn it)"
+    # An old one is not taken for a new one, and a torn one does no harm.
+    with pytest.raises(StageError, match="exit code 4"):
+        step(tmp_path, "raise SystemExit(4)")
+    with pytest.raises(StageError, match="exit code 4"):
+        step(tmp_path, "open('error.json', 'w').write('{\"mess'); raise SystemExit(4)")
+    step(tmp_path, "pass")
+
+
+def test_a_program_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="exit code 127: cannot start no-such-program: No such file"):
+        run_step("a step", ["no-such-program"], env={}, cwd=tmp_path)
+
+
+def test_a_supervisor_that_is_ended_from_outside_is_no_success(tmp_path: Path) -> None:
+    """Ending the step takes its exit code away; that must not read as exit code 0."""
+    ended: list[int] = []
+
+    def end() -> None:
+        if not ended and (tmp_path / "up").exists():
+            (supervisor,) = (p for p in psutil.Process().children() if "salmon_core.launch" in p.cmdline())
+            supervisor.terminate()
+            ended.append(supervisor.pid)
+
+    with pytest.raises(StageError, match="ended by signal 15"):
+        step(tmp_path, "import time; open('up', 'w'); time.sleep(600)", watch=end)
+
+
+def test_a_dead_service_ends_the_step(tmp_path: Path) -> None:
+    def dead() -> None:
+        raise StageError("the service died")
+
+    start = time.monotonic()
+    with pytest.raises(StageError, match="the service died"):
+        step(tmp_path, "import time; time.sleep(600)", alive=dead)
+    assert time.monotonic() - start < 30
+
+
+# -- the lock --------------------------------------------------------------------------------------------------------
+
+HOLD = "import sys, time; from pathlib import Path; from salmon_core.launch import Lock\n"
+
+
+def hold(folder: Path, then: str) -> subprocess.Popen[bytes]:
+    code = HOLD + f"with Lock(Path(sys.argv[1])):\n    Path(sys.argv[1], 'held').touch()\n    {then}\n"
+    process = subprocess.Popen([sys.executable, "-c", code, str(folder)])
+    wait_for((folder / "held").exists)
+    return process
+
+
+def test_a_second_run_is_refused_at_once_and_told_by_whom(tmp_path: Path) -> None:
+    process = hold(tmp_path, "time.sleep(600)")
+    start = time.monotonic()
+    with (
+        pytest.raises(SalmonError, match=f"another salmon run is at work there \\(process {process.pid}\\)"),
+        Lock(tmp_path),
+    ):
+        pass
+    assert time.monotonic() - start < 5
+    process.kill()
+    process.wait()
+    with Lock(tmp_path) as lock:
+        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+        assert lock.fd >= 0
+
+
+def test_the_lock_waits_for_a_dying_supervisor(parent: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    """The run is dead, its supervisor needs a second to end a step that does not want to: the next run waits."""
+    found = pids(tmp_path)
+    parent.kill()  # not reaped: a zombie is no run at work
+    with Lock(tmp_path):
+        assert not any(map(alive, found))
+    parent.communicate(timeout=30)
+
+
+def test_the_lock_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held by a process that cannot be looked up (another machine's): refused after a while."""
+    monkeypatch.setattr(launch, "GRACE", 0.2)
+    process = hold(tmp_path, f"open({str(tmp_path / '.lock')!r}, 'w').write('host:1\\n'); time.sleep(600)")
+    wait_for(lambda: (tmp_path / ".lock").read_text().startswith("host"))
+    with pytest.raises(SalmonError, match=r"process host:1"), Lock(tmp_path):
+        pass
+    process.kill()
+    process.wait()
