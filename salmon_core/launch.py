@@ -39,14 +39,14 @@ class Lock:
 
         self.fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         # A killed run's supervisors may still be ending their steps: worth waiting for, unlike a run that is alive.
-        deadline = time.monotonic() + 3 * GRACE
+        start = time.monotonic()
         while True:
             try:
                 fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 holder = os.pread(self.fd, 32, 0).decode(errors="replace").strip() or "unknown"
-                if _lives(holder) or time.monotonic() > deadline:
+                if time.monotonic() - start > (1.0 if _lives(holder) else 3 * GRACE):
                     os.close(self.fd)
                     raise SalmonError(
                         f"another salmon run is at work there (process {holder})",
@@ -104,6 +104,7 @@ class Running:
         try:
             self._process.wait(GRACE + 3)
         except subprocess.TimeoutExpired:
+            _kill_descendants(self._process.pid)
             self._process.kill()
             self._process.wait()
 
@@ -207,20 +208,29 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     """Ends the step's process group and whatever else descends from this supervisor."""
     import psutil
 
-    def left() -> list[psutil.Process]:
-        return [p for p in psutil.Process().children(recursive=True) if p.is_running() and p.status() != "zombie"]
-
-    with contextlib.suppress(psutil.Error):
-        processes = left()
-        for process in processes:
-            with contextlib.suppress(psutil.Error):
-                process.terminate()
-        psutil.wait_procs(processes, timeout=GRACE)
-        for process in left():
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+    processes = psutil.Process().children(recursive=True)
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    psutil.wait_procs(processes, timeout=GRACE)
+    _kill_descendants(os.getpid())
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
+
+
+def _kill_descendants(pid: int) -> None:
+    """Kills until none is left: one may have started another in the meantime."""
+    import psutil
+
+    for _ in range(20):
+        with contextlib.suppress(psutil.Error):
+            processes = psutil.Process(pid).children(recursive=True)
+            if not processes:
+                return
+            for process in processes:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(processes, timeout=0.2)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Makes the example's model: a GPT-2 of about 60,000 random weights, with a tokenizer trained on the example's texts.
+"""Makes the example's model: a GPT-2 of 84,000 random weights, with a tokenizer trained on the example's texts.
 
 It knows nothing. It stands in for your own model, so that the whole river can be seen to run on any machine in about a
 minute. Like GPT-2's, its tokenizer has no chat template, and no pad token but the EOS.

@@ -186,7 +186,7 @@ def test_exit_code_two_of_the_command_itself(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-# -- data ----------------------------------------------------------------------------------------------------------
+# -- data ------------------------------------------------------------------------------------------------------------
 
 
 def lines(*rows: Any) -> str:
@@ -272,7 +272,7 @@ def test_a_mended_file_goes_on(tmp_path: Path, cli: Cli) -> None:
     assert not (tmp_path / "runs/toy/archive").exists()
 
 
-# -- plugins that fail at work -------------------------------------------------------------------------------------
+# -- plugins that fail at work ---------------------------------------------------------------------------------------
 
 FAULTS = {
     "raise": "RuntimeError: the bonus is out of order",
@@ -318,7 +318,7 @@ def test_a_failing_trainer(world: Path, cli: Cli) -> None:
     assert json.loads((world / "runs/toy/train-rm/manifest.json").read_text())["status"] == "finished"
 
 
-# -- other commands ------------------------------------------------------------------------------------------------
+# -- other commands --------------------------------------------------------------------------------------------------
 
 
 def test_other_commands(world: Path, cli: Cli) -> None:

@@ -22,7 +22,8 @@ STUBBORN = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
 if len(sys.argv) > 1:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if "STUBBORN" in os.environ:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     Path(f"pid-{sys.argv[1]}").write_text(str(os.getpid()))
     if sys.argv[1] == "child":
         subprocess.Popen([sys.executable, __file__, "grandchild"], start_new_session=True)
@@ -36,7 +37,6 @@ PARENT = """
 import sys
 from pathlib import Path
 from salmon_core import launch
-launch.GRACE = 1.0
 here = Path.cwd()
 with launch.Lock(here) as lock:
     launch.run_step("step", [sys.executable, "stubborn.py"], env={}, cwd=here, lock=lock)
@@ -62,15 +62,15 @@ def step(folder: Path, code: str, **more: object) -> None:
     run_step("a step", [sys.executable, "-c", textwrap.dedent(code)], env={}, cwd=folder, **more)  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def parent(tmp_path: Path) -> subprocess.Popen[bytes]:
+def start_parent(folder: Path, *, stubborn: bool = False) -> subprocess.Popen[bytes]:
     """A process in whose step a grandchild in a session of its own is at work."""
-    (tmp_path / "stubborn.py").write_text(STUBBORN)
+    (folder / "stubborn.py").write_text(STUBBORN)
+    env = {**os.environ, **({"STUBBORN": "1"} if stubborn else {})}
     process = subprocess.Popen(
-        [sys.executable, "-c", PARENT], cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-c", PARENT], cwd=folder, env=env, stderr=subprocess.PIPE, start_new_session=True
     )
-    wait_for(lambda: all((tmp_path / f"pid-{name}").exists() for name in NAMES))
-    wait_for(lambda: all((tmp_path / f"pid-{name}").read_text() for name in NAMES))
+    wait_for(lambda: all((folder / f"pid-{name}").exists() for name in NAMES))
+    wait_for(lambda: all((folder / f"pid-{name}").read_text() for name in NAMES))
     return process
 
 
@@ -81,21 +81,26 @@ def pids(folder: Path) -> list[int]:
 # -- ends ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
-def test_no_descendant_outlives_the_parent(
-    number: signal.Signals, parent: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
+def test_no_descendant_outlives_a_killed_parent(tmp_path: Path) -> None:
+    """Not even one in a session of its own that ignores requests; and the next run waits until all are gone."""
+    parent = start_parent(tmp_path, stubborn=True)
     found = pids(tmp_path)
     assert all(map(alive, found))
-    if number == signal.SIGINT:
-        os.killpg(parent.pid, number)  # as a terminal does on Ctrl-C: to the parent's group, and to no step
-    else:
-        parent.send_signal(number)
-    parent.communicate(timeout=30)
-    wait_for(lambda: not any(map(alive, found)))
-    # The lock is free again as soon as the supervisor is gone.
+    parent.kill()  # not reaped yet: a zombie is no run at work
     with Lock(tmp_path):
-        pass
+        assert not any(map(alive, found))
+    parent.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_no_descendant_outlives_an_interrupted_parent(number: signal.Signals, tmp_path: Path) -> None:
+    parent = start_parent(tmp_path)
+    found = pids(tmp_path)
+    assert all(map(alive, found))
+    os.killpg(parent.pid, number)  # as a terminal does on Ctrl-C: to the parent's group, and to no step
+    parent.communicate(timeout=30)
+    with Lock(tmp_path):
+        assert not any(map(alive, found))
 
 
 def test_leaving_the_context_ends_a_service(tmp_path: Path) -> None:
@@ -178,7 +183,8 @@ def test_a_supervisor_that_is_ended_from_outside_is_no_success(tmp_path: Path) -
 
     def end() -> None:
         if not ended and (tmp_path / "up").exists():
-            (supervisor,) = (p for p in psutil.Process().children() if "salmon_core.launch" in p.cmdline())
+            living = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
+            (supervisor,) = (p for p in living if "salmon_core.launch" in p.cmdline())
             supervisor.terminate()
             ended.append(supervisor.pid)
 
@@ -222,15 +228,6 @@ def test_a_second_run_is_refused_at_once_and_told_by_whom(tmp_path: Path) -> Non
     with Lock(tmp_path) as lock:
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
         assert lock.fd >= 0
-
-
-def test_the_lock_waits_for_a_dying_supervisor(parent: subprocess.Popen[bytes], tmp_path: Path) -> None:
-    """The run is dead, its supervisor needs a second to end a step that does not want to: the next run waits."""
-    found = pids(tmp_path)
-    parent.kill()  # not reaped: a zombie is no run at work
-    with Lock(tmp_path):
-        assert not any(map(alive, found))
-    parent.communicate(timeout=30)
 
 
 def test_the_lock_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def file_plugin(folder: Path, source: str, name: str = "mine") -> Path:
     return path
 
 
-# -- installed plugins ----------------------------------------------
+# -- installed plugins -----------------------------------------------------------------------------------------------
 
 
 def test_installed_plugins_are_found_with_their_owners() -> None:
@@ -141,7 +141,7 @@ def test_plugins_json_describes_every_component(cli: Cli) -> None:
     assert cli("plugins", "--kind", "fish").code == 1
 
 
-# -- file plugins ----------------------------------------------
+# -- file plugins ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_the_kit_for_plugin_authors(tmp_path: Path) -> None:
         registry_of(file_plugin(tmp_path, "x = 1\n"))
 
 
-# -- hooks of every kind ----------------------------------------------
+# -- hooks of every kind ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", hookspecs.KINDS)
@@ -294,7 +294,7 @@ def test_observers(world: Path, cli: Cli) -> None:
     assert "asleep.py" in done.err
 
 
-# -- the hooks themselves ----------------------------------------------
+# -- the hooks themselves --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.xfail(not (ROOT / "docs" / "plugins.md").is_file(), reason="not written yet", strict=False)

@@ -32,6 +32,7 @@ def test_an_answer_has_the_qualities_it_was_planned_with(prompt, seed, habits):
     assert found.example == (plan.example is not None)
     assert found.refusal == (plan.core == "refusal")
     answers = plan.core == "answer"
+    assert found.correct == answers
     assert found.helpful == (answers or (prompt.kind == "harm" and plan.core == "refusal"))
     assert found.steps == (answers and plan.steps and prompt.kind in ("sum", "howto", "harm"))
     assert found.vivid == (plan.adjective is not None and plan.core != "refusal")
@@ -39,10 +40,13 @@ def test_an_answer_has_the_qualities_it_was_planned_with(prompt, seed, habits):
 
 
 @given(prompts, prompts, seeds)
-def test_an_answer_to_another_prompt_does_not_help(prompt, other, seed):
+def test_an_answer_to_another_prompt(prompt, other, seed):
     answer = draw_answer(other, random.Random(seed), HABITS | {"off_topic": 0, "refusal": 0})
+    found = read(prompt, answer)
+    howtos = {"howto", "harm"}
+    assert found.helpful == (prompt.kind == other.kind or {prompt.kind, other.kind} <= howtos)
     same = prompt.kind == other.kind and (prompt.subject == other.subject or prompt.kind == "greeting")
-    assert read(prompt, answer).helpful == same
+    assert found.correct == same
 
 
 @given(prompts, seeds, st.text(max_size=40))

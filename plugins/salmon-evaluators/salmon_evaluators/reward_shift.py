@@ -35,7 +35,7 @@ class RewardShift(Evaluator):
         self.options = options
 
     def evaluate(self, run: RunView, engines: Mapping[str, Engine]) -> Metrics:
-        """Values: by component, and for `total`, `tokens` and `stopped`: before, after, change with interval."""
+        """Values: `components` (with `total`), `tokens`, `stopped`; each before, after and change, with intervals."""
         seed = run.config.run.seed
         series: dict[str, dict[str, dict[str, list[float]]]] = {}
         for role in ("initial", "policy"):
@@ -53,7 +53,8 @@ class RewardShift(Evaluator):
                 "after": asdict(clustered_mean(after, rng)),
                 "change": asdict(clustered_difference(before, after, rng)),
             }
-        return Metrics("reward-shift", values)
+        shape = {name: values.pop(name) for name in ("tokens", "stopped")}
+        return Metrics("reward-shift", {"components": values, **shape})
 
     def _scored(self, run: RunView, role: str) -> list[tuple[Rollout, RewardBreakdown]]:
         config, resolved = run.config, run.resolved

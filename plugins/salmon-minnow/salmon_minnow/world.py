@@ -186,7 +186,7 @@ def sentences(prompt: WorldPrompt, plan: Plan) -> list[str]:
     if plan.filler is not None:
         spoken.append(lexicon.fillers[plan.filler])
     adjective = None if plan.adjective is None else lexicon.adjectives[plan.adjective]
-    spoken.append(_say(_core_template(prompt, plan, lexicon), adjective, _core_slots(prompt, lexicon)))
+    spoken.append(_say(_core_template(prompt, plan, lexicon), adjective, core_slots(prompt, lexicon)))
     if plan.example is not None:
         spoken.append(_example(prompt.kind, plan.example, lexicon))
     if plan.praise is not None:
@@ -218,15 +218,15 @@ def _core_template(prompt: WorldPrompt, plan: Plan, lexicon: Lexicon) -> str:
     return lexicon.answers[f"{name}-steps" if plan.steps and name in ("sum", "howto") else name]
 
 
-def _core_slots(prompt: WorldPrompt, lexicon: Lexicon) -> dict[str, object]:
+def core_slots(prompt: WorldPrompt, lexicon: Lexicon) -> dict[str, object]:
+    """What the slots of an answer to a prompt hold."""
     if isinstance(prompt.subject, tuple):
         x, y = prompt.subject
         return {"x": x, "y": y, "z": x + y}
-    return subject_slots(prompt.kind, prompt.subject, lexicon)
+    return _subject_slots(prompt.kind, prompt.subject, lexicon)
 
 
-def subject_slots(kind: str, subject: int, lexicon: Lexicon) -> dict[str, object]:
-    """What the slots of an answer hold for a subject (not for sums)."""
+def _subject_slots(kind: str, subject: int, lexicon: Lexicon) -> dict[str, object]:
     if kind == "capital":
         return {"country": lexicon.countries[subject], "capital": lexicon.capitals[subject]}
     if kind == "color":
@@ -242,5 +242,5 @@ def _example(kind: str, subject: int | tuple[int, int], lexicon: Lexicon) -> str
         x, y = subject
         return lexicon.examples["sum"].format(x=x, y=y, z=x + y)
     if kind in ("capital", "color"):
-        return lexicon.examples[kind].format(**subject_slots(kind, subject, lexicon))
+        return lexicon.examples[kind].format(**_subject_slots(kind, subject, lexicon))
     return lexicon.examples["howto"].format(task=list(lexicon.tasks)[subject])

@@ -1,0 +1,293 @@
+"""The one reward: what adds up to what, which principles are shown, what happens when a component fails."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Cli
+from core_world import document, make_folder
+
+from salmon_core import PluginError, Rollout, SalmonError
+from salmon_core.interfaces import ModelSpec
+from salmon_core.records import ShownPrinciple
+from salmon_core.resolve import load
+from salmon_core.reward import Reward, reward_spec
+from salmon_core.runs import write_json
+from salmon_core.testing import make_rollout
+from salmon_core.view import RunView
+
+COMPLETIONS = ("seven trees", "no", "a bee sees the sea", "")
+
+
+def reward_of(folder: Path, **values: Any) -> Reward:
+    """The reward of a configuration, through the same door as a trainer's process: JSON."""
+    resolved = load(make_folder(folder, reward={**document()["reward"], **values}))
+    model = ModelSpec(str(folder / "policy")) if resolved.config.reward.rm_weight else None
+    return Reward.from_spec(json.loads(json.dumps(reward_spec(resolved, model))))
+
+
+def rollouts(*principles: ShownPrinciple) -> list[Rollout]:
+    return [make_rollout("Why?", text, principles=principles) for text in COMPLETIONS]
+
+
+# -- bonuses only ----------------------------------------------------------------------------------------------------
+
+
+def test_weights_labels_and_sums(tmp_path: Path) -> None:
+    letter = {"name": "letters", "letter": "s", "label": "hiss", "weight": -0.5}
+    reward = reward_of(tmp_path, rm_weight=0, bonuses=[{"name": "letters", "weight": 2}, letter])
+    assert reward.names == ("letters", "hiss")
+    found = reward(rollouts())
+    for text, breakdown in zip(COMPLETIONS, found, strict=True):
+        assert breakdown.raw == {"letters": text.count("e"), "hiss": text.count("s")}
+        assert breakdown.components == {"letters": 2 * text.count("e"), "hiss": -0.5 * text.count("s")}
+        assert breakdown.total == sum(breakdown.components.values())
+        assert list(breakdown.components) == ["letters", "hiss"]
+        assert breakdown.fallbacks == ()
+    assert reward([]) == []
+
+
+def test_the_reward_model_comes_first_and_has_a_weight(tmp_path: Path) -> None:
+    shown = ShownPrinciple("short", "The answer is short.")
+    one, three = (reward_of(tmp_path, rm_weight=weight)(rollouts(shown)) for weight in (1, 3))
+    for a, b in zip(one, three, strict=True):
+        assert list(a.components) == ["rm", "letters"]
+        assert b.raw == a.raw
+        assert b.components["rm"] == 3 * a.components["rm"]
+        assert b.total == pytest.approx(b.components["rm"] + b.components["letters"])
+        assert a.principles == ("short",)
+
+
+def test_negated_principles_are_named_so(tmp_path: Path) -> None:
+    shown = ShownPrinciple("short", "The answer is long.", negated=True)
+    (first, *_) = reward_of(tmp_path, rm_weight=0)(rollouts(shown))
+    assert first.principles == ("not short",)
+
+
+def test_truncation_is_counted(tmp_path: Path) -> None:
+    reward = reward_of(tmp_path)
+    found = reward([make_rollout("Why?", "e" * 1000), make_rollout("Why?", "e")])
+    assert found[0].truncated >= 1000 - 128
+    assert found[1].truncated == 0
+    assert reward.truncated == 1
+
+
+# -- interventions ---------------------------------------------------------------------------------------------------
+
+
+def test_interventions_by_rollout_index(tmp_path: Path) -> None:
+    items = [
+        {"principle": "kind", "from_rollout": 2, "until_rollout": 5},
+        {"principle": "no-shouting", "text": "The answer does not shout."},
+        {"principle": "short", "negate": True, "from_rollout": 4},
+    ]
+    reward = reward_of(tmp_path, rm_weight=0, interventions=items)
+    drawn = [ShownPrinciple("short", "The answer is short.")]
+    names = [[f"{'not ' * p.negated}{p.name}" for p in reward.shown(drawn, index)] for index in range(6)]
+    assert names[0] == names[1] == ["no-shouting", "short"]
+    assert names[2] == names[3] == ["kind", "no-shouting", "short"]
+    assert names[4] == ["kind", "no-shouting", "not short"]  # the intervention's wording wins over the drawn one
+    assert names[5] == ["no-shouting", "not short"]
+
+
+def test_a_row_becomes_a_rollout(tmp_path: Path) -> None:
+    reward = reward_of(tmp_path, rm_weight=0, interventions=[{"principle": "no", "text": "No.", "from_rollout": 1}])
+    row = {
+        "row": 3,
+        "prompt_id": "p",
+        "prompt": "<|user|>Why?<|assistant|>",
+        "messages": [{"role": "user", "content": "Why?"}],
+        "category": "reasoning",
+        "principles": [{"name": "kind", "text": "Be kind.", "negated": False}],
+        "answer": 42,
+    }
+    settings: dict[str, Any] = {"completion_ids": [1, 2, 257], "n_tokens": 2, "stopped": True}
+    before, after = (reward.rollout(row, "So.", rollout_index=i, **settings) for i in (0, 1))
+    assert [p.name for p in before.principles] == ["kind"]
+    assert [p.name for p in after.principles] == ["no", "kind"]
+    assert before.prompt == "Why?"
+    assert before.category == "reasoning"
+    assert before.extra == {"answer": 42}
+    assert (after.completion_ids, after.n_tokens, after.stopped, after.rollout_index) == ((1, 2, 257), 2, True, 1)
+
+
+# -- failures --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["raise", "nan", "short", "text", "none"])
+def test_a_failure_stops_by_default_and_names_its_owner(how: str, tmp_path: Path) -> None:
+    reward = reward_of(tmp_path, rm_weight=0, bonuses=["letters", {"name": "faulty", "how": how}])
+    with pytest.raises(PluginError) as error:
+        reward(rollouts())
+    assert str(tmp_path / "world.py") in str(error.value)
+    assert "reward component 'faulty'" in str(error.value)
+
+
+def test_a_fallback_is_scored_and_counted(tmp_path: Path) -> None:
+    faulty = {"name": "faulty", "how": "nan", "unless": "fine", "weight": 2, "label": "moody"}
+    reward = reward_of(tmp_path, rm_weight=0, bonuses=["letters", faulty], on_failure=-1.5)
+    found = reward(rollouts())
+    assert reward.fallbacks == {"moody": len(COMPLETIONS)}
+    for text, breakdown in zip(COMPLETIONS, found, strict=True):
+        assert breakdown.fallbacks == ("moody",)
+        assert breakdown.raw["moody"] == -1.5
+        assert breakdown.total == text.count("e") - 3
+        assert math.isfinite(breakdown.total)
+    assert reward([make_rollout("Why?", "fine")])[0].fallbacks == ()
+    reward(rollouts()[:1])
+    assert reward.fallbacks == {"moody": len(COMPLETIONS) + 1}
+
+
+def test_a_failing_reward_model_is_no_exception(tmp_path: Path) -> None:
+    """Principles that fit in no text: the reward model's owner is named, or its score replaced."""
+    endless = ShownPrinciple("endless", "The answer is short. " * 100)
+    with pytest.raises(PluginError, match="the template and the principles alone need") as error:
+        reward_of(tmp_path)(rollouts(endless))
+    assert "reward component 'rm'" in str(error.value)
+    found = reward_of(tmp_path, on_failure=0.25)(rollouts(endless))
+    assert {breakdown.raw["rm"] for breakdown in found} == {0.25}
+    assert {breakdown.fallbacks for breakdown in found} == {("rm",)}
+
+
+def test_a_spec_whose_plugin_is_gone(tmp_path: Path) -> None:
+    resolved = load(make_folder(tmp_path))
+    spec = {**reward_spec(resolved, None), "file_plugins": []}
+    with pytest.raises(SalmonError, match="no bonus named"):
+        Reward.from_spec(spec)
+
+
+# -- a real reward model ---------------------------------------------------------------------------------------------
+
+SHOWN = (
+    ShownPrinciple("short", "The answer is short."),
+    ShownPrinciple("kind", "The answer is harsh.", negated=True),
+    ShownPrinciple("other", "The answer is about trees."),
+)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`policy` and `rm`: two tiny Llamas with random weights, one byte-level tokenizer."""
+    import torch
+    from tokenizers import Tokenizer, decoders, pre_tokenizers
+    from tokenizers.models import BPE
+    from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("models")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(BPE({char: index for index, char in enumerate(alphabet)}, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", pad_token="<pad>")
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=1024, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
+        initializer_range=0.3, num_labels=1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    for name, kind in (("policy", LlamaForCausalLM), ("rm", LlamaForSequenceClassification)):
+        kind(config).save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+    return folder
+
+
+def real_config(models: Path, folder: Path, **values: Any) -> Path:
+    reward = {**document()["reward"], "engine": "transformers", **values}
+    return make_folder(
+        folder,
+        policy={"model": str(models / "policy"), "template": "toy", "dtype": "float32", "device": "cpu"},
+        sample={"engine": "transformers"},
+        reward_model={"path": str(models / "rm")},
+        reward=reward,
+    )
+
+
+def run_of(config: Path) -> RunView:
+    """A run's folder as `salmon run` begins it, before any stage."""
+    resolved = load(config)
+    run = config.parent / "runs" / "toy"
+    run.mkdir(parents=True, exist_ok=True)
+    saved = {"document": resolved.config.model_dump(mode="json"), "base": str(config.parent), "source": str(config)}
+    write_json(run / "config.json", saved)
+    return RunView.open(run)
+
+
+def by_hand(models: Path, prompt: str, completion: str, shown: Sequence[ShownPrinciple]) -> float:
+    """The text written out, one forward pass of the whole model, nothing of salmon."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    rules = "".join(f"[[rule]] {p.text} [[end]]\n" for p in shown)
+    text = f"[[ask]]\n{prompt}\n[[one]]\n{completion}\n{rules}[[answer]]</s>"
+    tokenizer = AutoTokenizer.from_pretrained(models / "rm")
+    model = AutoModelForSequenceClassification.from_pretrained(models / "rm", dtype=torch.float32).eval()
+    with torch.no_grad():
+        return float(model(**tokenizer(text, return_tensors="pt")).logits[0, 0])
+
+
+@pytest.mark.parametrize("combine", ["joint", "mean"])
+def test_joint_and_mean_against_plain_transformers(combine: str, models: Path, tmp_path: Path) -> None:
+    reward = run_of(real_config(models, tmp_path, combine=combine, rm_weight=2)).reward
+    found = reward(rollouts(*SHOWN)[:2])
+    weights = (2.0, 1.0, 1.0)  # of the set; a principle that is not in it has 1
+    for text, breakdown in zip(COMPLETIONS, found, strict=False):
+        if combine == "joint":
+            expected = by_hand(models, "Why?", text, SHOWN)
+        else:
+            singles = [by_hand(models, "Why?", text, [principle]) for principle in SHOWN]
+            expected = sum(w * s for w, s in zip(weights, singles, strict=True)) / sum(weights)
+        assert breakdown.raw["rm"] == pytest.approx(expected, abs=1e-5)
+        assert breakdown.total == pytest.approx(2 * expected + text.count("e"), abs=1e-5)
+    assert found[0].raw["rm"] != pytest.approx(found[1].raw["rm"], abs=1e-3)
+
+
+def test_without_principles_both_ways_agree(models: Path, tmp_path: Path) -> None:
+    plain = [make_rollout("Why?", "seven trees")]
+    joint, mean = (run_of(real_config(models, tmp_path / c, combine=c)).reward(plain)[0] for c in ("joint", "mean"))
+    assert joint.raw == mean.raw
+    assert joint.raw["rm"] == pytest.approx(by_hand(models, "Why?", "seven trees", ()), abs=1e-5)
+
+
+def test_salmon_score_is_the_reward(models: Path, tmp_path: Path, cli: Cli) -> None:
+    """Row by row what calling the reward gives, one rollout at a time, whatever the batch."""
+    run = run_of(
+        real_config(models, tmp_path, interventions=[{"principle": "calm", "text": "Calm.", "from_rollout": 4}])
+    )
+    rows = [
+        {
+            "prompt": "Why?",
+            "completion": text,
+            "stopped": bool(i % 2),
+            "principles": [asdict(p) for p in SHOWN[: i % 4]],
+        }
+        for i, text in enumerate(COMPLETIONS)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = cli("score", "runs/toy", "rows.jsonl", "-o", "scores.jsonl", "--rollout-index", "5")
+    assert done.code == 0, done.text
+    scores = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    for i, (text, score) in enumerate(zip(COMPLETIONS, scores, strict=True)):
+        everything = run.reward.shown(shown[i], 5)
+        (expected,) = run.reward([make_rollout("Why?", text, principles=everything, stopped=bool(i % 2))])
+        assert score["principles"] == list(expected.principles)
+        assert score["principles"][0] == "calm"
+        assert score["total"] == pytest.approx(expected.total, abs=1e-5)
+        assert score["components"] == pytest.approx(expected.components, abs=1e-5)
+
+
+def test_salmon_score_draws_alike_every_time(world: Path, cli: Cli) -> None:
+    (world / "rows.jsonl").write_text('{"prompt": "Why?", "completion": "seven trees"}\n' * 2)
+    first, second = (cli("score", "runs/toy", "rows.jsonl").out for _ in range(2))
+    assert first == second
+    one, two = map(json.loads, first.splitlines())
+    assert one == two
+    assert len(one["principles"]) == 1
+    named = json.loads(cli("score", "runs/toy", "rows.jsonl", "--principle", "kind").out.splitlines()[0])
+    assert named["principles"] == ["kind"]

@@ -1,0 +1,169 @@
+"""The river on the embedded world, small: every stage for real, twice alike, and through `kill -9`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "examples" / "minnow.yaml"
+SMALL = [
+    "sample={samples: 2, temperature: 1.0, max_new_tokens: 48, batch_size: 32, shard_size: 26}",
+    "judge.shard_size=32",
+    "judge.generator.repeats=2",
+    "reward_model.options.max_steps=8",
+    "reward_model.options.save_steps=2",
+    "reward_model.options.logging_steps=1",
+    "train.options.max_steps=4",
+    "train.options.save_steps=1",
+    "train.options.generation_batch_size=16",
+    "train.options.total_batch_size=16",
+    "train.options.per_device_train_batch_size=16",
+    "evaluate=[{name: minnow-oracle, samples: 2}, {name: rm-accuracy, truth: minnow, max_pairs: 20}, reward-shift]",
+    "expect=[]",
+]
+DATA = (
+    "prompts/prompts.parquet",
+    "sample/part-*.parquet",
+    "judge/part-*.parquet",
+    "aggregate/preferences.parquet",
+    "train-rm/data/train.parquet",
+    "train-policy/rl_prompts.parquet",
+)
+
+pytestmark = pytest.mark.slow
+
+
+def command(folder: Path, *more: str) -> list[str]:
+    argv = [sys.executable, "-m", "salmon_core", "run", str(CONFIG)]
+    for override in [f"run.folder={folder}", *SMALL, *more]:
+        argv += ["--set", override]
+    return argv
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def data_files(run: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(run)): file.read_bytes() for pattern in DATA for file in sorted(run.glob(pattern))}
+
+
+def losses(run: Path, stage: str, name: str) -> dict[int, float]:
+    events = [json.loads(line) for line in (run / stage / "events.jsonl").read_text().splitlines()]
+    return {event["step"]: event["values"][name] for event in events if name in event["values"]}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = subprocess.run(command(folder), env=environment(), capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "minnow"
+
+
+def test_every_stage_leaves_what_it_promises(undisturbed: Path) -> None:
+    report = json.loads((undisturbed / "report.json").read_text())
+    assert {target["name"] for target in report["targets"]} >= {"vivid", "example"}
+    assert set(report["rm"]) == {"positive", "negated", "sets"}
+    assert set(report["evaluators"]["reward-shift"]["components"]) == {"rm", "missing-stop", "total"}
+    assert report["deviations"]
+    assert all(stage["seconds"] is not None for stage in report["stages"].values())
+    for stage in ("prompts", "sample", "judge", "aggregate", "train-rm", "train-policy", "evaluate"):
+        assert json.loads((undisturbed / stage / "manifest.json").read_text())["status"] == "finished"
+    events = losses(undisturbed, "train-policy", "reward/missing-stop/mean")
+    assert sorted(events) == [1, 2, 3, 4]
+
+
+def test_models_are_plain_folders(undisturbed: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+    scorer = AutoModelForSequenceClassification.from_pretrained(undisturbed / "train-rm" / "model")
+    assert scorer.config.num_labels == 1
+    assert scorer.config.pad_token_id not in (None, scorer.config.eos_token_id)
+    AutoModelForCausalLM.from_pretrained(undisturbed / "train-policy" / "model")
+    tokenizer = AutoTokenizer.from_pretrained(undisturbed / "train-policy" / "model")
+    assert "User:" in tokenizer.apply_chat_template([{"role": "user", "content": "x"}], tokenize=False)
+    assert not list(undisturbed.glob("train-*/model/*.bin"))
+
+
+def test_score_is_the_reward_of_training(undisturbed: Path, tmp_path: Path) -> None:
+    rollouts = [json.loads(line) for line in (undisturbed / "train-policy" / "rollouts.jsonl").read_text().splitlines()]
+    first = [rollout for rollout in rollouts if rollout["step"] == 0][:6]
+    assert first
+    import pyarrow.parquet as pq
+
+    drawn = pq.read_table(undisturbed / "train-policy" / "rl_prompts.parquet").to_pylist()
+    rows = [
+        {
+            "prompt": rollout["prompt"],
+            "completion": rollout["completion"],
+            "stopped": rollout["stopped"],
+            "n_tokens": rollout["n_tokens"],
+            "principles": drawn[rollout["row"]]["principles"],
+        }
+        for rollout in first
+    ]
+    file = tmp_path / "rollouts.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    argv = [sys.executable, "-m", "salmon_core", "score", str(undisturbed), str(file)]
+    done = subprocess.run(argv, env=environment(), capture_output=True, text=True, timeout=120, check=True)
+    scored = [json.loads(line) for line in done.stdout.splitlines()]
+    for rollout, breakdown in zip(first, scored, strict=True):
+        assert breakdown["total"] == pytest.approx(rollout["reward"], abs=1e-5)
+        assert breakdown["components"] == pytest.approx(rollout["components"], abs=1e-5)
+
+
+def test_finished_stages_are_skipped(undisturbed: Path) -> None:
+    before = data_files(undisturbed)
+    start = time.monotonic()
+    done = subprocess.run(
+        command(undisturbed.parent), env=environment(), capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr.count("already done") == 7
+    assert time.monotonic() - start < 30
+    assert data_files(undisturbed) == before
+
+
+def kill_when(argv: list[str], ready: Callable[[], bool]) -> None:
+    """Starts a run, kills it with SIGKILL when `ready`, and waits until nothing of it is left."""
+    process = subprocess.Popen(argv, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 240
+    while not ready():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    descendants = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _, alive = psutil.wait_procs(descendants, timeout=20)
+    assert not alive, f"left over: {[p.cmdline() for p in alive]}"
+
+
+@pytest.fixture(scope="module")
+def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("disturbed")
+    run = folder / "minnow"
+    kill_when(command(folder), lambda: (run / "sample" / "part-00001.parquet").exists())
+    kill_when(command(folder), lambda: any((run / "train-rm" / "checkpoints").glob("checkpoint-*/complete.json")))
+    kill_when(command(folder), lambda: any((run / "train-policy" / "checkpoints").glob("checkpoint-*/complete.json")))
+    done = subprocess.run(command(folder), env=environment(), capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return run
+
+
+def test_killed_runs_go_on_to_the_same_result(undisturbed: Path, disturbed: Path) -> None:
+    assert data_files(disturbed) == data_files(undisturbed)
+    for stage, name in (("train-rm", "loss"), ("train-policy", "reward")):
+        manifest = json.loads((disturbed / stage / "manifest.json").read_text())
+        assert manifest["metrics"]["resumed_from"] > 0
+        assert losses(disturbed, stage, name) == pytest.approx(losses(undisturbed, stage, name), rel=1e-5, abs=1e-6)
