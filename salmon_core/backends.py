@@ -63,6 +63,14 @@ def make_plan(resolved: Resolved, job: Job) -> LaunchPlan:
         return backend.plan(job)
 
 
+def rows_needed(resolved: Resolved, job: Job) -> int | None:
+    """Prompt rows that an RL job will visit, where its options say so."""
+    backend, owner = backend_of(resolved, job.stage)
+    with boundary(owner, f"backend, rows of {job.stage}"):
+        asked = getattr(backend, "rows_needed", None)
+        return asked(job) if asked is not None else None
+
+
 def train(
     resolved: Resolved, job: Job, stage: StageFolder, lock: Lock, on_event: Callable[[Event], None]
 ) -> dict[str, Any]:
@@ -81,8 +89,8 @@ def train(
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
-    # A resumed training writes its last steps again; they were shown before.
-    seen = max((event.step for event in backend.events(folder)), default=-1)
+    # A resumed training takes back its last lines and writes them again; they were shown before.
+    seen = sum(1 for _ in backend.events(folder))
     looked = 0.0
 
     def watch() -> None:
@@ -91,9 +99,9 @@ def train(
             return
         looked = time.monotonic()
         with boundary(owner, f"backend, events of {job.stage}"):
-            for event in backend.events(folder):
-                if event.step > seen:
-                    seen = event.step
+            for number, event in enumerate(backend.events(folder), 1):
+                if number > seen:
+                    seen = number
                     on_event(event)
 
     with contextlib.ExitStack() as services:

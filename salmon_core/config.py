@@ -153,7 +153,12 @@ class LaunchSection(Section):
 class TrainSection(Section):
     backend: str = "trl"
     algorithm: str = Field("grpo", description="of the backend; `none`: no RL, only what comes before is evaluated")
-    epochs: int = Field(1, ge=1, description="visits of each prompt, each with principles drawn anew")
+    epochs: int = Field(
+        1,
+        ge=1,
+        description="visits of each prompt, each with principles drawn anew; where `options` fix the number of steps, "
+        "as many as those need",
+    )
     options: dict[str, Any] = {}
     python: str | None = Field(None, description="interpreter of the trainer; null: this one")
     launch: LaunchSection = LaunchSection()

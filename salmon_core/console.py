@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from salmon_core.interfaces import Event
+from salmon_core.runs import STAGES
 
 #: numbers worth a place on the progress line, in order of preference
 _TELLING = ("reward", "loss", "eval_accuracy", "accuracy", "kl")
@@ -115,7 +116,8 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
         if plain:
             console.print(f"{name}: " + "  ".join(f"{key} {_short(value)}" for key, value in plain.items()))
     seconds = sum(stage["seconds"] or 0 for stage in report["stages"].values())
-    times = ", ".join(f"{name} {stage['seconds'] or 0:.0f}" for name, stage in report["stages"].items())
+    river = sorted(report["stages"].items(), key=lambda item: STAGES.index(item[0]))
+    times = ", ".join(f"{name} {stage['seconds'] or 0:.0f}" for name, stage in river)
     console.print(f"{seconds:.0f} s in all ({times})")
     if report["deviations"]:
         console.print(f"{len(report['deviations'])} deviations from the paper's numbers are listed in report.json")

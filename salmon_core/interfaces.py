@@ -313,6 +313,10 @@ class Backend(ABC):
             ConfigError: the job's options cannot work, all reasons at once.
         """
 
+    def rows_needed(self, job: Job) -> int | None:
+        """Prompt rows that an RL job will visit, where its options say so; None: `train.epochs` decides."""
+        return None
+
     @abstractmethod
     def events(self, folder: Path) -> Iterator[Event]:
         """All events of a running or ended stage so far, in order of step."""

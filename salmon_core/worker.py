@@ -12,10 +12,12 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from salmon_core import tables
+from salmon_core.backends import make_job, rows_needed
 from salmon_core.components import require
 from salmon_core.draws import named_rng, unroll
 from salmon_core.errors import DataError, PluginError, SalmonError, boundary
@@ -151,16 +153,19 @@ def train_policy(run: RunView) -> None:
     """The draws of the whole RL run, written down."""
     config, resolved = run.config, run.resolved
     renderer = run.renderer(run.policy_codec)
+    prompts = run.prompts("train")
+    needed = rows_needed(resolved, make_job(resolved, "train-policy", run.path, run.policy, None))
+    epochs = config.train.epochs if needed is None else math.ceil(needed / len(prompts))
     visits = unroll(
-        run.prompts("train"),
+        prompts,
         list(resolved.reward_principles),
-        epochs=config.train.epochs,
+        epochs=epochs,
         show=config.reward.show,
         seed=config.run.seed,
     )
     texts: dict[str, str] = {}
     rows = []
-    for number, prompt, drawn in visits:
+    for number, prompt, drawn in islice(visits, needed):
         text = texts.setdefault(prompt.id, "") or renderer.policy(prompt)
         texts[prompt.id] = text
         shown = [resolved.shown(resolved.reward_principles[principle.name]) for principle in drawn]

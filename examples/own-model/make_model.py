@@ -34,6 +34,7 @@ def main(folder: Path) -> None:
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+    from transformers.utils import logging
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -57,6 +58,7 @@ def main(folder: Path) -> None:
         eos_token_id=fast.eos_token_id,
         pad_token_id=fast.eos_token_id,
     )
+    logging.disable_progress_bar()
     torch.manual_seed(0)
     model = GPT2LMHeadModel(config)
     model.save_pretrained(folder)

@@ -14,8 +14,11 @@ from conftest import Cli
 from core_world import RULES, document, make_folder, prompt_lines, salmon
 
 from salmon_core import SalmonError
+from salmon_core.backends import make_job, train
+from salmon_core.launch import Lock
 from salmon_core.pipeline import Pipeline
 from salmon_core.resolve import load
+from salmon_core.runs import StageFolder
 
 
 @dataclass(frozen=True)
@@ -223,7 +226,7 @@ def no_leftovers(stage: Path) -> None:
 def test_bad_prompts(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the stage's own task, in this process; the next test goes all the way."""
     from salmon_core import worker
-    from salmon_core.runs import StageFolder, write_json
+    from salmon_core.runs import write_json
     from salmon_core.view import RunView
 
     name, content, says = DATA[case]
@@ -248,10 +251,11 @@ def _config_for(folder: Path, name: str, content: str | bytes) -> Path:
     return config
 
 
-@pytest.mark.parametrize("case", ["broken line", "ragged CSV"])
-def test_bad_prompts_by_the_command(case: str, tmp_path: Path) -> None:
-    name, content, says = DATA[case]
-    done = salmon("run", _config_for(tmp_path, name, content), cwd=tmp_path)
+def test_bad_prompts_by_the_command_and_mended(tmp_path: Path, cli: Cli) -> None:
+    """All the way: exit code 1, one message, nothing half-written; then the same command with a good file."""
+    name, content, says = DATA["broken line"]
+    config = _config_for(tmp_path, name, content)
+    done = salmon("run", config, cwd=tmp_path)
     assert done.code == 1
     assert done.err.count("error:") == 1
     for phrase in says:
@@ -260,15 +264,9 @@ def test_bad_prompts_by_the_command(case: str, tmp_path: Path) -> None:
     stage = tmp_path / "runs" / "toy" / "prompts"
     assert not (stage / "prompts.parquet").exists()
     no_leftovers(stage)
-
-
-def test_a_mended_file_goes_on(tmp_path: Path, cli: Cli) -> None:
-    name, content, _ = DATA["broken line"]
-    config = _config_for(tmp_path, name, content)
-    assert cli("run", config, "--until", "prompts").code == 1
     (tmp_path / name).write_text(prompt_lines())
     assert cli("run", config, "--until", "prompts").code == 0
-    assert (tmp_path / "runs/toy/prompts/prompts.parquet").is_file()
+    assert (stage / "prompts.parquet").is_file()
     assert not (tmp_path / "runs/toy/archive").exists()
 
 
@@ -302,20 +300,28 @@ def test_a_faulty_bonus_names_its_owner(how: str, world: Path, cli: Cli) -> None
 
 
 def test_a_failing_trainer(world: Path, cli: Cli) -> None:
-    """Exit code, a metric that is not finite, a missing model: each named, and what is finished stays."""
-    for fail, phrase in {
-        "exit": "exit code 3: the trainer has run out of luck",
-        "nan": "the metric loss is nan",
-        "nothing": "model is missing",
-    }.items():
-        train = f"train.options={{steps: 1, fail: {fail}}}"
-        done = cli("run", "salmon.yaml", "--set", train, "--until", "train-policy")
-        assert done.code == 1
-        assert phrase in done.err
-        clear(done.text)
-        manifest = json.loads((world / "runs/toy/train-policy/manifest.json").read_text())
-        assert manifest["status"] == "started"
-    assert json.loads((world / "runs/toy/train-rm/manifest.json").read_text())["status"] == "finished"
+    done = cli("run", "salmon.yaml", "--set", "train.options={steps: 1, fail: exit}", "--until", "train-policy")
+    assert done.code == 1
+    assert "train-policy, step toy: exit code 3: the trainer has run out of luck" in done.err
+    clear(done.text)
+    states = {stage: _manifest(world, stage)["status"] for stage in ("train-rm", "train-policy")}
+    assert states == {"train-rm": "finished", "train-policy": "started"}
+
+
+@pytest.mark.parametrize(("fail", "says"), [("nan", "the metric loss is nan"), ("nothing", "model is missing")])
+def test_a_trainer_that_ends_well_without_a_result(fail: str, says: str, tmp_path: Path) -> None:
+    resolved = load(make_folder(tmp_path, train={**document()["train"], "options": {"fail": fail}}))
+    run = tmp_path / "runs" / "toy"
+    stage = StageFolder(run, "train-policy")
+    stage.path.mkdir(parents=True)
+    job = make_job(resolved, "train-policy", run, resolved.models["policy"], None)
+    with Lock(run) as lock, pytest.raises(SalmonError, match=says):
+        train(resolved, job, stage, lock, lambda event: None)
+
+
+def _manifest(folder: Path, stage: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "runs" / "toy" / stage / "manifest.json").read_text())
+    return found
 
 
 # -- other commands --------------------------------------------------------------------------------------------------

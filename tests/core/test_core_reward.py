@@ -257,16 +257,11 @@ def test_without_principles_both_ways_agree(models: Path, tmp_path: Path) -> Non
 
 def test_salmon_score_is_the_reward(models: Path, tmp_path: Path, cli: Cli) -> None:
     """Row by row what calling the reward gives, one rollout at a time, whatever the batch."""
-    run = run_of(
-        real_config(models, tmp_path, interventions=[{"principle": "calm", "text": "Calm.", "from_rollout": 4}])
-    )
+    calm = {"principle": "calm", "text": "The answer is calm.", "from_rollout": 4}
+    run = run_of(real_config(models, tmp_path, interventions=[calm]))
+    shown = [SHOWN[: 1 + i % 3] for i in range(len(COMPLETIONS))]
     rows = [
-        {
-            "prompt": "Why?",
-            "completion": text,
-            "stopped": bool(i % 2),
-            "principles": [asdict(p) for p in SHOWN[: i % 4]],
-        }
+        {"prompt": "Why?", "completion": text, "stopped": bool(i % 2), "principles": [asdict(p) for p in shown[i]]}
         for i, text in enumerate(COMPLETIONS)
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -112,6 +112,14 @@ class TRLBackend(Backend):
             raise ConfigError(problems)
         return options, launch
 
+    def rows_needed(self, job: Job) -> int | None:
+        """Prompts of the generated batches that `max_steps` comes to; None without `max_steps`."""
+        options, launch = self._validated(job)
+        found, _ = layout(options, launch.processes)
+        if found is None or options.max_steps is None:
+            return None
+        return -(-options.max_steps // found.window) * found.prompts
+
     def events(self, folder: Path) -> Iterator[Event]:
         """The numbers logged so far; a line still being written is left out."""
         for step, values in read_events(folder / "events.jsonl"):

@@ -37,8 +37,8 @@ CONTRASTED = ("language", "filler", "vivid", "steps", "example", "praise", "refu
 class Settings:
     """What pretraining may vary. The defaults made the shipped checkpoint."""
 
-    steps: int = 12_000
-    rows: int = 8
+    steps: int = 9_000
+    rows: int = 10
     learning_rate: float = 2.5e-3
     weight_decay: float = 0.01
     seed: int = 0
@@ -47,12 +47,12 @@ class Settings:
     decay_from: float = 0.55
     #: The share of all steps whose answers are all bare, and the share of bare rows among simple ones later. Such rows
     #: are short, so more of them make a step; in long texts the judge takes far longer to find what it is asked for.
-    bare_until: float = 0.2
+    bare_until: float = 0.27
     bare_rows: int = 16
     bare_share: float = 0.4
     #: The share of all steps spent on single principles as written, before their opposites and sets of several.
     simple_until: float = 0.45
-    singles: int = 8
+    singles: int = 6
     ties: int = 1
     sets: int = 3
     negated: float = 0.25
@@ -62,9 +62,9 @@ class Settings:
     bias: float = 0.9
     #: The share of rows whose two answers are drawn apart, and how often each quality is then in exactly one of them.
     #: Once rows are no longer simple these teach judging only, so that the policy's answers follow the world's habits.
-    contrast_rows: float = 0.6
+    contrast_rows: float = 0.4
     contrast: float = 0.6
-    answer_loss: float = 0.7
+    answer_loss: float = 1.0
     judge_loss: float = 1.5
     weights: dict[str, float] = field(default_factory=lambda: {"language": 5.0})
     set_weight: float = 1.5
