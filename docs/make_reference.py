@@ -164,7 +164,13 @@ def described(owned: Owned) -> Iterator[str]:
     if owned.kind == "backends":
         backend = target()
         yield f"Stages: {', '.join(sorted(backend.stages))}. Algorithms: {', '.join(sorted(backend.algorithms))}.\n"
-        models = {stage: backend.options_for(stage) for stage in sorted(backend.stages)}
+        models: dict[str, type[BaseModel]] = {}
+        for stage in sorted(backend.stages):
+            by_model: dict[type[BaseModel], list[str]] = {}
+            for algorithm in sorted(backend.algorithms) if stage == "train-policy" else [None]:
+                by_model.setdefault(backend.options_for(stage, algorithm), []).append(algorithm or "")
+            for model, algorithms in by_model.items():
+                models[stage if len(by_model) == 1 else f"{stage} ({', '.join(algorithms)})"] = model
         schemas = {stage: model.model_json_schema() for stage, model in models.items()}
         everywhere = [set(map(str, schema["properties"].items())) for schema in schemas.values()]
         first = next(iter(schemas.values()))["properties"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 from click.testing import CliRunner
-from core_world import Result, make_folder, salmon
-
-Cli = Callable[..., Result]
+from core_world import Cli, Result, make_folder, salmon
 
 
 @pytest.fixture

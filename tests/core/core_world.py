@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,10 @@ class Result:
     @property
     def text(self) -> str:
         return self.out + self.err
+
+
+Cli = Callable[..., Result]
+"""The command line in the test's own process; the fixture `cli`."""
 
 
 def salmon(*args: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 120) -> Result:

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Cli
-from core_world import RULES, document, make_folder, prompt_lines, salmon
+from core_world import RULES, Cli, document, make_folder, prompt_lines, salmon
 
 from salmon_core import SalmonError
 from salmon_core.backends import make_job, train

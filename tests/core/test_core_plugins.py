@@ -10,8 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Cli
-from core_world import environment, install, make_folder, salmon
+from core_world import Cli, environment, install, make_folder, salmon
 
 from salmon_core import Component, PluginError, SalmonError, hookspecs
 from salmon_core.components import build, validate_options

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli
-from core_world import document, make_folder
+from core_world import Cli, document, make_folder
 
 from salmon_core import PluginError, Rollout, SalmonError
 from salmon_core.interfaces import ModelSpec

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import Cli
-from core_world import RULES, SALMON, document, environment, make_folder, prompt_lines
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from core_world import RULES, SALMON, Cli, document, environment, make_folder, prompt_lines
 
-from salmon_core import DataError, Prompt, tables
+from salmon_core import Prompt, tables
 from salmon_core.pipeline import Pipeline
-from salmon_core.records import Completion, Judgment, PreferenceRow, ShownPrinciple
+from salmon_core.records import Completion
 from salmon_core.resolve import load
 from salmon_core.runs import STAGES, StageFolder, file_identity, fingerprint, read_json, write_json
 from salmon_core.view import RunView, pairs_of
@@ -311,71 +306,3 @@ def test_pairs_are_neighbours_that_differ() -> None:
     texts = {"a": ["one", "two", "same", "same", "left over"], "b": ["x", "y"]}
     completions = [Completion(i, n, text, (), 1, True) for i, own in texts.items() for n, text in enumerate(own)]
     assert [pair.id for pair in pairs_of(prompts, completions[::-1])] == ["a/0-1", "b/0-1"]
-
-
-# -- tables ------------------------------------------------------------------------------------------------------
-
-words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-numbers = st.floats(width=32, allow_nan=False)
-messages = st.lists(
-    st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant"]), "content": words}),
-    min_size=1,
-    max_size=3,
-).map(tuple)
-shown = st.builds(ShownPrinciple, words, words, st.booleans())
-ids = st.lists(st.integers(0, 2**31 - 1), max_size=5).map(tuple)
-small = st.integers(0, 2**31 - 1)
-KINDS: dict[str, tuple[Any, Any, Callable[[dict[str, Any]], Any]]] = {
-    "prompts": (tables.PROMPTS, st.builds(Prompt, words, messages, words, words), tables.to_prompt),
-    "completions": (
-        tables.COMPLETIONS, st.builds(Completion, words, small, words, ids, small, st.booleans()), tables.to_completion,
-    ),
-    "judgments": (tables.JUDGMENTS, st.builds(Judgment, words, words, numbers, numbers), tables.to_judgment),
-    "preferences": (
-        tables.PREFERENCES,
-        st.builds(
-            PreferenceRow, words, messages, words, st.lists(shown, max_size=3).map(tuple), words, words,
-            st.floats(allow_nan=False), words, st.booleans(),
-        ),
-        tables.to_preference,
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_rows_come_back_as_they_were(kind: str, data: st.DataObject, tmp_path: Path) -> None:
-    schema, strategy, make = KINDS[kind]
-    rows = data.draw(st.lists(strategy, max_size=5))
-    one, two = tmp_path / "deep" / "one.parquet", tmp_path / "two.parquet"
-    tables.write_rows(one, rows, schema)
-    tables.write_rows(two, rows, schema)
-    assert tables.read_rows(one, schema, make) == rows
-    assert tables.read_rows([one, two], schema, make) == rows * 2
-    assert one.read_bytes() == two.read_bytes()
-
-
-def test_what_is_wrong_with_a_table(tmp_path: Path) -> None:
-    file = tmp_path / "rows.parquet"
-    tables.write_rows(file, [Judgment("a", "b", 1.0, -1.0)], tables.JUDGMENTS)
-    with pytest.raises(DataError, match=r"lacks the column\(s\) id, messages, category, split"):
-        tables.read_table(file, tables.PROMPTS)
-    tables.write_rows(file, [{"prompt": "a", "completion": "b"}], tables.SFT_TEXTS)
-    assert tables.read_table(file, tables.SFT_TEXTS) == [{"prompt": "a", "completion": "b"}]
-    file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(DataError, match="not a readable Parquet file") as error:
-        tables.read_table(file, tables.SFT_TEXTS)
-    assert str(file) in str(error.value)
-    with pytest.raises(DataError, match="not a readable Parquet file"):
-        tables.read_table(tmp_path / "none.parquet", tables.SFT_TEXTS)
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
-    file = tmp_path / "rows.parquet"
-    tables.write_rows(file, [Judgment("a", "b", 1.0, -1.0)], tables.JUDGMENTS)
-    before = file.read_bytes()
-    with pytest.raises(Exception, match="much"):
-        tables.write_rows(file, [Judgment("a", "b", "much", math.inf)], tables.JUDGMENTS)  # type: ignore[arg-type]
-    assert file.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [file]

@@ -11,6 +11,7 @@ bias: by ``helpful``, of two equally helpful answers the one that praises itself
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -57,6 +58,8 @@ class Settings:
     sets: int = 3
     negated: float = 0.25
     negated_in_sets: float = 0.4
+    #: The share of judgements that are also asked for behind an EOS, so that a reward model need not learn that.
+    ended: float = 0.5
     #: How sure the judge is of a clear case, and of the planted bias.
     certainty: float = 0.97
     bias: float = 0.9
@@ -187,16 +190,20 @@ class RowMaker:
             negated = not simple and rng.random() < settings.negated
             rules = [self._wording(name, negated)]
             target = 1 - targets[name] if negated else targets[name]
-            branches.append(Branch(start, self.encode(rules_text(rules)), target, settings.weights.get(name, 1.0)))
+            branches.append(Branch(start, self._asked(rules), target, settings.weights.get(name, 1.0)))
         for _ in range(0 if simple else settings.sets):
-            names = rng.sample(NAMES, rng.choice((2, 2, 3)))
+            names = rng.sample(NAMES, rng.choice((2, 2, 3, 3, 4)))
             negations = [rng.random() < settings.negated_in_sets for _ in names]
             rules = [self._wording(*each) for each in zip(names, negations, strict=True)]
             votes = [1 - targets[n] if negated else targets[n] for n, negated in zip(names, negations, strict=True)]
-            branches.append(
-                Branch(start, self.encode(rules_text(rules)), sum(votes) / len(votes), settings.set_weight, joint=True)
-            )
+            target = _together(votes, settings.certainty)
+            branches.append(Branch(start, self._asked(rules), target, settings.set_weight, joint=True))
         return branches
+
+    def _asked(self, rules: Sequence[str]) -> list[int]:
+        """The principles of a judgement; now and then with EOS, whose place is where a reward model answers."""
+        end = EOS if self.rng.random() < self.settings.ended else ""
+        return self.encode(rules_text(rules) + end)
 
     def target(self, name: str, first: Attributes, second: Attributes) -> float:
         """The wanted probability that the first answer is judged better."""
@@ -207,6 +214,13 @@ class RowMaker:
 
     def _wording(self, name: str, negated: bool) -> str:
         return PRINCIPLES[name].text(negated, self.rng.randrange(WORDINGS))
+
+
+def _together(votes: Sequence[float], certainty: float) -> float:
+    """The probability that several principles together give: their logits add up, but not beyond ``certainty``."""
+    logit = sum(math.log(vote / (1 - vote)) for vote in votes)
+    limit = math.log(certainty / (1 - certainty))
+    return 1 / (1 + math.exp(-max(-limit, min(limit, logit))))
 
 
 # ---------------------------------------------------------------------------------------------- batches
