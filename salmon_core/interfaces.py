@@ -177,7 +177,13 @@ class AggregateResult:
 
 
 class Generator(ABC):
-    """Turns pairs into preferences."""
+    """Turns pairs into preferences.
+
+    Attributes:
+        judge_options: names of the options that `judge` uses; a change of others does not judge anew. None: all.
+    """
+
+    judge_options: frozenset[str] | None = None
 
     @abstractmethod
     def judge(

@@ -15,7 +15,7 @@ from salmon_core.errors import ConfigError, Problem, SalmonError
 from salmon_core.interfaces import Event, Job, LaunchPlan, ModelSpec
 from salmon_core.launch import Lock, run_step
 from salmon_core.report import build_report
-from salmon_core.resolve import Resolved, from_document, load
+from salmon_core.resolve import Resolved, Selected, from_document, load
 from salmon_core.reward import reward_spec
 from salmon_core.runs import STAGES, StageFolder, file_identity, fingerprint, model_identity, read_json, write_json
 
@@ -253,14 +253,14 @@ class Pipeline:
             parts |= {
                 "sample": marks["sample"],
                 **text,
-                "generator": resolved.generator.identity(),
+                "generator": _judging(resolved.generator),
                 "principles": [asdict(p) for p in resolved.judge_principles],
                 "engine": engines["judge"],
                 "model": model_identity(resolved.models["judge"]) if "judge" in resolved.models else policy,
                 "shard_size": config.judge.shard_size,
             }
         elif stage == "aggregate":
-            parts |= {"judge": marks["judge"]}
+            parts |= {"judge": marks["judge"], "generator": resolved.generator.identity()}
         elif stage == "train-rm":
             own = config.preferences
             parts |= {
@@ -300,6 +300,15 @@ class Pipeline:
             selected, options = resolved.backends[stage]
             parts |= {"backend": selected.identity(), "options": options}
         return parts
+
+
+def _judging(generator: Selected) -> dict[str, Any]:
+    """A generator's identity without the options that only its aggregation uses."""
+    identity = generator.identity()
+    used = getattr(generator.owned.load(), "judge_options", None)
+    if used is not None:
+        identity["options"] = {name: value for name, value in generator.options.items() if name in used}
+    return identity
 
 
 def run_config(

@@ -146,9 +146,7 @@ class _Work:
     def run(self) -> Resolved:
         config, out = self.config, self.out
         self.plainly()
-        template = self.attempt(
-            "policy.template", lambda: self.out.registry.find("templates", config.policy.template).load()
-        )
+        template = self.attempt("policy.template", lambda: _template(self.out.registry, config.policy.template))
         if template is not None:
             out.template = template
         self.model("policy", "policy.model", config.policy.model)
@@ -382,6 +380,15 @@ def _stage_options(
             raise ConfigError(problems_of(error, f"{where}.options")) from None
 
 
+def _template(registry: Registry, name: str) -> Template:
+    owned = registry.find("templates", name)
+    template = owned.load()
+    if not isinstance(template, Template):
+        message = f"is a {type(template).__name__}, not a salmon_core.rendering.Template"
+        raise PluginError(str(owned.owner), message, what=f"template {name!r}")
+    return template
+
+
 def find_principle_set(registry: Registry, name: str, base: Path) -> PrincipleSet:
     """A principle set by name, or by the path of its YAML file."""
     from salmon_core.principle_files import load_principle_set
@@ -402,7 +409,11 @@ def resolve_model(registry: Registry, name: str, base: Path) -> str:
         SalmonError: it looks like a folder, and there is none.
     """
     if name.startswith(PLUGIN):
-        return str(Path(registry.find("models", name.removeprefix(PLUGIN)).load()))
+        owned = registry.find("models", name.removeprefix(PLUGIN))
+        path = Path(owned.load())
+        if not path.is_dir():
+            raise PluginError(str(owned.owner), f"its folder {path} is not there", what=f"model {owned.name!r}")
+        return str(path)
     folder = (base / name).expanduser()
     if folder.is_dir():
         return str(folder.resolve())

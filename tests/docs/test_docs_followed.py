@@ -27,6 +27,7 @@ def fresh_venv(folder: Path) -> Path:
     return programs
 
 
+@pytest.mark.slow
 def test_the_first_bonus(tmp_path: Path) -> None:
     """Files written from the page, built and installed by pip, run by the real command, seen in the log."""
     folder = copy_example(tmp_path / "own-model")
@@ -63,6 +64,7 @@ def best_of_n(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_backend_of_ones_own_trains(best_of_n: Path) -> None:
     from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -79,6 +81,7 @@ def test_a_backend_of_ones_own_trains(best_of_n: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_it_resumes_to_the_same_weights(best_of_n: Path, tmp_path: Path) -> None:
     """Stopped in the second step and started again, as the page promises."""
     from safetensors.torch import load_file

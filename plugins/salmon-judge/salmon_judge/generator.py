@@ -19,6 +19,7 @@ class SelfJudge(Generator):
     """The paper's preferences (arXiv 2310.05910, 3.1 and 3.2), every number an option."""
 
     Options = SelfJudgeOptions
+    judge_options = frozenset({"batch_pairs"})
 
     def __init__(self, options: SelfJudgeOptions | None = None):
         self.options = options or SelfJudgeOptions()

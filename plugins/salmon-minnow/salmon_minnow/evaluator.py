@@ -30,6 +30,9 @@ QUALITIES = {
     "concise": "words",
 }
 
+#: Quality -> bonuses that reward it directly: its change proves nothing of the reward model.
+TOUCHED = {"language_match": ("language-match",), "words": ("length",)}
+
 #: Qualities that a principle wants less of.
 UNWANTED = frozenset({"self_praise", "words"})
 
@@ -125,4 +128,7 @@ def _targets(run: RunView, rates: Mapping[str, Any]) -> Iterator[dict[str, Any]]
             "after": rate["after"]["value"],
             "change": rate["change"]["value"],
             "ci": [rate["change"]["low"], rate["change"]["high"]],
+            "touched_by": ", ".join(
+                b.label for b in run.resolved.bonuses if b.selected.name in TOUCHED.get(quality, ())
+            ),
         }
