@@ -149,7 +149,8 @@ class RunView:
 
     @cached_property
     def policy_codec(self) -> TokenCodec:
-        return self.open_codec(self.policy)
+        """The policy's tokenizer, which no stage changes."""
+        return self.open_codec(self.resolved.models["policy"])
 
     def renderer(self, codec: TokenCodec) -> Renderer:
         """For texts that a model with this tokenizer will read."""
