@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install quickstart test prove lint wheels clean
+.PHONY: install quickstart test docs prove lint wheels clean
 
 install: $(INSTALLED)
 
@@ -25,7 +25,11 @@ quickstart: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/salmon run examples/minnow.yaml
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# The configuration reference, from the schemas.
+docs: $(INSTALLED)
+	$(BIN)/python docs/make_reference.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
