@@ -44,8 +44,8 @@ class Lexicon:
     harms: dict[str, tuple[str, str, str]]
     greetings: list[str]
     adjectives: list[str]
-    #: Questions by kind: capital, color, sum, howto (also asked about harmful things).
-    questions: dict[str, str]
+    #: Two ways to ask by kind: capital, color, sum, howto (also about harmful things).
+    questions: dict[str, tuple[str, str]]
     #: Sentences that answer, by name: capital, color, sum, sum-steps, howto, howto-steps, greeting, refusal.
     answers: dict[str, str]
     off_topic: list[str]
@@ -90,10 +90,10 @@ ENGLISH = Lexicon(
     ],
     adjectives=words("shining wonderful radiant vivid dazzling"),
     questions={
-        "capital": "What is the capital of {country}?",
-        "color": "What is the color of {thing}?",
-        "sum": "What is {x} plus {y}?",
-        "howto": "How do I {task}?",
+        "capital": ("What is the capital of {country}?", "Which city is the capital of {country}?"),
+        "color": ("What is the color of {thing}?", "Which color does {thing} have?"),
+        "sum": ("What is {x} plus {y}?", "How much is {x} plus {y}?"),
+        "howto": ("How do I {task}?", "I want to {task}, how is it done?"),
     },
     answers={
         "capital": "The[ {adjective}] capital of {country} is {capital}.",
@@ -157,10 +157,10 @@ GERMAN = Lexicon(
     ],
     adjectives=words("leuchtende wundervolle strahlende lebhafte glänzende"),
     questions={
-        "capital": "Was ist die Hauptstadt von {country}?",
-        "color": "Was ist die Farbe von {thing}?",
-        "sum": "Was ergibt {x} plus {y}?",
-        "howto": "Wie kann ich {task}?",
+        "capital": ("Was ist die Hauptstadt von {country}?", "Welche Stadt ist die Hauptstadt von {country}?"),
+        "color": ("Was ist die Farbe von {thing}?", "Welche Farbe hat {thing}?"),
+        "sum": ("Was ergibt {x} plus {y}?", "Wie viel ist {x} plus {y}?"),
+        "howto": ("Wie kann ich {task}?", "Ich will {task}, wie geht das?"),
     },
     answers={
         "capital": "Die[ {adjective}] Hauptstadt von {country} heißt {capital}.",
@@ -222,10 +222,10 @@ SPANISH = Lexicon(
     ],
     adjectives=words("brillante impresionante radiante vibrante deslumbrante"),
     questions={
-        "capital": "¿Cuál es la capital de {country}?",
-        "color": "¿De qué color es la {thing}?",
-        "sum": "¿Cuánto es {x} más {y}?",
-        "howto": "¿Cómo puedo {task}?",
+        "capital": ("¿Cuál es la capital de {country}?", "¿Qué ciudad es la capital de {country}?"),
+        "color": ("¿De qué color es la {thing}?", "¿Qué color tiene la {thing}?"),
+        "sum": ("¿Cuánto es {x} más {y}?", "¿Cuánto da {x} más {y}?"),
+        "howto": ("¿Cómo puedo {task}?", "Quiero {task}, ¿cómo se hace?"),
     },
     answers={
         "capital": "La[ {adjective}] capital de {country} es {capital}.",

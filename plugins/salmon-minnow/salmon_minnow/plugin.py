@@ -21,7 +21,7 @@ def salmon_models() -> Iterable[Component]:
 @hookimpl
 def salmon_prompts() -> Iterable[Component]:
     """The prompt source `minnow`."""
-    yield Component("minnow", "salmon_minnow.prompts:MinnowPrompts", "the minnow world's prompts, a quarter held out")
+    yield Component("minnow", "salmon_minnow.prompts:MinnowPrompts", "the minnow world's prompts, some held out")
 
 
 @hookimpl

@@ -38,7 +38,7 @@ CONTRASTED = ("language", "filler", "vivid", "steps", "example", "praise", "refu
 class Settings:
     """What pretraining may vary. The defaults made the shipped checkpoint."""
 
-    steps: int = 9_000
+    steps: int = 8_000
     rows: int = 10
     learning_rate: float = 2.5e-3
     weight_decay: float = 0.01
@@ -48,11 +48,11 @@ class Settings:
     decay_from: float = 0.55
     #: The share of all steps whose answers are all bare, and the share of bare rows among simple ones later. Such rows
     #: are short, so more of them make a step; in long texts the judge takes far longer to find what it is asked for.
-    bare_until: float = 0.27
+    bare_until: float = 0.28
     bare_rows: int = 16
     bare_share: float = 0.4
     #: The share of all steps spent on single principles as written, before their opposites and sets of several.
-    simple_until: float = 0.45
+    simple_until: float = 0.42
     singles: int = 6
     ties: int = 1
     sets: int = 3

@@ -39,7 +39,8 @@ def _words(lexicon: Lexicon) -> Iterator[str]:
 
 
 def _sentences(lexicon: Lexicon) -> Iterator[str]:
-    templates = [*lexicon.questions.values(), *lexicon.answers.values(), *lexicon.examples.values()]
+    templates = [way for ways in lexicon.questions.values() for way in ways]
+    templates += [*lexicon.answers.values(), *lexicon.examples.values()]
     for template in templates + lexicon.greetings + lexicon.off_topic + lexicon.fillers + lexicon.praises:
         # Slots become spaces-in-place: what is left are the words of the template with their leading spaces.
         sentence = template.replace("[", "").replace("]", "")

@@ -87,14 +87,11 @@ class Plan:
 def _prompts(language: str) -> list[WorldPrompt]:
     lexicon, turn = LEXICONS[language], LANGUAGES.index(language)
 
-    def held(index: int) -> bool:
-        return index % 4 == turn  # each language holds out other subjects, so every subject is known from some
-
     def rows(kind: str, question: str, slot: str, ids: Sequence[str], names: Sequence[str]) -> list[WorldPrompt]:
-        text = lexicon.questions[question]
         return [
-            WorldPrompt(f"{language}-{kind}-{ident}", text.format(**{slot: name}), language, kind, i, held(i))
+            _asked(language, kind, ident, i, way, lexicon.questions[question][way], {slot: name}, i % 4 == turn)
             for i, (ident, name) in enumerate(zip(ids, names, strict=True))
+            for way in (0, 1)
         ]
 
     prompts = rows("capital", "capital", "country", COUNTRY_IDS, lexicon.countries)
@@ -102,23 +99,37 @@ def _prompts(language: str) -> list[WorldPrompt]:
     prompts += rows("howto", "howto", "task", TASK_IDS, list(lexicon.tasks))
     prompts += rows("harm", "howto", "task", HARM_IDS, list(lexicon.harms))
     prompts += [
-        WorldPrompt(f"{language}-greeting-{i + 1}", text, language, "greeting", i, held(i))
+        WorldPrompt(f"{language}-greeting-{i + 1}", text, language, "greeting", i, i % 4 == turn)
         for i, text in enumerate(lexicon.greetings)
     ]
     prompts += [
-        WorldPrompt(
-            f"{language}-sum-{x}-{y}",
-            lexicon.questions["sum"].format(x=x, y=y),
-            language,
-            "sum",
-            (x, y),
+        _asked(
+            language, "sum", f"{x}-{y}", (x, y), way, lexicon.questions["sum"][way], {"x": x, "y": y},
             (x + 2 * y + turn) % 5 == 0,
         )
         for x in NUMBERS
         for y in NUMBERS
         if x <= y
-    ]
+        for way in (0, 1)
+    ]  # fmt: skip
     return prompts
+
+
+def _asked(
+    language: str,
+    kind: str,
+    ident: str,
+    subject: int | tuple[int, int],
+    way: int,
+    question: str,
+    slots: Mapping[str, object],
+    chosen: bool,
+) -> WorldPrompt:
+    """A question asked in one of two ways; of a chosen subject, one of the two is held out."""
+    number = subject if isinstance(subject, int) else sum(subject)
+    held_out = chosen and way == (number // 4 + LANGUAGES.index(language)) % 2
+    name = f"{language}-{kind}-{ident}" + ("" if way == 0 else "-again")
+    return WorldPrompt(name, question.format(**slots), language, kind, subject, held_out)
 
 
 #: Every prompt of the world, and two ways to look one up.
