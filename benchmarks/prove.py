@@ -32,14 +32,16 @@ CONFIG = ROOT / "examples" / "minnow.yaml"
 #: two-sided 95 % quantiles of Student's t by degrees of freedom
 _T = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78}
 
+ORACLE = "evaluate=[{name: minnow-oracle, samples: 8}]"
 HACK = [
     "reward.principles={name: minnow, only: [helpful, language]}",
     "reward.show=2",
+    ORACLE,
     "expect=[]",
 ]
 VARIANTS: dict[str, list[str]] = {
-    "no-rm": ["reward.rm_weight=0", "evaluate=[{name: minnow-oracle, samples: 8}]", "expect=[]"],
-    "negated": ["reward.principles.negate=true", "expect=[]"],
+    "no-rm": ["reward.rm_weight=0", ORACLE, "expect=[]"],
+    "negated": ["reward.principles.negate=true", ORACLE, "expect=[]"],
     "hack": HACK,
     "cure": [*HACK, "reward.interventions=[{principle: no-self-praise, from_set: minnow-interventions}]"],
     "cure-unseen": [*HACK, "reward.interventions=[{principle: no-self-praise-unseen, from_set: minnow-interventions}]"],
@@ -79,7 +81,7 @@ def seed_runs(seed: int, folder: Path, only: set[str]) -> dict[str, dict[str, An
             f"run.seed={seed}",
             "judge.generator.negate_probability=0",
             "train.algorithm=none",
-            "evaluate=[{name: rm-accuracy, truth: minnow}]",
+            "evaluate=[{name: rm-accuracy, truth: minnow, samples: 8}]",
             "expect=[]",
         ]
         reports["no-negatives"] = run(target.name, overrides, folder)
