@@ -51,8 +51,8 @@ class PrincipleChoice(Section):
     """A principle set: `NAME`, a path to a YAML file, or a set with changes."""
 
     name: str = Field(min_length=1)
-    only: list[str] | None = None
-    without: list[str] = []
+    only: list[str] | None = Field(None, description="these principles of the set, no others")
+    without: list[str] = Field([], description="all but these")
     weights: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
     negate: bool | list[str] = Field(False, description="show these principles (or all) by their negated text")
 
@@ -68,19 +68,19 @@ class RunSection(Section):
 
 class PolicySection(Section):
     model: str = Field(min_length=1, description="hub id, folder, or plugin:NAME")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="`auto`: as stored")
+    device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `cuda:1`")
     adapter: str | None = Field(None, description="a PEFT adapter on top of the model")
-    trust_remote_code: bool = False
+    trust_remote_code: bool = Field(False, description="run code that the model's folder brings along")
     template: str = Field("standard", description="how judge and reward model are asked")
 
 
 class LimitsSection(Section):
     """In tokens (arXiv 2310.05910, appendix)."""
 
-    prompt: int = Field(128, ge=1)
-    completion: int = Field(768, ge=1)
-    total: int = Field(1280, ge=8)
+    prompt: int = Field(128, ge=1, description="of the instruction, as judge and reward model see it")
+    completion: int = Field(768, ge=1, description="of each completion, likewise")
+    total: int = Field(1280, ge=8, description="of the whole text; principles are never cut")
 
 
 class SftSection(Section):
@@ -125,17 +125,22 @@ class Intervention(Section):
     """A principle always shown before the drawn ones, from one rollout on (arXiv 2310.05910, 3.3)."""
 
     principle: str = Field(min_length=1, description="of the reward's set, or of `from_set`")
-    from_set: str = "interventions"
+    from_set: str = Field("interventions", description="a principle set to look in as well")
     text: str | None = Field(None, min_length=1, description="its wording, instead of a set's")
-    negate: bool = False
-    from_rollout: int = Field(0, ge=0)
-    until_rollout: int | None = Field(None, ge=1)
+    negate: bool = Field(False, description="show its negated text")
+    from_rollout: int = Field(0, ge=0, description="first generated batch for which it is shown")
+    until_rollout: int | None = Field(
+        None, ge=1, description="first generated batch for which it is not; null: to the end"
+    )
 
 
 class RewardSection(Section):
     principles: Principles = Field(default_factory=lambda: PrincipleChoice(name="salmon-rl"))
     show: int = Field(3, ge=0, le=32, description="principles drawn for each prompt")
-    combine: Literal["joint", "mean"] = "joint"
+    combine: Literal["joint", "mean"] = Field(
+        "joint",
+        description="`joint`: all principles in one text (the paper's way); `mean`: one text each, weighted mean",
+    )
     rm_weight: float = Field(1.0, allow_inf_nan=False, description="0: the reward model is not even loaded")
     engine: Choice = Field(default_factory=lambda: Selection(name="transformers"))
     interventions: list[Intervention] = []
@@ -146,8 +151,8 @@ class RewardSection(Section):
 
 
 class LaunchSection(Section):
-    processes: int = Field(1, ge=1)
-    accelerate_config: str | None = None
+    processes: int = Field(1, ge=1, description="on this machine")
+    accelerate_config: str | None = Field(None, description="a file of `accelerate config`, for FSDP or DeepSpeed")
 
 
 class TrainSection(Section):
