@@ -155,7 +155,7 @@ def claims(results: dict[int, dict[str, dict[str, Any]]]) -> list[dict[str, Any]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=2, help="seeds run at once")
+    parser.add_argument("--jobs", type=int, default=3, help="seeds run at once")
     parser.add_argument("--only", nargs="*", default=[], help="these variants only, besides the base")
     parser.add_argument("--folder", type=Path, default=Path("runs/prove"))
     options = parser.parse_args()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from salmon_core.errors import SalmonError
 from salmon_core.interfaces import ModelSpec
@@ -20,6 +21,18 @@ from salmon_transformers.codec import TransformersCodec
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _DTYPES = {"auto": "auto", "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    """transformers' progress bar would land in the output of `salmon score` and in every stage's log."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def open_codec(spec: ModelSpec) -> TransformersCodec:
@@ -69,7 +82,8 @@ def load_model(spec: ModelSpec, kind: Literal["causal", "reward"], attn_implemen
         _check_one_label(spec, source)
     auto = AutoModelForCausalLM if kind == "causal" else AutoModelForSequenceClassification
     with _readable(spec, "its weights"):
-        loaded: Any = auto.from_pretrained(source, **options)
+        with _no_bar():
+            loaded: Any = auto.from_pretrained(source, **options)
         model, report = loaded
     missing = set(report["missing_keys"])
     if spec.adapter is not None:
