@@ -168,7 +168,7 @@ def test_sixty_problems_fit_a_screen(tmp_path: Path, cli: Cli) -> None:
     clear(done.text)
     short = cli("check", make_folder(tmp_path, **{f"key{i}": 1 for i in range(60)}))
     assert "error: 60 problems" in short.err
-    assert short.err.count("there is no such option") > 30
+    assert short.err.count("there is no such option") > 20  # how many fit depends on the path
     clear(short.text)
 
 
