@@ -18,12 +18,13 @@ from salmon_core.console import ConsoleWatcher, print_report
 from salmon_core.draws import draw_for_policy, named_rng
 from salmon_core.errors import DataError, SalmonError
 from salmon_core.hookspecs import KINDS
+from salmon_core.lookup import find_principle_set
 from salmon_core.pipeline import TRAINING, Pipeline, active_stages
 from salmon_core.plugins import Owned, Registry
 from salmon_core.principle_files import read_salmon_json, write_salmon_json, write_yaml
 from salmon_core.prompt_files import READERS, Columns, read_jsonl, to_prompt
 from salmon_core.records import Rollout, ShownPrinciple
-from salmon_core.resolve import Resolved, find_principle_set, load
+from salmon_core.resolve import Resolved, load
 from salmon_core.runs import read_json
 from salmon_core.view import RunView
 

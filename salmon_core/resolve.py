@@ -6,7 +6,6 @@ Everything wrong is found in one go. Nothing heavy is imported: a component's mo
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,12 +18,12 @@ from salmon_core.components import build, problems_of, validate_options
 from salmon_core.config import Choice, Config, PrincipleChoice, Selection, parse_config, read_config
 from salmon_core.errors import ConfigError, PluginError, Problem, SalmonError, boundary
 from salmon_core.interfaces import Backend, ModelSpec
+from salmon_core.lookup import PLUGIN, find_principle_set, find_template, resolve_model
 from salmon_core.plugins import Owned, Registry
 from salmon_core.principles import Principle, PrincipleSet
 from salmon_core.records import ShownPrinciple
 from salmon_core.rendering import Limits, Template
 
-PLUGIN = "plugin:"
 _FILE_SOURCES = {".jsonl": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 T = TypeVar("T")
 
@@ -146,7 +145,7 @@ class _Work:
     def run(self) -> Resolved:
         config, out = self.config, self.out
         self.plainly()
-        template = self.attempt("policy.template", lambda: _template(self.out.registry, config.policy.template))
+        template = self.attempt("policy.template", lambda: find_template(self.out.registry, config.policy.template))
         if template is not None:
             out.template = template
         self.model("policy", "policy.model", config.policy.model)
@@ -380,52 +379,5 @@ def _stage_options(
             raise ConfigError(problems_of(error, f"{where}.options")) from None
 
 
-def _template(registry: Registry, name: str) -> Template:
-    owned = registry.find("templates", name)
-    template = owned.load()
-    if not isinstance(template, Template):
-        message = f"is a {type(template).__name__}, not a salmon_core.rendering.Template"
-        raise PluginError(str(owned.owner), message, what=f"template {name!r}")
-    return template
-
-
-def find_principle_set(registry: Registry, name: str, base: Path) -> PrincipleSet:
-    """A principle set by name, or by the path of its YAML file."""
-    from salmon_core.principle_files import load_principle_set
-
-    def lookup(wanted: str) -> PrincipleSet:
-        target = registry.find("principle_sets", wanted).load()
-        return target if isinstance(target, PrincipleSet) else load_principle_set(Path(target), lookup=lookup)
-
-    if Path(name).suffix in (".yaml", ".yml", ".json"):
-        return load_principle_set(base / name, lookup=lookup, base=base)
-    return lookup(name)
-
-
-def resolve_model(registry: Registry, name: str, base: Path) -> str:
-    """A model's path: of a plugin, of a folder relative to the configuration, or a hub id as it is.
-
-    Raises:
-        SalmonError: it looks like a folder, and there is none.
-    """
-    if name.startswith(PLUGIN):
-        owned = registry.find("models", name.removeprefix(PLUGIN))
-        path = Path(owned.load())
-        if not path.is_dir():
-            raise PluginError(str(owned.owner), f"its folder {path} is not there", what=f"model {owned.name!r}")
-        return str(path)
-    folder = (base / name).expanduser()
-    if folder.is_dir():
-        return str(folder.resolve())
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or folder.exists():
-        raise SalmonError(f"there is no model folder {name!r}", hint=f"looked for {folder}")
-    return name
-
-
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def canonical(value: Any) -> str:
-    """JSON with one spelling per value, for fingerprints."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

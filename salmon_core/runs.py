@@ -18,7 +18,6 @@ from typing import Any
 
 from salmon_core.errors import StageError
 from salmon_core.interfaces import ModelSpec
-from salmon_core.resolve import canonical
 
 STAGES = ("prompts", "sft", "sample", "judge", "aggregate", "train-rm", "train-policy", "evaluate", "report")
 _WHOLE_FILE = 64 << 20
@@ -38,6 +37,11 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
+
+
+def canonical(value: Any) -> str:
+    """JSON with one spelling per value, for fingerprints."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:
