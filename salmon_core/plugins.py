@@ -212,9 +212,6 @@ class Registry:
                 failures.append(error)
         return failures
 
-    def has_observers(self) -> bool:
-        return any(getattr(self._manager.hook, hook).get_hookimpls() for hook in OBSERVERS)
-
     def __iter__(self) -> Iterator[Owned]:
         for kind in hookspecs.KINDS:
             yield from sorted(self.components[kind], key=lambda o: (o.name, o.owner.distribution))
