@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ def make_job(resolved: Resolved, stage: str, run: Path, policy: ModelSpec, rewar
     """The job of a training stage; needs no file of the run to exist."""
     config = resolved.config
     folder = run / stage
-    _, options = resolved.backends[stage]
+    selected, options = resolved.backends[stage]
     data = {"train": str(folder / "data" / "train.parquet")}
     model, algorithm = policy, stage
     if stage == "sft":
@@ -45,9 +46,17 @@ def make_job(resolved: Resolved, stage: str, run: Path, policy: ModelSpec, rewar
         options=options,
         reward=reward_spec(resolved, reward) if stage == "train-policy" else None,
         launch=launch,
-        python=config.train.python,
+        # A trainer's interpreter is that trainer's: another backend's stages run in this one.
+        python=_interpreter(config.train.python, resolved.base) if selected.name == config.train.backend else None,
         run_name=config.run.name,
     )
+
+
+def _interpreter(python: str | None, base: Path) -> str | None:
+    """A path is relative to the configuration; its links stay, since a virtual environment's python is one."""
+    if python is None or os.sep not in python:
+        return python
+    return os.path.abspath(base / Path(python).expanduser())
 
 
 def backend_of(resolved: Resolved, stage: str) -> tuple[Backend, str]:

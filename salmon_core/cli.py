@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import click
 
 import salmon_core
 from salmon_core.errors import ConfigError, SalmonError
+from salmon_core.interfaces import STAGES
 
-STAGES = ("prompts", "sft", "sample", "judge", "aggregate", "train-rm", "train-policy", "evaluate", "report")
 #: characters of a list of problems that are shown at most
 _SCREEN = 3500
 
@@ -23,10 +24,13 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            count = len(error.problems)
-            click.echo(f"error: {count} problem{'s' if count > 1 else ''} in the configuration", err=True)
+            problems, count = error.problems, len(error.problems)
+            files, place = {problem.file for problem in problems}, "the configuration"
+            if count > 1 and len(files) == 1 and "" not in files:  # named once, not on every line
+                place, problems = files.pop(), tuple(replace(problem, file="") for problem in problems)
+            click.echo(f"error: {count} problem{'s' if count > 1 else ''} in {_short(place)}", err=True)
             room = _SCREEN
-            for shown, problem in enumerate(error.problems):
+            for shown, problem in enumerate(problems):
                 line = f"  - {_short(str(problem))}"
                 room -= len(line) + 1
                 if room < 0:
@@ -125,16 +129,47 @@ def run(config: Path, overrides: tuple[str, ...], no_file_plugins: bool, start: 
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON Lines; by default standard output.")
 @click.option("--principle", "principles", multiple=True, help="Show this principle of the run's set; repeatable.")
-@click.option("--rollout-index", default=0, show_default=True, help="Decides which interventions are in force.")
+@click.option(
+    "--rollout-index",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Decides which interventions are in force.",
+)
 def score(folder: Path, file: Path, output: Path | None, principles: tuple[str, ...], rollout_index: int) -> None:
     """Score completions in FILE with the reward of the run in FOLDER: the very code that training uses.
 
-    FILE is JSON Lines, CSV or Parquet with `prompt` or `messages`, and `completion`; `category`, `stopped`,
-    `completion_ids` and `principles` (as in rl_prompts.parquet) are used where given.
+    FILE is JSON Lines, CSV or Parquet with `prompt` or `messages`, and `completion`; `category`, `stopped`, `n_tokens`,
+    `completion_ids` and `principles` (as in rl_prompts.parquet) are used where given. In CSV, lists are JSON.
     """
     from salmon_core.commands import score_file
 
     score_file(folder, file, output, principles, rollout_index)
+
+
+@main.command()
+@click.argument("config", type=click.Path(path_type=Path), required=False)
+@_overrides
+@_no_files
+@click.option("--job", type=click.Path(path_type=Path), help="Instead of CONFIG: a trainer's job.json, with its rows.")
+@click.option("--run", type=click.Path(path_type=Path), help="The run whose reward model it is; by default CONFIG's.")
+@click.option("--rm", type=click.Path(path_type=Path), help="A reward model's folder instead of a run's.")
+@click.option("--rows", type=click.Path(path_type=Path), help="rl_prompts.parquet, for requests by row.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Another than loopback is reached from outside.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="By default a free one.")
+@click.option("--ready-file", type=click.Path(path_type=Path), help="By default services/reward.json in the run.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="Of mode 0600; or the variable SALMON_SERVE_TOKEN.")
+@click.option("--raw", is_flag=True, help="Also OpenRLHF's remote_url protocol, at /get_reward/TOKEN.")
+@click.option("--max-batch", type=click.IntRange(1), default=256, show_default=True, help="Rollouts scored at once.")
+@click.option("--max-queue", type=click.IntRange(1), default=4096, show_default=True, help="Rollouts waiting at most.")
+def serve(config: Path | None, job: Path | None, **options: Any) -> None:
+    """Serve the reward of CONFIG, or of a run's folder, over HTTP: the very code that training uses.
+
+    Once it is ready, the ready file (mode 0600) holds its address and the token that requests need.
+    """
+    from salmon_core.commands import serve_reward
+
+    serve_reward(config, job, **options)
 
 
 @main.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,17 +15,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from salmon_core.components import options_model
+from salmon_core.config import RUN_NAME
 from salmon_core.console import ConsoleWatcher, print_report
-from salmon_core.draws import draw_for_policy, named_rng
-from salmon_core.errors import DataError, SalmonError
+from salmon_core.errors import SalmonError
 from salmon_core.hookspecs import KINDS
 from salmon_core.lookup import find_principle_set
+from salmon_core.outside import drawn_outside, outside_rollout
 from salmon_core.pipeline import TRAINING, Pipeline, active_stages
 from salmon_core.plugins import Owned, Registry
 from salmon_core.principle_files import read_salmon_json, write_salmon_json, write_yaml
-from salmon_core.prompt_files import READERS, Columns, read_jsonl, to_prompt
-from salmon_core.records import Rollout, ShownPrinciple
 from salmon_core.resolve import Resolved, load
+from salmon_core.rollout_files import read_rollouts
 from salmon_core.runs import read_json
 from salmon_core.view import RunView
 
@@ -99,7 +100,8 @@ def run_pipeline(
     if not report:
         return 0
     print_report(report, _OUT)
-    _OUT.print(f"report: {pipeline.folder / 'report.json'}   model: {pipeline.folder / 'train-policy' / 'model'}")
+    model = pipeline.folder / "train-policy" / "model"
+    _OUT.print(escape(f"report: {pipeline.folder / 'report.json'}   model: {model}"))
     return 0 if all(item["holds"] for item in report["expect"]) else 1
 
 
@@ -111,40 +113,23 @@ def _announce(resolved: Resolved) -> None:
 def score_file(folder: Path, file: Path, output: Path | None, principles: Sequence[str], rollout_index: int) -> None:
     """Scores rows of a file with a run's reward."""
     run = RunView.open(folder)
-    known = {p.name: p for p in run.resolved.reward_principles}
+    known = run.resolved.reward_principles.names
     for name in principles:
         if name not in known:
             raise SalmonError(f"the run's reward has no principle {name!r}", hint=f"it has {', '.join(known)}")
     rollouts = []
-    for where, row in READERS.get(file.suffix.lower(), read_jsonl)(file):
-        prompt = to_prompt(row, Columns(), where)
-        completion = row.get("completion")
-        if not isinstance(completion, str):
-            raise DataError("has no text in 'completion'", where=where)
-        if row.get("principles"):
-            try:
-                shown = tuple(ShownPrinciple(p["name"], p["text"], bool(p.get("negated"))) for p in row["principles"])
-            except (TypeError, KeyError):
-                raise DataError("`principles` is a list of {name, text, negated}", where=where) from None
-        else:
-            pool = [known[name] for name in principles] or list(run.resolved.reward_principles)
-            show = len(pool) if principles else run.config.reward.show
-            rng = named_rng(run.config.run.seed, "score", prompt.id)
-            drawn = draw_for_policy(pool, rng, show=show, category=prompt.category)
-            shown = tuple(run.resolved.shown(known[p.name]) for p in drawn)
-        ids = tuple(row.get("completion_ids") or ())
-        eos = run.policy_codec.eos_id
-        tokens = sum(i != eos for i in ids) if ids else len(run.policy_codec.encode(completion))
+    for row in read_rollouts(file):
+        shown = drawn_outside(run.resolved, row.prompt, principles) if row.principles is None else row.principles
         rollouts.append(
-            Rollout(
-                prompt.id,
-                prompt.messages,
-                completion,
-                completion_ids=ids,
-                n_tokens=int(row.get("n_tokens") or tokens),
-                stopped=bool(row.get("stopped", True)),
-                category=prompt.category,
-                principles=run.reward.shown(shown, rollout_index),
+            outside_rollout(
+                run.reward,
+                run.policy_codec,
+                row.prompt,
+                row.completion,
+                shown,
+                completion_ids=row.completion_ids,
+                n_tokens=row.n_tokens,
+                stopped=row.stopped,
                 rollout_index=rollout_index,
             )
         )
@@ -158,6 +143,36 @@ def score_file(folder: Path, file: Path, output: Path | None, principles: Sequen
         sys.stdout.write(text)
     else:
         output.write_text(text, encoding="utf-8")
+
+
+def serve_reward(
+    config: Path | None,
+    job: Path | None,
+    *,
+    overrides: Sequence[str],
+    no_file_plugins: bool,
+    run: Path | None,
+    rm: Path | None,
+    rows: Path | None,
+    **settings: Any,
+) -> None:
+    """Serves the reward of a configuration or of a job until a signal ends it."""
+    from salmon_core.serving.run import Settings, serve
+    from salmon_core.serving.sources import from_config, from_job
+
+    if (config is None) == (job is None):
+        raise SalmonError("give either CONFIG or --job", hint="see salmon serve --help")
+    if config is None:
+        assert job is not None
+        if overrides or run or rm or rows:
+            raise SalmonError("a job brings its own run, reward model and rows", where="--job", hint="give no others")
+        source = from_job(job)
+    else:
+        plugins = not no_file_plugins
+        source = from_config(config, overrides, file_plugins=plugins, run=run, reward_model=rm, rows=rows)
+        assert source.resolved is not None
+        _announce(source.resolved)
+    serve(source, Settings(**settings))
 
 
 def list_plugins(*, as_json: bool, kind: str | None) -> None:
@@ -244,31 +259,39 @@ def import_principles(source: Path, target: Path) -> None:
         raise SalmonError("the file exists already", where=str(target), hint="give another name")
     found = read_salmon_json(source)
     write_yaml(found, target)
-    _OUT.print(f"{len(found)} principles written to {target}")
+    _OUT.print(escape(f"{len(found)} principles written to {target}"))
 
 
 def show_report(folder: Path, *, as_json: bool) -> int:
     report = read_json(folder / "report.json")
     if not isinstance(report, dict):
         raise SalmonError("there is no report.json", where=str(folder), hint="salmon run writes it at the end")
-    if as_json:
-        print(json.dumps(report, indent=1, ensure_ascii=False))
-    else:
-        print_report(report, _OUT)
-    return 0 if all(item["holds"] for item in report["expect"]) else 1
+    try:
+        holds = all(item["holds"] for item in report["expect"])
+        if as_json:
+            print(json.dumps(report, indent=1, ensure_ascii=False))
+        else:
+            print_report(report, _OUT)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        said = f"report.json is not as salmon run writes it: {type(error).__name__}: {error}"
+        raise SalmonError(said, where=str(folder), hint="salmon run writes it anew") from None
+    return 0 if holds else 1
 
 
 def init_folder(folder: Path, model: str, name: str | None) -> None:
     """A configuration to start from."""
     from salmon_core.starter import starter_files
 
-    run_name = name or folder.resolve().name.replace(" ", "-") or "first"
+    run_name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("._-")[:60] or "first"
+    if not re.fullmatch(RUN_NAME, run_name):
+        raise SalmonError(f"{run_name!r} is no name for a run", hint="letters, digits, dots, dashes and underscores")
     for relative, text in starter_files(run_name, model).items():
         target = folder / relative
         if target.exists():
-            _OUT.print(f"kept    {target}")
+            _OUT.print(escape(f"kept    {target}"))
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
-        _OUT.print(f"written {target}")
-    _OUT.print(f"next: salmon check {folder / 'salmon.yaml'}, then salmon run {folder / 'salmon.yaml'}")
+        _OUT.print(escape(f"written {target}"))
+    config = folder / "salmon.yaml"
+    _OUT.print(escape(f"next: salmon check {config}, then salmon run {config}"))

@@ -52,11 +52,17 @@ def problems_of(error: ValidationError, where: str) -> list[Problem]:
             message = "there is no such option"
         elif item["type"] == "missing":
             message = "is required"
-        elif "input" in item and item["type"] not in ("value_error", "model_type"):
-            shown = repr(item["input"])
-            message += f", not {shown if len(shown) <= 60 else shown[:57] + '...'}"
+        elif item["type"] == "model_type":
+            message = f"has to be a mapping of keys to values, not {_shown(item['input'])}"
+        elif "input" in item and item["type"] != "value_error":
+            message += f", not {_shown(item['input'])}"
         problems.append(Problem(path or "configuration", message))
     return problems
+
+
+def _shown(value: Any) -> str:
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def validate_options(owned: Owned, options: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -60,8 +61,11 @@ class PrincipleChoice(Section):
 Principles = Annotated[PrincipleChoice, BeforeValidator(_named)]
 
 
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
 class RunSection(Section):
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="the run's folder under `folder`")
+    name: str = Field(pattern=RUN_NAME, max_length=120, description="the run's folder under `folder`")
     seed: int = Field(0, ge=0, lt=2**63)
     folder: str = Field("runs", description="relative to the working directory")
 
@@ -157,7 +161,7 @@ class LaunchSection(Section):
 
 class TrainSection(Section):
     backend: str = "trl"
-    algorithm: str = Field("grpo", description="of the backend; `none`: no RL, only what comes before is evaluated")
+    algorithm: str = Field("ppo", description="of the backend; `none`: no RL, only what comes before is evaluated")
     epochs: int = Field(
         1,
         ge=1,
@@ -173,8 +177,16 @@ class Expectation(Section):
     """A number of the report that has to be reached, else the run ends with exit code 1."""
 
     metric: str = Field(min_length=1, description="dotted path in report.json")
-    min: float | None = None
-    max: float | None = None
+    min: float | None = Field(None, allow_inf_nan=False)
+    max: float | None = Field(None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _can_fail_and_hold(self) -> Expectation:
+        if self.min is None and self.max is None:
+            raise ValueError("needs `min`, `max` or both, else it always holds")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}, so it never holds")
+        return self
 
 
 class Config(Section):
@@ -222,12 +234,13 @@ def parse_config(document: Any, where: str = "", overrides: Sequence[str] = ()) 
             problems += filter(None, [_override(values, override)])
         except ConfigError as error:
             problems += error.problems
+    problems += _zeros(values, "")
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
         problems += problems_of(error, "")
     if problems:
-        raise ConfigError([Problem(f"{where}: {p.where}" if where else p.where, p.message, p.hint) for p in problems])
+        raise ConfigError([replace(problem, file=where) for problem in problems])
     return config
 
 
@@ -235,6 +248,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _zeros(value: Any, where: str) -> Iterator[Problem]:
+    """Texts with a zero character, which YAML can write and no path can have."""
+    if isinstance(value, str) and "\0" in value:
+        yield Problem(where, "has a zero character")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _zeros(item, f"{where}.{key}" if where else key)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _zeros(item, f"{where}[{index}]")
 
 
 def _override(values: dict[str, Any], override: str) -> Problem | None:
@@ -246,7 +271,7 @@ def _override(values: dict[str, Any], override: str) -> Problem | None:
     place: Any = values
     parts = key.split(".")
     for part in parts[:-1]:
-        if isinstance(place, list) and part.isdigit() and int(part) < len(place):
+        if isinstance(place, list) and part.isdecimal() and int(part) < len(place):
             place = place[int(part)]
         elif isinstance(place, dict):
             if isinstance(place.get(part), str):  # a bare NAME gets options
@@ -256,9 +281,12 @@ def _override(values: dict[str, Any], override: str) -> Problem | None:
             place = place[part]
         else:
             return Problem(where, f"there is no {part!r} to go into")
-    value = parse_yaml(text, where)
+    try:
+        value = _plain(parse_yaml(text, where))
+    except RecursionError:
+        return Problem(where, "contains itself, by way of a YAML anchor")
     last = parts[-1]
-    if isinstance(place, list) and last.isdigit() and int(last) < len(place):
+    if isinstance(place, list) and last.isdecimal() and int(last) < len(place):
         place[int(last)] = value
     elif isinstance(place, dict):
         place[last] = value

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from salmon_core.interfaces import Event
-from salmon_core.runs import STAGES
+from salmon_core.interfaces import STAGES, Event
 
 #: numbers worth a place on the progress line, in order of preference
 _TELLING = ("reward", "loss", "eval_accuracy", "accuracy", "kl")
@@ -68,13 +68,15 @@ class ConsoleWatcher:
         if manifest.get("skipped"):
             self.console.print(f"{stage:13} [dim]already done[/dim]")
             return
-        numbers = [f"{key} {_short(value)}" for key, value in manifest.get("metrics", {}).items() if _plain(value)]
+        numbers = [
+            f"{escape(key)} {_short(value)}" for key, value in manifest.get("metrics", {}).items() if _plain(value)
+        ]
         self.console.print(
             f"{stage:13} [green]done[/green] {manifest.get('seconds', 0):7.1f} s  {'  '.join(numbers[:5])}"
         )
 
     def note(self, text: str) -> None:
-        self.console.print(f"[yellow]note[/yellow] {text}")
+        self.console.print(f"[yellow]note[/yellow] {escape(text)}")
 
     def _close(self) -> None:
         if self._live is not None:
@@ -92,21 +94,22 @@ def _short(value: Any) -> str:
 
 def print_report(report: Mapping[str, Any], console: Console) -> None:
     """A report as tables."""
-    shown = ", ".join(report["principles"]["rewarded"])
-    console.print(f"\n[bold]{report['run']}[/bold]  {report['algorithm']}, seed {report['seed']}, rewarded: {shown}")
+    shown = escape(", ".join(report["principles"]["rewarded"]))
+    heading = f"{escape(report['run'])}[/bold]  {escape(report['algorithm'])}, seed {report['seed']}"
+    console.print(f"\n[bold]{heading}, rewarded: {shown}")
     if report["principles"]["interventions"]:
-        console.print(f"interventions: {', '.join(report['principles']['interventions'])}")
+        console.print(f"interventions: {escape(', '.join(report['principles']['interventions']))}")
     if report["targets"]:
         table = Table("rate on held-out prompts", "before", "after", "change", "95 % interval", "bonus?")
         for target in report["targets"]:
             low, high = target["ci"]
             table.add_row(
-                target["name"],
+                escape(target["name"]),
                 f"{target['before']:.3f}",
                 f"{target['after']:.3f}",
                 f"{target['after'] - target['before']:+.3f}",
                 f"{low:+.3f} .. {high:+.3f}",
-                target.get("touched_by") or "none",
+                escape(target.get("touched_by") or "none"),
             )
         console.print(table)
     if report["rm"]:
@@ -114,7 +117,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     for name, values in report["evaluators"].items():
         plain = {key: value for key, value in values.items() if _plain(value)}
         if plain:
-            console.print(f"{name}: " + "  ".join(f"{key} {_short(value)}" for key, value in plain.items()))
+            console.print(escape(f"{name}: " + "  ".join(f"{key} {_short(value)}" for key, value in plain.items())))
     seconds = sum(stage["seconds"] or 0 for stage in report["stages"].values())
     river = sorted(report["stages"].items(), key=lambda item: STAGES.index(item[0]))
     times = ", ".join(f"{name} {stage['seconds'] or 0:.0f}" for name, stage in river)
@@ -125,7 +128,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
         bounds = " ".join(f"{key} {item[key]}" for key in ("min", "max") if item[key] is not None)
         verdict = "[green]holds[/green]" if item["holds"] else "[red]FAILS[/red]"
         value = "missing" if item["value"] is None else _short(item["value"])
-        console.print(f"{verdict}  {item['metric']} = {value} ({bounds})")
+        console.print(f"{verdict}  {escape(item['metric'])} = {escape(value)} ({bounds})")
 
 
 def _print_rm(rm: Mapping[str, Any], console: Console) -> None:
@@ -134,4 +137,4 @@ def _print_rm(rm: Mapping[str, Any], console: Console) -> None:
             console.print(f"reward model, held-out accuracy, {name}: {rm[name]:.3f}")
     for way, sets in rm.get("sets", {}).items():
         text = "  ".join(f"{size}: {value:.3f}" for size, value in sets.items() if _plain(value))
-        console.print(f"reward model, sets of k principles, {way}:  {text}")
+        console.print(escape(f"reward model, sets of k principles, {way}:  {text}"))

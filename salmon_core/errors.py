@@ -29,14 +29,25 @@ class SalmonError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a configuration or a data file."""
+    """One thing wrong with a configuration or a data file.
+
+    Args:
+        where: the key or line concerned.
+        file: the file it is in, where `where` does not name it.
+    """
 
     where: str
     message: str
     hint: str | None = None
+    file: str = ""
+
+    @property
+    def place(self) -> str:
+        """File and key."""
+        return ": ".join(filter(None, [self.file, self.where]))
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+        return f"{self.place}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
 class ConfigError(SalmonError):

@@ -209,6 +209,9 @@ class Bonus:
         raise NotImplementedError
 
 
+#: of a run, in order
+STAGES = ("prompts", "sft", "sample", "judge", "aggregate", "train-rm", "train-policy", "evaluate", "report")
+#: those that a backend trains
 Stage = Literal["sft", "train-rm", "train-policy"]
 
 

@@ -3,6 +3,10 @@
 `salmon run` starts each step under a small supervisor (this module run as a program). The supervisor holds one end of a
 pipe whose other end only `salmon run` has: when that process goes, however it goes, the pipe closes and the supervisor
 ends the step with everything it started. The run's lock is inherited, so no second run can start before that is done.
+
+A supervisor can be killed too. On Linux there are two, one the other's parent, and either ends everything if the other
+is gone. Where nobody is left, every process that a run started still carries the lock's mark in its environment: the
+next run on the folder ends them first.
 """
 
 from __future__ import annotations
@@ -16,13 +20,19 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from salmon_core.errors import SalmonError, StageError
 
+if TYPE_CHECKING:
+    import psutil
+
 GRACE = 5.0
 """Seconds between asking a process to end and killing it."""
+_MARK = "SALMON_MARK"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LAST_SIGNAL = 64
 
@@ -33,6 +43,7 @@ class Lock:
     def __init__(self, folder: Path):
         self._path = folder / ".lock"
         self.fd = -1
+        self.mark = ""
 
     def __enter__(self) -> Lock:
         import fcntl
@@ -45,7 +56,7 @@ class Lock:
                 fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                holder = os.pread(self.fd, 32, 0).decode(errors="replace").strip() or "unknown"
+                holder = self._holder()[0]
                 if time.monotonic() - start > (1.0 if _lives(holder) else 3 * GRACE):
                     os.close(self.fd)
                     raise SalmonError(
@@ -54,9 +65,19 @@ class Lock:
                         hint="wait for it, end it, or give this run another name",
                     ) from None
                 time.sleep(0.1)
+        mark, file = self._holder()[1], os.fstat(self.fd)
+        here = f"{file.st_dev:x}-{file.st_ino:x}-"
+        if mark.startswith(here):  # in a copy of a folder it is another run's
+            _end_all(lambda: _marked(mark))
+        self.mark = here + uuid.uuid4().hex
         os.ftruncate(self.fd, 0)
-        os.pwrite(self.fd, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(self.fd, f"{os.getpid()} {self.mark}\n".encode(), 0)
         return self
+
+    def _holder(self) -> tuple[str, str]:
+        """Process and mark of the run that has the lock, or had it last."""
+        pid, _, mark = os.pread(self.fd, 128, 0).decode(errors="replace").strip().partition(" ")
+        return pid or "unknown", mark
 
     def __exit__(self, *_: object) -> None:
         os.close(self.fd)
@@ -66,8 +87,8 @@ def _lives(pid: str) -> bool:
     import psutil
 
     try:
-        return pid.isdigit() and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
+        return pid.isdecimal() and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, OverflowError):
         return False
 
 
@@ -76,6 +97,7 @@ class Running:
 
     def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path, lock: Lock | None = None):
         self.argv = list(argv)
+        self._mark = f"{lock.mark if lock else uuid.uuid4().hex}/{uuid.uuid4().hex}"
         with log.open("ab") as output:
             try:
                 self._process = subprocess.Popen(
@@ -84,7 +106,8 @@ class Running:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     cwd=cwd,
-                    env={**os.environ, **env},
+                    # SPT_NOENV: a program that sets its own title (ray, vLLM) leaves its environment readable.
+                    env={**os.environ, "SPT_NOENV": "1", **env, _MARK: self._mark},
                     start_new_session=True,
                     pass_fds=[lock.fd] if lock else [],
                 )
@@ -104,9 +127,11 @@ class Running:
         try:
             self._process.wait(GRACE + 3)
         except subprocess.TimeoutExpired:
-            _kill_descendants(self._process.pid)
+            _kill_all(lambda: _below(self._process.pid))
             self._process.kill()
             self._process.wait()
+        if self._process.returncode < 0:
+            _end_all(lambda: _marked(self._mark))
 
 
 def run_step(
@@ -167,8 +192,15 @@ def fail(error: SalmonError) -> None:
 def _supervise(argv: Sequence[str]) -> int:
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is not None:
-        # Orphaned grandchildren become ours, and the step dies even if this supervisor is killed.
+        # Orphaned grandchildren become the inner supervisor's, and the outer one's if the inner is killed.
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        outer = os.getpid()
+        if inner := os.fork():
+            return _guard(inner)
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != outer:  # killed before that was said
+            return 128 + signal.SIGKILL
 
     def tie() -> None:
         if libc is not None:
@@ -204,33 +236,74 @@ def _supervise(argv: Sequence[str]) -> int:
     return code if code >= 0 else 128 - code
 
 
+def _guard(inner: int) -> int:
+    """The outer supervisor: passes on what it is told, and ends what the inner one leaves if it is killed."""
+
+    def on_signal(number: int, _: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(inner, number)
+
+    signal.signal(signal.SIGTERM, on_signal)
+    code = os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1])
+    if code >= 0:
+        return code
+    _end_all(lambda: _below(os.getpid()))
+    return 128 - code
+
+
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Ends the step's process group and whatever else descends from this supervisor."""
-    import psutil
-
-    processes = psutil.Process().children(recursive=True)
-    for process in processes:
-        with contextlib.suppress(psutil.Error):
-            process.terminate()
-    psutil.wait_procs(processes, timeout=GRACE)
-    _kill_descendants(os.getpid())
+    _end_all(lambda: _below(os.getpid()))
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
 
 
-def _kill_descendants(pid: int) -> None:
+def _end_all(find: Callable[[], list[psutil.Process]]) -> None:
+    """Asks processes to end, and after a while kills them."""
+    import psutil
+
+    processes = find()
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    psutil.wait_procs(processes, timeout=GRACE)
+    _kill_all(find)
+
+
+def _kill_all(find: Callable[[], list[psutil.Process]]) -> None:
     """Kills until none is left: one may have started another in the meantime."""
     import psutil
 
     for _ in range(20):
-        with contextlib.suppress(psutil.Error):
-            processes = psutil.Process(pid).children(recursive=True)
-            if not processes:
-                return
-            for process in processes:
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-            psutil.wait_procs(processes, timeout=0.2)
+        if not (processes := find()):
+            return
+        for process in processes:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(processes, timeout=0.2)
+
+
+def _below(pid: int) -> list[psutil.Process]:
+    """A process's descendants."""
+    import psutil
+
+    try:
+        found: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+    return found
+
+
+def _marked(mark: str) -> list[psutil.Process]:
+    """The processes that carry a mark, of a lock or of one step; never this one or what it runs under."""
+    import psutil
+
+    found, mine = [], {process.pid for process in (psutil.Process(), *psutil.Process().parents())}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid not in mine and process.environ().get(_MARK, "").startswith(mark):
+                found.append(process)
+    return found
 
 
 if __name__ == "__main__":

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 import salmon_core
 from salmon_core.backends import make_job, make_plan, train
 from salmon_core.errors import ConfigError, Problem, SalmonError
-from salmon_core.interfaces import Event, Job, LaunchPlan, ModelSpec
+from salmon_core.interfaces import STAGES, Event, Job, LaunchPlan, ModelSpec
 from salmon_core.launch import Lock, run_step
 from salmon_core.report import build_report
 from salmon_core.resolve import Resolved, Selected, from_document, load
 from salmon_core.reward import reward_spec
-from salmon_core.runs import STAGES, StageFolder, file_identity, fingerprint, model_identity, read_json, write_json
+from salmon_core.runs import StageFolder, file_identity, fingerprint, model_identity, read_json, write_json
 
 TRAINING = ("sft", "train-rm", "train-policy")
 
@@ -134,8 +134,8 @@ class Pipeline:
             try:
                 plans[stage] = make_plan(self.resolved, self.job(stage))
             except ConfigError as error:
-                where = f"{self.resolved.source}: {keys[stage]}"
-                problems += [Problem(f"{where}: {p.where}", p.message, p.hint) for p in error.problems]
+                source, key = self.resolved.source, keys[stage]
+                problems += [Problem(f"{key}: {p.place}", p.message, p.hint, source) for p in error.problems]
         if problems:
             raise ConfigError(problems)
         return plans

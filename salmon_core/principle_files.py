@@ -87,6 +87,8 @@ def _by_name(name: str, lookup: Lookup | None, where: str = "") -> PrincipleSet:
 
 
 def _read(path: Path, lookup: Lookup | None) -> PrincipleSet:
+    if "\0" in str(path):  # YAML can write it, no path can have it
+        raise ConfigError([Problem("", "has a zero character")])
     # YAML is imported late, so that listing plugins stays light.
     if path.suffix.lower() == ".json":
         return read_salmon_json(path)

@@ -53,19 +53,23 @@ def to_prompt(row: Mapping[str, Any], columns: Columns, where: str) -> Prompt:
                 hint="set `columns` of the prompt source",
             )
         messages = ({"role": "user", "content": text},)
-    for message in messages:
-        if not message["content"].isascii() and any("\ud800" <= char <= "\udfff" for char in message["content"]):
-            raise DataError("has half of a surrogate pair, which is no character", where=where)
+    identifier, category = row.get(columns.id), str(row.get(columns.category) or "general")
+    if any(has_half_a_character(text) for text in (*(m["content"] for m in messages), str(identifier), category)):
+        raise DataError("has half of a surrogate pair, which is no character", where=where)
     split = row.get(columns.split) or ""
     if split not in ("", "train", "test"):
         raise DataError(f"split is `train` or `test`, not {split!r}", where=where)
-    identifier = row.get(columns.id)
     return Prompt(
         prompt_id(messages) if identifier in (None, "") else str(identifier),
         messages,
-        str(row.get(columns.category) or "general"),
+        category,
         split,
     )
+
+
+def has_half_a_character(text: str) -> bool:
+    """Whether half of a surrogate pair is in it: JSON can say that, UTF-8 cannot."""
+    return not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _messages(value: Any, where: str) -> tuple[Message, ...]:
@@ -86,7 +90,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         DataError: names the file and line.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
@@ -95,6 +99,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     row = json.loads(line)
                 except ValueError as error:
                     raise DataError(f"is not JSON: {error}", where=where) from None
+                except RecursionError:
+                    raise DataError("is nested too deeply", where=where) from None
                 if not isinstance(row, dict):
                     raise DataError("is not a JSON object", where=where)
                 yield where, row
@@ -110,6 +116,10 @@ def read_csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+            header = reader.fieldnames or ()
+            for name in header:
+                if list(header).count(name) > 1:
+                    raise DataError(f"has two columns {name!r}", where=f"{path}: line 1")
             for row in reader:
                 where = f"{path}: line {reader.line_num}"
                 if None in row or None in row.values():
@@ -129,10 +139,10 @@ def read_parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, memory_map=False)
-    except (pa.ArrowInvalid, OSError) as error:
+        rows = pq.read_table(path, memory_map=False).to_pylist()
+    except (pa.ArrowException, ValueError, OSError) as error:
         raise DataError(f"is not a readable Parquet file: {str(error).splitlines()[0]}", where=str(path)) from None
-    for number, row in enumerate(table.to_pylist()):
+    for number, row in enumerate(rows):
         yield f"{path}: row {number}", row
 
 

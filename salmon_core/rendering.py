@@ -199,9 +199,9 @@ class Renderer:
     def _cut(self, text: str, limit: int, *, keep_end: bool = False) -> tuple[str, int, int]:
         """-> the text made safe, in at most `limit` tokens; an upper bound of its tokens; tokens dropped."""
         text = self._text(text)
-        size = len(text.encode("utf-8", "surrogatepass"))
-        if size <= limit:  # a token is at least one byte
-            return text, size, 0
+        # A token is at least one byte, of the text as the tokenizer normalises it: only ASCII never grows by that.
+        if text.isascii() and len(text) <= limit:
+            return text, len(text), 0
         ids = self.codec.encode(text)
         if len(ids) <= limit:
             return text, len(ids), 0

@@ -40,6 +40,8 @@ PAPER: tuple[tuple[str, Any, str], ...] = (
     ("train.options.learning_rate", 2e-5, "RL: learning rate"),
     ("train.options.temperature", 0.7, "RL: temperature"),
     ("train.options.beta", 0.01, "RL: KL coefficient"),
+    ("train.options.kl_coef", 0.01, "RL: KL coefficient"),
+    ("train.options.sharing", "adapters", "RL: policy, critic and reward model on one base"),
     ("train.options.num_iterations", 2, "RL: epochs per batch"),
     ("train.options.max_completion_length", 1024, "RL: tokens at most"),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -117,7 +117,7 @@ def resolve(config: Config, base: Path, source: str, *, file_plugins: bool = Tru
     work = _Work(config, base, source, file_plugins)
     resolved = work.run()
     if work.problems:
-        raise ConfigError([Problem(f"{source}: {p.where}", p.message, p.hint) for p in work.problems])
+        raise ConfigError([replace(problem, file=source) for problem in work.problems])
     return resolved
 
 
@@ -354,7 +354,7 @@ class _Work:
             return action()
         except ConfigError as error:
             for problem in error.problems:
-                place = problem.where
+                place = problem.place
                 if not place.startswith(where):
                     place = f"{where}: {place}" if place else where
                 self.problems.append(Problem(place, problem.message, problem.hint))

@@ -115,10 +115,9 @@ class Reward:
             bonuses.append(LoadedBonus(item["label"], item["weight"], str(owned.owner), _batched(bonus)))
         renderer, owner = None, ""
         if spec["model"] is not None or engine is not None:
-            owned = registry.find("engines", spec["engine"]["name"])
-            owner = str(owned.owner)
+            owner = str(registry.find("engines", spec["engine"]["name"]).owner)
             if engine is None:
-                engine = build(owned, spec["engine"]["options"])
+                engine = reward_engine(spec, registry)
                 engine.load(ModelSpec(**spec["model"]), "reward")
             template = registry.find("templates", spec["template"]).load()
             policy = engine.open_codec(ModelSpec(**spec["policy"]))
@@ -170,6 +169,15 @@ class Reward:
             extra={key: value for key, value in row.items() if key not in RL_COLUMNS},
         )
 
+    def check(self, principles: Sequence[ShownPrinciple]) -> None:
+        """Whether the reward model can be shown these principles at all.
+
+        Raises:
+            SalmonError: they leave no room for prompt and completion.
+        """
+        if self._renderer is not None:
+            self._renderer.reward(({"role": "user", "content": ""},), "", self._sets(principles))
+
     def __call__(self, rollouts: Sequence[Rollout]) -> list[RewardBreakdown]:
         """One breakdown per rollout; every total is finite.
 
@@ -203,9 +211,7 @@ class Reward:
         assert self._renderer is not None
         requests = []
         for index, rollout in enumerate(rollouts):
-            joint = self._combine == "joint" or not rollout.principles
-            sets = [rollout.principles] if joint else [(principle,) for principle in rollout.principles]
-            request = self._renderer.reward(rollout.messages, rollout.completion, sets)
+            request = self._renderer.reward(rollout.messages, rollout.completion, self._sets(rollout.principles))
             truncated[index] = request.truncated
             requests.append(request)
         scores = []
@@ -216,6 +222,10 @@ class Reward:
             weights = [self._weights.get(principle.name, 1.0) for principle in rollout.principles]
             scores.append(sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights))
         return scores
+
+    def _sets(self, principles: Sequence[ShownPrinciple]) -> list[Sequence[ShownPrinciple]]:
+        """The sets of principles that make a text each."""
+        return [principles] if self._combine == "joint" or not principles else [(each,) for each in principles]
 
     def _guard(
         self, name: str, owner: str, score: Callable[[], Sequence[float]], count: int, failed: list[str]
@@ -238,6 +248,13 @@ class Reward:
             self.fallbacks[name] = self.fallbacks.get(name, 0) + count
             failed.append(name)
             return [float(self._on_failure)] * count
+
+
+def reward_engine(spec: Mapping[str, Any], registry: Registry | None = None) -> Engine:
+    """The configured engine of a job's `reward`, not loaded: for its tokenizers, or to load a model into."""
+    registry = registry or Registry.discover([Path(path) for path in spec["file_plugins"]])
+    engine: Engine = build(registry.find("engines", spec["engine"]["name"]), spec["engine"]["options"])
+    return engine
 
 
 def _batched(bonus: Any) -> Callable[[Sequence[Rollout]], Sequence[float]]:

@@ -19,7 +19,6 @@ from typing import Any
 from salmon_core.errors import StageError
 from salmon_core.interfaces import ModelSpec
 
-STAGES = ("prompts", "sft", "sample", "judge", "aggregate", "train-rm", "train-policy", "evaluate", "report")
 _WHOLE_FILE = 64 << 20
 _NO_RESULT = ("manifest.json", "log.txt", "error.json", "progress.json")
 

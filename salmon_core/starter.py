@@ -21,9 +21,9 @@ reward:
   interventions: []             # forbid a reward hack: [{{principle: no-self-praise, from_rollout: 0}}]
 train:
   backend: trl
-  algorithm: grpo
-  epochs: 4
-  options: {{generation_batch_size: 64, total_batch_size: 64, num_generations: 8, max_completion_length: 256}}
+  algorithm: ppo
+  epochs: 16
+  options: {{generation_batch_size: 64, total_batch_size: 64, max_completion_length: 256}}
 evaluate: [rm-accuracy, reward-shift]
 """
 
@@ -47,10 +47,10 @@ reward:
   bonuses: [missing-stop]
 train:
   backend: trl
-  algorithm: grpo
-  options: {{learning_rate: 5.0e-4, generation_batch_size: 80, total_batch_size: 80, per_device_train_batch_size: 80,
-            num_generations: 8, num_iterations: 1, max_completion_length: 56, temperature: 0.8, beta: 0.05,
-            max_steps: 25}}
+  algorithm: ppo
+  options: {{learning_rate: 5.0e-4, critic_learning_rate: 3.0e-3, generation_batch_size: 80, total_batch_size: 80,
+            per_device_train_batch_size: 80, max_completion_length: 56, temperature: 0.8, kl_coef: 0.2,
+            cliprange_value: 1.0, max_steps: 24}}
 evaluate: [minnow-oracle, {{name: rm-accuracy, truth: minnow}}, reward-shift]
 """
 

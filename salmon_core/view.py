@@ -84,9 +84,9 @@ class RunView:
             StageError: no run there.
         """
         saved = read_json(path / "config.json")
-        if not isinstance(saved, dict) or "document" not in saved:
+        if not isinstance(saved, dict) or not all(isinstance(saved.get(key), str) for key in ("base", "source")):
             raise StageError("there is no run in this folder", where=str(path))
-        return cls(path.resolve(), from_document(saved["document"], Path(saved["base"]), source=saved["source"]))
+        return cls(path.resolve(), from_document(saved.get("document"), Path(saved["base"]), source=saved["source"]))
 
     @property
     def config(self) -> Config:

@@ -40,7 +40,10 @@ def parse_yaml(text: str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f"{where}: line {mark.line + 1}, column {mark.column + 1}" if mark else where
-        raise ConfigError([Problem(line, f"not valid YAML: {error.problem}")]) from None
+        problem = error.problem or "unknown"
+        if problem.startswith("but "):  # half a sentence
+            problem = f"{error.context}, {problem}"
+        raise ConfigError([Problem(line, f"not valid YAML: {problem}")]) from None
     except yaml.YAMLError as error:
         raise ConfigError([Problem(where, f"not valid YAML: {str(error).splitlines()[0]}")]) from None
     except ValueError as error:  # a date such as 2026-13-45

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from core_world import RULES, Cli, document, make_folder, prompt_lines, salmon
 
-from salmon_core import SalmonError
+from salmon_core import ConfigError, SalmonError
 from salmon_core.backends import make_job, train
 from salmon_core.launch import Lock
 from salmon_core.pipeline import Pipeline
@@ -108,6 +111,34 @@ CONFIG = [
         prepare=lambda f: (f.parent / "elsewhere.py").write_text("x = 1\n")),
     Bad("file plugin missing", ("plugins[1]", "no Python file 'gone.py'"), {"plugins": ["world.py", "gone.py"]}),
     Bad("file plugins refused", ("plugins[0]", "switched off"), args=("--no-file-plugins",)),
+    Bad("zero character in a path", ("salmon.yaml: prompts: has a zero character",),
+        {"prompts": "a\0.jsonl"}),
+    Bad("zero character, by --set", ("run.folder: has a zero character",), args=("--set", 'run.folder="a\\0"')),
+    Bad("two documents", ("expected a single document in the stream, but found another document",),
+        text=plain_yaml() + "---\nmore: 1\n"),
+    Bad("a section left empty", ("sample: has to be a mapping of keys to values, not null",), {"sample": None}),
+    Bad("a section that is a truth value", ("train: has to be a mapping of keys to values, not True",),
+        {"train": True}),
+    Bad("a bonus that is a number", ("reward.bonuses[0]: has to be a mapping of keys to values, not 3",),
+        with_rewards(bonuses=[3])),
+    Bad("a key that is a number", ("7: there is no such option",), text=plain_yaml() + "7: 8\n"),
+    Bad("an expectation of nothing", ("expect[0]: needs `min`, `max` or both",),
+        {"expect": [{"metric": "rm.positive"}]}),
+    Bad("an expectation that is no number", ("expect[0].min", "finite"),
+        {"expect": [{"metric": "rm.positive", "min": float("nan")}]}),
+    Bad("an expectation that cannot hold", ("expect[0]: min 2 is above max 1",),
+        {"expect": [{"metric": "rm.positive", "min": 2, "max": 1}]}),
+    Bad("a huge seed", ("run.seed", "less than 9223372036854775808"), {"run": {"name": "toy", "seed": 10**30}}),
+    Bad("a seed of thousands of digits", ("salmon.yaml", "4300 digits"),
+        text=plain_yaml().replace("seed: 1", "seed: " + "9" * 5000)),
+    Bad("a name too long for a folder", ("run.name", "at most 120"), {"run": {"name": "x" * 300}}),
+    Bad("--set with a digit that is none", ("--set evaluate.²=x", "no '²'"), args=("--set", "evaluate.²=x")),
+    Bad("--set of what contains itself", ("--set train=", "contains itself"), args=("--set", "train=&a {backend: *a}")),
+    Bad("--set of half a character", ("--set run.name=", "not valid YAML"), args=("--set", "run.name=\udcff")),
+    Bad("principles that are a folder", ("rules.yaml: is a folder",),
+        prepare=lambda f: ((f / "rules.yaml").unlink(), (f / "rules.yaml").mkdir())),
+    Bad("principles with a zero character", ("rules.yaml:1: extends: has a zero character",),
+        prepare=lambda f: (f / "rules.yaml").write_text('extends: "a\\0.yaml"\n')),
     Bad("several at once", ("run.seed", "held_out", "train.launch.gpus", "--set nonsense"),
         {"run": {"name": "toy", "seed": -1}, "held_out": 2, "train": {**document()["train"], "launch": {"gpus": 1}}},
         args=("--set", "nonsense")),
@@ -172,6 +203,25 @@ def test_sixty_problems_fit_a_screen(tmp_path: Path, cli: Cli) -> None:
     clear(short.text)
 
 
+@pytest.mark.parametrize("phase", ["shape", "looked up"])
+def test_several_problems_name_their_file_once(phase: str, tmp_path: Path, cli: Cli) -> None:
+    wrong: dict[str, dict[str, Any]] = {
+        "shape": {"held_out": 2, "polcy": {}, "sample": None},
+        "looked up": {"evaluate": ["gone", "lost"], "prompts": "none.jsonl"},
+    }
+    make_folder(tmp_path, **wrong[phase])
+    done = cli("check", "salmon.yaml")
+    assert done.code == 2
+    lines = done.err.splitlines()
+    assert lines[0] == "error: 3 problems in salmon.yaml"
+    assert [line[:4] for line in lines[1:]] == ["  - "] * 3
+    assert done.err.count("salmon.yaml") == 1
+    with pytest.raises(ConfigError) as error:
+        load(Path("salmon.yaml"))
+    assert str(error.value).count("salmon.yaml: ") == 3  # where nobody writes a heading
+    clear(cli("check", make_folder(tmp_path / ("deep" * 50) / ("er" * 100), **wrong[phase])).text)
+
+
 def test_merge_keys_are_fine(tmp_path: Path, cli: Cli) -> None:
     text = plain_yaml().replace("run:\n", "run:\n  <<: {seed: 4}\n").replace("  seed: 1\n", "")
     done = cli("check", make_folder(tmp_path, text))
@@ -195,6 +245,14 @@ def lines(*rows: Any) -> str:
     return prompt_lines(3) + "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
 
 
+def parquet(prompts: pa.Array) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"prompt": prompts}), file)
+    return file.getvalue()
+
+
+#: said to be text, and is not
+NO_TEXT = pa.array([b"\xff\xfe"]).view(pa.string())
 ASSISTANT_LAST = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
 DATA: dict[str, tuple[str, str | bytes, tuple[str, ...]]] = {
     "broken line": ("p.jsonl", lines('{"prompt": "a'), ("p.jsonl: line 4", "not JSON")),
@@ -210,6 +268,22 @@ DATA: dict[str, tuple[str, str | bytes, tuple[str, ...]]] = {
     "one id, two prompts": ("p.jsonl", lines({"prompt": "other", "id": "p1"}), ("p.jsonl", "id 'p1'")),
     "ragged CSV": ("p.csv", "id,prompt\n1,Why?\n2,How,come\n", ("p.csv: line 3", "number of fields")),
     "short CSV": ("p.csv", "id,prompt\n1\n", ("p.csv: line 2", "number of fields")),
+    "deeply nested": (
+        "p.jsonl",
+        lines('{"prompt": ' + "[" * 99999 + "]" * 99999 + "}"),
+        ("line 4", "nested too deeply"),
+    ),
+    "half a surrogate in an id": ("p.jsonl", lines('{"prompt": "a", "id": "\\ud800"}'), ("line 4", "surrogate")),
+    "half of one in a category": ("p.jsonl", lines('{"prompt": "a", "category": "\\udfff"}'), ("line 4", "surrogate")),
+    "one id twice, as number and text": (
+        "p.jsonl",
+        lines({"prompt": "a", "id": 7}, {"prompt": "b", "id": "7"}),
+        ("'7'",),
+    ),
+    "a column twice": ("p.csv", "prompt,id,prompt\na,1,b\n", ("p.csv: line 1", "two columns 'prompt'")),
+    "UTF-16": ("p.csv", "prompt\nWhy?\n".encode("utf-16"), ("p.csv", "not UTF-8")),
+    "truncated Parquet": ("p.parquet", parquet(pa.array(["Why?"] * 99))[:-9], ("p.parquet", "not a readable Parquet")),
+    "Parquet of no text": ("p.parquet", parquet(NO_TEXT), ("p.parquet", "not a readable Parquet file", "utf-8")),
     "broken Parquet": ("p.parquet", b"PAR1 no more", ("p.parquet", "not a readable Parquet file")),
     "empty": ("p.jsonl", "\n\n", ("p.jsonl", "no prompts to train on")),
     "all held out": ("p.jsonl", '{"prompt": "a", "split": "test"}\n', ("no prompts to train on", "1 are held out")),
@@ -347,6 +421,68 @@ def test_other_commands(world: Path, cli: Cli) -> None:
         assert phrase in done.err, args
         assert done.err.count("error:") == 1
         clear(done.text)
+
+
+def test_files_that_salmon_did_not_write(world: Path, cli: Cli) -> None:
+    (world / "rows.jsonl").write_text('{"prompt": "Why?", "completion": "So."}\n')
+    (world / "none.jsonl").write_text("\n")
+    assert cli("score", "runs/toy", "none.jsonl").err == "error: none.jsonl: has no rows\n"
+    (world / "folder.parquet").mkdir()
+    assert cli("score", "runs/toy", "folder.parquet").err == "error: folder.parquet: has no rows\n"
+    assert "-1 is not in the range" in cli("score", "runs/toy", "rows.jsonl", "--rollout-index", "-1").err
+    for text in ('{"expect": 3}', '{"expect": []}', '{"run": "toy", "expect": [], "principles": 3}', "{}"):
+        (world / "runs/toy/report.json").write_text(text)
+        done = cli("report", "runs/toy")
+        assert done.code == 1
+        assert "error: runs/toy: report.json is not as salmon run writes it" in done.err
+        clear(done.text)
+    for text in ("[]", "{}", '{"document": {}}', '{"document": {}, "base": 3, "source": "x"}', "\xff"):
+        (world / "runs/toy/config.json").write_text(text, encoding="latin-1")
+        done = cli("score", "runs/toy", "rows.jsonl")
+        assert done.err == "error: runs/toy: there is no run in this folder\n"
+    (world / "runs/toy/config.json").write_text('{"base": ".", "source": "config.json"}')
+    assert "config.json: is empty" in cli("score", "runs/toy", "rows.jsonl").err
+
+
+def test_names_that_look_like_markup(tmp_path: Path, cli: Cli) -> None:
+    """Folders, metrics and what plugins say are shown as they are; a terminal's markup in them means nothing."""
+    folder = tmp_path / "[/red] ünï 日本"
+    config = make_folder(folder, expect=[{"metric": "evaluators.[/bold]", "max": 1}])
+    with (folder / "world.py").open("a") as plugin:
+        plugin.write("\n@hookimpl\ndef salmon_run_started(run, config):\n    raise KeyError('[/green]')\n")
+    done = cli("run", config, "--set", f"run.folder={folder}/[/runs]")
+    assert done.code == 1, done.text
+    assert "observer failed" in done.err
+    assert "[/green]" in done.err
+    assert "evaluators.[/bold] = missing" in done.out
+    assert f"report: {folder}/[/runs]/toy/report.json" in done.out
+    assert cli("report", folder / "[" / "runs]" / "toy").out.count("[/bold]") == 1
+
+
+def test_init_names_runs_that_can_run(tmp_path: Path, cli: Cli) -> None:
+    assert cli("init", tmp_path / "Ünser (1) [/b]").code == 0
+    assert cli("init", tmp_path / "日本").code == 0
+    for made in tmp_path.rglob("salmon.yaml"):
+        assert cli("check", made).code == 0
+    refused = cli("init", "new", "--name", "a/b")
+    assert refused.code == 1
+    assert "'a/b' is no name for a run" in refused.err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path: Path, cli: Cli) -> None:
+    config = make_folder(tmp_path)
+    (tmp_path / "prompts.jsonl").write_text(prompt_lines(), encoding="utf-8-sig")
+    assert cli("run", config, "--until", "prompts").code == 0
+
+
+def test_a_relative_path_from_elsewhere(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths in a configuration are relative to it; the run's folder is not."""
+    make_folder(tmp_path / "project")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert cli("run", "../project/salmon.yaml", "--until", "prompts").code == 0
+    assert (tmp_path / "elsewhere/runs/toy/prompts/prompts.parquet").is_file()
 
 
 def test_the_same_errors_from_python(tmp_path: Path) -> None:

@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from core_world import environment, salmon
 
-from salmon_core import __version__
+from salmon_core import __version__, cli, console, pipeline
 from salmon_core.cli import main
+from salmon_core.interfaces import STAGES
+from salmon_core.worker import TASKS
 
 HEAVY = ("torch", "transformers", "datasets", "pydantic", "yaml", "numpy", "pyarrow", "pluggy", "rich", "psutil")
 COMMANDS = [
@@ -76,8 +79,10 @@ def test_importing_the_package_is_light_too(tmp_path: Path) -> None:
     assert not [name for name in (*HEAVY, "click") if f"'{name}'" in done.stdout]
 
 
-def test_stages_are_named_alike_everywhere() -> None:
-    """The command line keeps its own copy, since importing the other would not be light."""
-    from salmon_core import cli, runs
-
-    assert cli.STAGES == runs.STAGES
+def test_stages_are_written_down_once() -> None:
+    """The command line offers the stages that runs have, without a copy that could fall behind."""
+    offered = [param.type.choices for param in main.commands["run"].params if isinstance(param.type, click.Choice)]
+    assert [tuple(choices) for choices in offered] == [STAGES, STAGES]
+    assert {cli.STAGES, pipeline.STAGES, console.STAGES} == {STAGES}
+    assert cli.STAGES is STAGES
+    assert {*TASKS, "report"} == set(STAGES)

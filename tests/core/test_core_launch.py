@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,6 +43,7 @@ with launch.Lock(here) as lock:
     launch.run_step("step", [sys.executable, "stubborn.py"], env={}, cwd=here, lock=lock)
 """
 NAMES = ("step", "child", "grandchild")
+LEVELS = (0, 1) if sys.platform == "linux" else (0,)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
@@ -98,6 +100,67 @@ def test_no_descendant_outlives_an_interrupted_parent(number: signal.Signals, tm
     found = pids(tmp_path)
     assert all(map(alive, found))
     os.killpg(parent.pid, number)  # as a terminal does on Ctrl-C: to the parent's group, and to no step
+    parent.communicate(timeout=30)
+    with Lock(tmp_path):
+        assert not any(map(alive, found))
+
+
+def supervisors(parent: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """What stands between a run and its step, outermost first."""
+    below = psutil.Process(parent.pid).children(recursive=True)
+    return [process for process in below if "salmon_core.launch" in process.cmdline()]
+
+
+def test_no_descendant_outlives_a_killed_supervisor(tmp_path: Path) -> None:
+    """Whichever of a step's supervisors it is; the run that lives on is told."""
+    for number in range(len(LEVELS)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        parent = start_parent(folder, stubborn=True)
+        found, between = pids(folder), supervisors(parent)
+        between[number].kill()
+        _, said = parent.communicate(timeout=30)
+        assert b"was ended by signal" in said
+        with Lock(folder):
+            assert not any(map(alive, found))
+
+
+@pytest.mark.parametrize("number", LEVELS)
+def test_no_descendant_outlives_a_killed_parent_and_a_killed_supervisor(number: int, tmp_path: Path) -> None:
+    parent = start_parent(tmp_path, stubborn=True)
+    found, between = pids(tmp_path), supervisors(parent)
+    parent.kill()
+    between[number].kill()
+    wait_for(lambda: not any(map(alive, found)))
+    parent.communicate(timeout=30)
+
+
+def test_the_next_run_ends_what_an_overall_kill_has_left(tmp_path: Path) -> None:
+    """`pkill -9 salmon` leaves nobody to end a grandchild in a session of its own."""
+    parent = start_parent(tmp_path, stubborn=True)
+    found, between = pids(tmp_path), supervisors(parent)
+    for process in (psutil.Process(parent.pid), *between):
+        process.suspend()
+    for process in (psutil.Process(parent.pid), *between):
+        process.kill()
+    parent.communicate(timeout=30)
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env={**os.environ})
+    assert alive(found[2])
+    with Lock(tmp_path):
+        assert not any(map(alive, found))
+        assert alive(stranger.pid)
+    stranger.kill()
+    stranger.wait()
+
+
+def test_a_copy_of_a_folder_ends_nothing_of_the_run_it_was_copied_from(tmp_path: Path) -> None:
+    parent = start_parent(tmp_path)
+    found = pids(tmp_path)
+    (tmp_path / "copy").mkdir()
+    shutil.copy(tmp_path / ".lock", tmp_path / "copy" / ".lock")
+    with Lock(tmp_path / "copy"):
+        assert all(map(alive, found))
+    parent.terminate()
     parent.communicate(timeout=30)
     with Lock(tmp_path):
         assert not any(map(alive, found))
@@ -226,7 +289,7 @@ def test_a_second_run_is_refused_at_once_and_told_by_whom(tmp_path: Path) -> Non
     process.kill()
     process.wait()
     with Lock(tmp_path) as lock:
-        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+        assert (tmp_path / ".lock").read_text() == f"{os.getpid()} {lock.mark}\n"
         assert lock.fd >= 0
 
 

@@ -26,14 +26,16 @@ LIMITS = Limits(prompt=24, completion=40, total=200)
 CHAT = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assistant|>"
 
 
-def make_codec(*, bos: bool, more: tuple[str, ...] = ()) -> TransformersCodec:
+def make_codec(*, bos: bool, more: tuple[str, ...] = (), form: str | None = None) -> TransformersCodec:
     """A byte-level BPE tokenizer trained here on the template's own words, so that merges cross its markers."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
+    if form is not None:
+        backend.normalizer = getattr(normalizers, form)()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=600, special_tokens=[*SPECIALS, *more], initial_alphabet=alphabet, show_progress=False
@@ -238,6 +240,20 @@ def test_limits_are_used(renderer: Renderer) -> None:
     shown = request.prefix.split("[[response]]\n")[1].split("\n[[judged by")[0]
     assert LIMITS.completion - 3 <= len(renderer.codec.encode(shown)) <= LIMITS.completion
     assert completion.startswith(shown)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+@pytest.mark.parametrize("text", ["\ufb2c", "\ufdfa", "\U0001d160", "\uac01", "é", "a\ufb2c", "word "])
+def test_limits_hold_for_tokenizers_that_normalise(form: str, text: str) -> None:
+    """Some characters become several: their bytes in the text are no bound of their tokens."""
+    codec = make_codec(bos=False, form=form)
+    template = standard()
+    room = len(codec.encode(template.reward + template.principle + template.score)) + 10
+    renderer = Renderer(template, codec, limits=Limits(prompt=40, completion=40, total=room + 80))
+    for size in (5, 8, 12, 13, 40, 100):
+        request = renderer.reward(user(text * size), text * size, [[SHORT]])
+        assert len(codec.encode(request.texts[0])) <= room + 80
+        assert request.truncated or text * size in request.prefix
 
 
 def test_principles_alone_over_the_limit(renderer: Renderer) -> None:

@@ -24,7 +24,12 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "own-model"
 PAGES = sorted([ROOT / "README.md", EXAMPLE / "README.md", *(ROOT / "docs").rglob("*.md")])
 #: pages that a test follows from top to bottom in a folder of their own
-FOLLOWED = (ROOT / "docs" / "first-bonus.md", ROOT / "docs" / "own-backend.md", EXAMPLE / "README.md")
+FOLLOWED = (
+    ROOT / "docs" / "first-bonus.md",
+    ROOT / "docs" / "own-backend.md",
+    ROOT / "docs" / "serving.md",
+    EXAMPLE / "README.md",
+)
 
 _BLOCK = re.compile(r"(?:^<!--\s*(?P<mark>[^\n]*?)\s*-->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 

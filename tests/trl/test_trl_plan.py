@@ -16,7 +16,7 @@ from salmon_core.errors import ConfigError, StageError
 from salmon_core.interfaces import Job, ModelSpec
 from salmon_trl.backend import TRLBackend
 from salmon_trl.layout import layout
-from salmon_trl.options import PolicyOptions, RewardOptions, TrainOptions
+from salmon_trl.options import GroupOptions, PPOOptions, RewardOptions, TrainOptions
 
 
 def make(stage: str = "train-rm", **more: object) -> Job:
@@ -69,16 +69,17 @@ def test_one_gpu_by_name() -> None:
 
 
 def test_defaults_are_the_papers() -> None:
-    rm, policy = RewardOptions(), PolicyOptions()
+    rm, policy = RewardOptions(), PPOOptions()
     assert (rm.learning_rate, rm.warmup_steps, rm.total_batch_size, rm.max_length) == (3e-5, 0.03, 64, 1280)
-    assert (policy.learning_rate, policy.warmup_steps, policy.beta, policy.temperature) == (2e-5, 5, 0.01, 0.7)
+    assert (policy.learning_rate, policy.warmup_steps, policy.kl_coef, policy.temperature) == (2e-5, 5, 0.01, 0.7)
     assert (policy.generation_batch_size, policy.total_batch_size, policy.num_iterations) == (576, 288, 2)
     assert layout(policy, 1)[0].window == 4  # type: ignore[union-attr]
+    assert GroupOptions().beta == policy.kl_coef
 
 
 def test_all_impossible_combinations_at_once() -> None:
     with pytest.raises(ValidationError) as caught:
-        PolicyOptions(
+        GroupOptions(
             generation_batch_size=100,
             total_batch_size=64,
             num_generations=8,
@@ -115,7 +116,7 @@ def test_layout_adds_up(
     device: int, accumulation: int, batches: int, processes: int, iterations: int, group: int
 ) -> None:
     step = device * processes * accumulation
-    options = PolicyOptions(
+    options = GroupOptions(
         per_device_train_batch_size=device * group,
         total_batch_size=step * group,
         generation_batch_size=step * group * batches,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from salmon_trl.options import PolicyOptions
+from salmon_trl.options import GroupOptions, PPOOptions, RolloutOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,13 @@ class Algorithm:
         ignores: options that mean nothing to it; an error unless left at null.
     """
 
-    options: type[PolicyOptions]
+    options: type[RolloutOptions]
     trainer: str
     ignores: tuple[str, ...] = ()
 
 
 ALGORITHMS: Mapping[str, Algorithm] = {
-    "grpo": Algorithm(PolicyOptions, "salmon_trl.rollouts:GRPO"),
-    "rloo": Algorithm(PolicyOptions, "salmon_trl.rollouts:RLOO", ignores=("loss_type", "scale_rewards")),
+    "ppo": Algorithm(PPOOptions, "salmon_trl.rollouts:PPO"),
+    "grpo": Algorithm(GroupOptions, "salmon_trl.rollouts:GRPO"),
+    "rloo": Algorithm(GroupOptions, "salmon_trl.rollouts:RLOO", ignores=("loss_type", "scale_rewards")),
 }

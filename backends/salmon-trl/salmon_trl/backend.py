@@ -49,7 +49,7 @@ class TRLBackend(Backend):
             if algorithm is not None and algorithm not in ALGORITHMS:
                 known = ", ".join(sorted(ALGORITHMS))
                 raise ConfigError([Problem("algorithm", f"backend trl has no {algorithm!r}", f"one of: {known}")])
-            return ALGORITHMS[algorithm or "grpo"].options
+            return ALGORITHMS[algorithm or "ppo"].options
         models: dict[str, type[TrainOptions]] = {"sft": SFTOptions, "train-rm": RewardOptions}
         if stage not in models:
             raise ConfigError([Problem("stage", f"backend trl has no stage {stage!r}")])

@@ -6,22 +6,24 @@ import difflib
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerState
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, TrainerState
 
 from salmon_core.errors import ConfigError, Problem, StageError
 from salmon_core.interfaces import Job, ModelSpec
 from salmon_trl.checkpoints import last_complete, prepare_folder, step_of, write_aside
 from salmon_trl.events import keep_lines, read_events
 from salmon_trl.layout import Layout, layout
-from salmon_trl.options import TrainOptions
+from salmon_trl.options import LoRAOptions, TrainOptions
 from salmon_trl.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -154,6 +156,28 @@ def loading(spec: ModelSpec, options: TrainOptions) -> dict[str, Any]:
     return kwargs
 
 
+def quantized(options: TrainOptions) -> dict[str, Any]:
+    """Further arguments of `from_pretrained` for a base in 4 bits (arXiv 2305.14314), where the options ask for it.
+
+    Raises:
+        StageError: bitsandbytes is not installed.
+    """
+    if getattr(options, "quantization", None) is None:
+        return {}
+    if find_spec("bitsandbytes") is None:
+        raise StageError(
+            "quantization: nf4 needs bitsandbytes", where=sys.executable, hint="pip install bitsandbytes there"
+        )
+    compute = torch.bfloat16 if mixed_precision(options) else torch.float32
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+    )
+    return {"quantization_config": config}
+
+
 def load(kind: Any, path: str, **kwargs: Any) -> Any:
     """`from_pretrained` with an error the user can act on.
 
@@ -200,13 +224,12 @@ def start_folder(run: Run) -> str:
     return str(folder)
 
 
-def lora_config(options: TrainOptions, task: str, **more: Any) -> Any:
+def lora_config(lora: LoRAOptions | None, task: str | None, **more: Any) -> Any:
     """A PEFT configuration, or None."""
-    if options.lora is None:
+    if lora is None:
         return None
     from peft import LoraConfig
 
-    lora = options.lora
     return LoraConfig(
         task_type=task,
         r=lora.r,
@@ -249,7 +272,7 @@ def train(run: Run, trainer: Any, evaluate: bool = False) -> dict[str, Any]:
         if any(name.startswith("eval_") for name in values):
             evaluation = {name: value for name, value in values.items() if name.startswith("eval_")}
         else:
-            last = values
+            last |= values  # rollout statistics stand in the first line of their window only
     return {
         "steps": trainer.state.global_step,
         "resumed_from": done,
@@ -277,10 +300,11 @@ def save_plain(run: Run, trainer: Any, tokenizer: PreTrainedTokenizerBase, metri
         if weight.is_floating_point() and not torch.isfinite(weight).all():
             raise StageError(f"{name} is not finite after training", hint="lower the learning rate")
     if merge:
-        model = model.merge_and_unload()
+        model = _merged(run, model)
     aside = run.folder / "model.tmp"
     shutil.rmtree(aside, ignore_errors=True)
-    model.save_pretrained(aside, state_dict=state)
+    only = {"selected_adapters": ["default"]} if hasattr(model, "peft_config") else {}
+    model.save_pretrained(aside, state_dict=state, **only)
     tokenizer.save_pretrained(aside)
     (aside / "README.md").unlink(missing_ok=True)  # PEFT's empty card
     metrics |= {
@@ -294,6 +318,20 @@ def save_plain(run: Run, trainer: Any, tokenizer: PreTrainedTokenizerBase, metri
     shutil.rmtree(run.folder / "model", ignore_errors=True)
     os.replace(aside, run.folder / "model")
     shutil.rmtree(run.folder / "start", ignore_errors=True)
+
+
+def _merged(run: Run, model: Any) -> Any:
+    """One model. An adapter of a base in 4 bits is merged into the base as it was, not into its rounded weights."""
+    if not getattr(model, "is_loaded_in_4bit", False):
+        return model.merge_and_unload()
+    from peft import PeftModel
+
+    aside = run.folder / "adapter.tmp"
+    model.save_pretrained(aside, selected_adapters=["default"])
+    base = load(AutoModelForCausalLM, start_folder(run), **loading(run.job.model, run.options))
+    merged = PeftModel.from_pretrained(base, aside).merge_and_unload()
+    shutil.rmtree(aside)
+    return merged
 
 
 def epoch_steps(run: Run, rows: int, epochs: int) -> int:

@@ -8,13 +8,22 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from salmon_trl.options import PolicyOptions, RewardOptions, RowOptions, TrainOptions
+from salmon_trl.options import (
+    GroupOptions,
+    PPOOptions,
+    RewardOptions,
+    RolloutOptions,
+    RowOptions,
+    TrainOptions,
+)
 
 _TABLES: dict[str, type[BaseModel]] = {
     "shared": TrainOptions,
     "rows": RowOptions,
     "train-rm": RewardOptions,
-    "train-policy": PolicyOptions,
+    "train-policy": RolloutOptions,
+    "ppo": PPOOptions,
+    "groups": GroupOptions,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from salmon_trl.options import PolicyOptions, TrainOptions
+from salmon_trl.options import RolloutOptions, TrainOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def layout(options: TrainOptions, processes: int) -> tuple[Layout | None, list[s
             )
             return None, problems
         accumulation = options.total_batch_size // local
-    if not isinstance(options, PolicyOptions):
+    if not isinstance(options, RolloutOptions):
         return Layout(accumulation), problems
     step, batch = local * accumulation, options.generation_batch_size
     if batch % step:

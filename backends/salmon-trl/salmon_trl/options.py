@@ -98,23 +98,20 @@ class RewardOptions(RowOptions):
     use_margin: bool = Field(False, description="subtract the row's margin inside the Bradley-Terry loss")
 
 
-class PolicyOptions(TrainOptions):
-    """Reinforcement learning (arXiv 2310.05910, 3.3, with GRPO or RLOO in the place of PPO)."""
+class RolloutOptions(TrainOptions):
+    """Reinforcement learning of the policy (arXiv 2310.05910, 3.3), whatever the algorithm."""
 
     learning_rate: float = Field(2e-5, gt=0, description="peak learning rate of AdamW (paper: 2e-5)")
     lr_scheduler_type: str = Field("constant_with_warmup", description="any scheduler name of transformers")
     warmup_steps: float = Field(5, ge=0, description="optimizer steps (paper: 5); below 1: share of all steps")
     total_batch_size: PositiveInt = Field(288, description="completions in one optimizer step (paper: 288)")
     generation_batch_size: PositiveInt = Field(576, description="completions generated at once (paper: 576)")
-    num_generations: int = Field(8, ge=2, description="completions per prompt: a group")
+    num_generations: PositiveInt = Field(1, description="completions per prompt")
     num_iterations: PositiveInt = Field(2, description="passes over each generated batch (paper: 2)")
     max_completion_length: PositiveInt = Field(1024, description="tokens, EOS included (paper: 1024)")
     temperature: float = Field(0.7, gt=0, description="of sampling (paper: 0.7)")
     top_p: float = Field(1.0, gt=0, le=1, description="of sampling")
-    beta: float = Field(0.01, ge=0, description="KL coefficient (paper: 0.01); 0: no reference model")
     epsilon: float = Field(0.2, gt=0, description="clipping of the probability ratio")
-    loss_type: str | None = Field(None, description="grpo only: TRL's loss_type; null: TRL's default")
-    scale_rewards: Literal["group", "batch", "none"] | None = Field(None, description="grpo only; null: `group`")
     use_vllm: bool = Field(False, description="generate with vLLM")
     vllm_mode: Literal["colocate", "server"] = Field("colocate", description="where vLLM runs")
     vllm_gpu_memory_utilization: float = Field(0.3, gt=0, le=1, description="GPU share of a colocated vLLM")
@@ -138,6 +135,52 @@ class PolicyOptions(TrainOptions):
             )
         if "load_best_model_at_end" in self.extra:
             found.append("extra.load_best_model_at_end is refused: there is no evaluation during RL")
+        return found
+
+
+class GroupOptions(RolloutOptions):
+    """GRPO and RLOO: completions of a prompt are compared with each other."""
+
+    num_generations: int = Field(8, ge=2, description="completions per prompt: a group")
+    beta: float = Field(0.01, ge=0, description="KL coefficient (paper: 0.01); 0: no reference model")
+    loss_type: str | None = Field(None, description="grpo only: TRL's loss_type; null: TRL's default")
+    scale_rewards: Literal["group", "batch", "none"] | None = Field(None, description="grpo only; null: `group`")
+
+
+class PPOOptions(RolloutOptions):
+    """PPO with a critic and a KL penalty in the reward, as the paper runs it."""
+
+    kl_coef: float = Field(0.01, ge=0, description="KL penalty per token (paper: 0.01); 0: no reference model")
+    kl_estimator: Literal["k1", "k3"] = Field("k1", description="of the KL divergence, per token")
+    gamma: float = Field(1.0, ge=0, le=1, description="discount factor")
+    lam: float = Field(0.95, ge=0, le=1, description="lambda of generalised advantage estimation")
+    whiten_advantages: bool = Field(True, description="over the generated batch of all processes (paper: yes)")
+    vf_coef: float = Field(0.1, ge=0, description="weight of the value loss")
+    cliprange_value: float = Field(0.2, ge=0, description="clipping of the value's change; 0: off")
+    critic: str | None = Field(
+        None, description="where the critic starts: `reward`, `policy`, or a folder; null: the RM, where there is one"
+    )
+    critic_lora: LoRAOptions | None = Field(None, description="train an adapter of the critic; null: as the policy")
+    critic_learning_rate: float | None = Field(None, gt=0, description="null: the policy's")
+    sharing: Literal["separate", "adapters"] = Field(
+        "separate", description="adapters: policy, critic and RM are adapters of one base model (paper: yes)"
+    )
+    quantization: Literal["nf4"] | None = Field(
+        None, description="nf4: the shared base in 4 bits (paper: yes); needs bitsandbytes"
+    )
+    missing_eos_penalty: float | None = Field(
+        None, ge=0, description="for runs without salmon's rewards; in a pipeline use the bonus missing-stop"
+    )
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.sharing == "adapters":
+            if self.lora is None:
+                found.append("sharing: adapters needs lora: the policy is an adapter too")
+            if self.critic not in (None, "reward", "policy"):
+                found.append("sharing: adapters starts the critic from `reward` or `policy`, not from a folder")
+        elif self.quantization is not None:
+            found.append("quantization needs sharing: adapters")
         return found
 
 

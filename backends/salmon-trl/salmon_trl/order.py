@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from salmon_trl.data import SimilarLengths
+
+class _Order(Protocol):
+    epoch: int
 
 
 class FollowEpochs(TrainerCallback):
     """accelerate passes epochs on only through some of the wrappers it puts around a sampler."""
 
-    def __init__(self, order: SimilarLengths):
+    def __init__(self, order: _Order):
         self.order = order
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

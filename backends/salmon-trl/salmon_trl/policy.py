@@ -10,7 +10,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import AutoModelForCausalLM
 
-from salmon_core.errors import DataError
+from salmon_core.errors import DataError, StageError
 from salmon_core.interfaces import Job
 from salmon_core.reward import RL_COLUMNS, Reward
 from salmon_trl.algorithms import ALGORITHMS
@@ -21,17 +21,19 @@ from salmon_trl.common import (
     load_tokenizer,
     loading,
     lora_config,
+    quantized,
     save_plain,
     start_folder,
     start_run,
     train,
 )
 from salmon_trl.data import check_lengths, encode, position_limit, read_table
-from salmon_trl.options import PolicyOptions
+from salmon_trl.events import read_events
+from salmon_trl.options import RolloutOptions
 from salmon_trl.reward_function import RewardFunction
 
 
-def train_policy(job: Job, options: PolicyOptions, folder: Path) -> None:
+def train_policy(job: Job, options: RolloutOptions, folder: Path) -> None:
     """Trains and leaves `folder/model`."""
     run = start_run(job, options, folder)
     module, name = ALGORITHMS[job.algorithm].trainer.split(":")
@@ -41,7 +43,7 @@ def train_policy(job: Job, options: PolicyOptions, folder: Path) -> None:
     args = run.configure(trainer_class.config, {**_settings(options), **trainer_class.settings(options)}, steps)
     tokenizer = load_tokenizer(job.model)
     path = start_folder(run)
-    model = load(AutoModelForCausalLM, path, **loading(job.model, options))
+    model = load(AutoModelForCausalLM, path, **loading(job.model, options), **quantized(options))
     prompts = [row["prompt"] for row in rows]
     if (limit := position_limit(model.config)) is not None:
         room = limit - options.max_completion_length
@@ -50,32 +52,42 @@ def train_policy(job: Job, options: PolicyOptions, folder: Path) -> None:
         check_lengths(lengths, max(room, 0), job.data["train"], hint)
     restore = keep_generation(model)
     assert job.reward is not None  # checked by the plan
+    components, engine = trainer_class.components(run, options)
     function = RewardFunction(
-        Reward.from_spec(job.reward),
+        Reward.from_spec(job.reward, engine=engine),
         rows,
         tokenizer,
         window=run.layout.window,
         log=folder / "rollouts.jsonl" if run.main else None,
         log_every=options.log_rollouts_every,
     )
-    trainer = trainer_class(
-        model,
-        reward_funcs=function,
-        args=args,
-        # Only what TRL needs: the rest of a row is looked up by its position.
-        train_dataset=Dataset.from_dict({"prompt": prompts, "position": list(range(len(rows)))}),
-        processing_class=tokenizer,
-        peft_config=lora_config(options, "CAUSAL_LM"),
-        **trainer_class.components(run, options),
-    )
+    try:
+        trainer = trainer_class(
+            model,
+            reward_funcs=function,
+            args=args,
+            # Only what TRL needs: the rest of a row is looked up by its position.
+            train_dataset=Dataset.from_dict({"prompt": prompts, "position": list(range(len(rows)))}),
+            processing_class=tokenizer,
+            peft_config=lora_config(options.lora, "CAUSAL_LM"),
+            **components,
+        )
+    except (ValueError, ImportError) as error:  # vLLM is not installed, say
+        raise StageError(f"TRL refuses these options: {error}", where="train-policy options") from error
+    if getattr(options, "quantization", None):
+        # TRL keeps adapters of a base in 4 bits in bfloat16, whose steps are coarser than our learning rates.
+        for value in trainer.model.parameters():
+            if value.requires_grad:
+                value.data = value.data.float()
     function.eos_ids = frozenset(trainer.eos_token_ids)
     metrics = train(run, trainer)
     restore(trainer.accelerator.unwrap_model(trainer.model))
+    metrics |= trainer_class.summary([values for _, values in read_events(folder / "events.jsonl")])
     metrics |= {"rows": len(rows), "rows_unused": unused, "rollouts": -(-steps // run.layout.window)}
     save_plain(run, trainer, load_tokenizer(job.model), metrics)
 
 
-def rollout_steps(run: Run, options: PolicyOptions, rows: int) -> tuple[int, int]:
+def rollout_steps(run: Run, options: RolloutOptions, rows: int) -> tuple[int, int]:
     """-> optimizer steps; rows left over because they fill no batch.
 
     Raises:
@@ -97,8 +109,8 @@ def rollout_steps(run: Run, options: PolicyOptions, rows: int) -> tuple[int, int
     return wanted, unused
 
 
-def _settings(options: PolicyOptions) -> dict[str, Any]:
-    """What GRPOConfig and RLOOConfig both take."""
+def _settings(options: RolloutOptions) -> dict[str, Any]:
+    """What the configurations of all RL trainers take."""
     values: dict[str, Any] = {
         "num_train_epochs": 1,  # epochs are unrolled in the file, in the order drawn
         "shuffle_dataset": False,
@@ -108,7 +120,6 @@ def _settings(options: PolicyOptions) -> dict[str, Any]:
         "max_completion_length": options.max_completion_length,
         "temperature": options.temperature,
         "top_p": options.top_p,
-        "beta": options.beta,
         "epsilon": options.epsilon,
         "disable_dropout": True,  # the same model generates and is trained
         "use_vllm": options.use_vllm,

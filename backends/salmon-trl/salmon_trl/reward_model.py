@@ -115,7 +115,7 @@ def train_reward_model(job: Job, options: RewardOptions, folder: Path) -> None:
         train_dataset=Dataset.from_dict(data["train"]),
         eval_dataset=Dataset.from_dict(data["test"]) if "test" in data else None,
         processing_class=tokenizer,
-        peft_config=lora_config(options, "SEQ_CLS", modules_to_save=["score"]),
+        peft_config=lora_config(options.lora, "SEQ_CLS", modules_to_save=["score"]),
     )
     batch = options.per_device_train_batch_size * args.world_size
     trainer.order = SimilarLengths(lengths, batch, job.seed, group=options.group_by_length)

@@ -1,7 +1,9 @@
-"""TRL's RL trainers over rows that are already drawn and rendered. PPO belongs here too: see docs/backends/trl.md."""
+"""RL trainers over rows that are already drawn and rendered."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from trl.trainer.grpo_config import GRPOConfig
@@ -9,14 +11,20 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.rloo_trainer import RLOOTrainer
 
+from salmon_core.errors import StageError
+from salmon_core.interfaces import Engine, Job, ModelSpec
+from salmon_core.reward import reward_engine
+from salmon_trl.adapters import SharedCritic, SharedReward
 from salmon_trl.checkpoints import Resumable
-from salmon_trl.common import Run
+from salmon_trl.common import Run, load_tokenizer, loading, lora_config
 from salmon_trl.data import encode
-from salmon_trl.options import PolicyOptions
+from salmon_trl.options import GroupOptions, PPOOptions
+from salmon_trl.ppo import PPOTrainer
+from salmon_trl.ppo_config import PPOConfig
 
 
 class RolloutTrainer(Resumable):
-    """What GRPO and RLOO share. Put before a TRL trainer.
+    """What the trainers share. Put before a TRL trainer.
 
     Attributes:
         config: its TRL configuration class.
@@ -25,13 +33,18 @@ class RolloutTrainer(Resumable):
     config: type
 
     @classmethod
-    def settings(cls, options: PolicyOptions) -> dict[str, Any]:
+    def settings(cls, options: Any) -> dict[str, Any]:
         """Arguments of `config` that follow from the options."""
         return {}
 
     @classmethod
-    def components(cls, run: Run, options: PolicyOptions) -> dict[str, Any]:
-        """Further arguments of the trainer, such as a critic."""
+    def components(cls, run: Run, options: Any) -> tuple[dict[str, Any], Engine | None]:
+        """Further arguments of the trainer, such as a critic; and an engine that holds the reward model already."""
+        return {}, None
+
+    @classmethod
+    def summary(cls, events: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        """Numbers about the whole run, from the values of its events."""
         return {}
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
@@ -46,9 +59,10 @@ class GRPO(RolloutTrainer, GRPOTrainer):
     config = GRPOConfig
 
     @classmethod
-    def settings(cls, options: PolicyOptions) -> dict[str, Any]:
+    def settings(cls, options: GroupOptions) -> dict[str, Any]:
         chosen = {"loss_type": options.loss_type, "scale_rewards": options.scale_rewards}
-        return {"mask_truncated_completions": False, **{k: v for k, v in chosen.items() if v is not None}}
+        given = {name: value for name, value in chosen.items() if value is not None}
+        return {"mask_truncated_completions": False, "beta": options.beta, **given}
 
 
 class RLOO(RolloutTrainer, RLOOTrainer):
@@ -57,5 +71,84 @@ class RLOO(RolloutTrainer, RLOOTrainer):
     config = RLOOConfig
 
     @classmethod
-    def settings(cls, options: PolicyOptions) -> dict[str, Any]:
-        return {"mask_truncated_completions": False}
+    def settings(cls, options: GroupOptions) -> dict[str, Any]:
+        return {"mask_truncated_completions": False, "beta": options.beta}
+
+
+#: options of ours that are arguments of PPOConfig by the same name
+_PPO_SETTINGS = (
+    "kl_coef",
+    "kl_estimator",
+    "gamma",
+    "lam",
+    "whiten_advantages",
+    "vf_coef",
+    "cliprange_value",
+    "critic_learning_rate",
+    "missing_eos_penalty",
+)
+
+
+class PPO(RolloutTrainer, PPOTrainer):
+    """Proximal policy optimisation with a critic."""
+
+    config = PPOConfig
+
+    @classmethod
+    def settings(cls, options: PPOOptions) -> dict[str, Any]:
+        return {name: getattr(options, name) for name in _PPO_SETTINGS}
+
+    @classmethod
+    def components(cls, run: Run, options: PPOOptions) -> tuple[dict[str, Any], Engine | None]:
+        reward = _reward_model(run.job)
+        start = options.critic or ("policy" if reward is None else "reward")
+        if start == "reward":
+            if reward is None:
+                raise StageError("critic: reward, but the reward has no reward model", hint="set critic: policy")
+            _check_same_ids(run.job.model, reward)
+        elif start != "policy":
+            _check_same_ids(run.job.model, ModelSpec(start, trust_remote_code=run.job.model.trust_remote_code))
+        if options.sharing == "adapters":
+            shared = SharedCritic(
+                None if reward is None else reward.path,
+                value_config=lora_config(options.critic_lora, None),
+                start=start,
+            )
+            engine = None
+            if reward is not None and run.job.reward is not None:
+                source = reward_engine(run.job.reward)
+                engine = SharedReward(source, reward, shared, options.per_device_train_batch_size)
+            return {"critic": shared}, engine
+        path = reward.path if start == "reward" and reward is not None else start
+        return {
+            "critic": None if path == "policy" else path,
+            "critic_peft_config": lora_config(options.critic_lora or options.lora, None),
+            "critic_loading": loading(run.job.model, options),
+        }, None
+
+    @classmethod
+    def summary(cls, events: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        name = "value/explained_variance"
+        found = [values[name] for values in events if name in values]
+        late = found[-max(1, len(found) // 4) :]  # one batch alone is noisy
+        return {"explained_variance": fmean(late)} if late else {}
+
+
+def _reward_model(job: Job) -> ModelSpec | None:
+    model = (job.reward or {}).get("model")
+    return None if model is None else ModelSpec(**model)
+
+
+def _check_same_ids(policy: ModelSpec, source: ModelSpec) -> None:
+    """A critic reads the policy's ids: they have to mean the same to the model it starts from.
+
+    Raises:
+        StageError: another tokenizer.
+    """
+    own, other = load_tokenizer(policy).get_vocab(), load_tokenizer(source).get_vocab()
+    if any(other.get(token) != index for token, index in own.items()):
+        raise StageError(
+            "this model has another tokenizer than the policy, so the critic cannot start from it",
+            where=source.path,
+            hint="set critic: policy",
+        )

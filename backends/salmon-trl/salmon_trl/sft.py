@@ -82,7 +82,7 @@ def train_sft(job: Job, options: SFTOptions, folder: Path) -> None:
         train_dataset=Dataset.from_dict(data["train"]),
         eval_dataset=Dataset.from_dict(data["test"]) if "test" in data else None,
         processing_class=tokenizer,
-        peft_config=lora_config(options, "CAUSAL_LM"),
+        peft_config=lora_config(options.lora, "CAUSAL_LM"),
     )
     batch = options.per_device_train_batch_size * args.world_size
     trainer.order = SimilarLengths(lengths, batch, job.seed, group=options.group_by_length)

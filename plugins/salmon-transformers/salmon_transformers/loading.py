@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,11 +42,13 @@ def open_codec(spec: ModelSpec) -> TransformersCodec:
     Raises:
         SalmonError: no such model, no usable tokenizer, or remote code that was not opted in.
     """
-    source = locate(spec)
+    source = locate(named_base(spec))
     with _readable(spec, "its configuration"):
         config = AutoConfig.from_pretrained(source, trust_remote_code=spec.trust_remote_code)
     with _readable(spec, "its tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=spec.trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(
+            _own_tokenizer(spec) or source, trust_remote_code=spec.trust_remote_code
+        )
     limit = getattr(config.get_text_config(), "max_position_embeddings", None)
     return TransformersCodec(
         tokenizer,
@@ -66,6 +69,8 @@ def load_model(spec: ModelSpec, kind: Literal["causal", "reward"], attn_implemen
     Raises:
         SalmonError: what is missing or wrong, and what to do.
     """
+    tokenizer_source = _own_tokenizer(spec)
+    spec = named_base(spec)
     source = locate(spec, weights=True)
     device = pick_device(spec.device)
     options: dict[str, Any] = {
@@ -96,9 +101,51 @@ def load_model(spec: ModelSpec, kind: Literal["causal", "reward"], attn_implemen
             where=spec.path,
             hint="name the folder that training wrote; untrained parts would give random results",
         )
+    if tokenizer_source is not None:
+        _grow(model, tokenizer_source, spec)
     if spec.adapter is not None:
         model = apply_adapter(model, spec)
     return model.to(device).eval()
+
+
+def named_base(spec: ModelSpec) -> ModelSpec:
+    """For a folder with an adapter alone, as training leaves it with `merge: false`: its base, with it on top.
+
+    Raises:
+        SalmonError: the adapter does not say what it belongs to.
+    """
+    folder = Path(spec.path).expanduser()
+    if spec.adapter is not None or (folder / "config.json").is_file():
+        return spec
+    if not (folder / "adapter_config.json").is_file():
+        return spec
+    base = _json(folder / "adapter_config.json").get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise SalmonError(
+            "is a PEFT adapter that names no base model",
+            where=spec.path,
+            hint="name the base model, and this as its `adapter`",
+        )
+    return replace(spec, path=base, adapter=str(folder))
+
+
+def _own_tokenizer(spec: ModelSpec) -> str | None:
+    """The folder of an adapter that brings a tokenizer, such as one with a pad token more."""
+    folder = Path(spec.path).expanduser()
+    if named_base(spec) is spec or not (folder / "tokenizer_config.json").is_file():
+        return None
+    _check_code(folder, spec)
+    return str(folder)
+
+
+def _grow(model: Any, source: str, spec: ModelSpec) -> None:
+    """Makes room for the tokens that an adapter's tokenizer has more than its base."""
+    with _readable(spec, "its tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=spec.trust_remote_code)
+    if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    if tokenizer.pad_token_id is not None:
+        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
 
 
 def check_reward_model(model: Any, codec: TransformersCodec, spec: ModelSpec) -> None:
@@ -150,13 +197,7 @@ def locate(spec: ModelSpec, *, weights: bool = False) -> str:
                 "is a PEFT adapter, not a model", where=spec.path, hint="name the base model, and this as its `adapter`"
             )
         raise SalmonError("has no config.json, so it is no model folder", where=spec.path)
-    for name in ("config.json", "tokenizer_config.json"):
-        if not spec.trust_remote_code and "auto_map" in _json(folder / name):
-            raise SalmonError(
-                f"wants to run code that it brings along (`auto_map` in {name})",
-                where=spec.path,
-                hint="read that code, then set `trust_remote_code: true` on this model if you trust it",
-            )
+    _check_code(folder, spec)
     if weights and not any(folder.glob("*.safetensors")):
         pickled = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
         if pickled:
@@ -167,6 +208,16 @@ def locate(spec: ModelSpec, *, weights: bool = False) -> str:
             )
         raise SalmonError("has no weights (*.safetensors)", where=spec.path)
     return str(folder)
+
+
+def _check_code(folder: Path, spec: ModelSpec) -> None:
+    for name in ("config.json", "tokenizer_config.json"):
+        if not spec.trust_remote_code and "auto_map" in _json(folder / name):
+            raise SalmonError(
+                f"wants to run code that it brings along (`auto_map` in {name})",
+                where=spec.path,
+                hint="read that code, then set `trust_remote_code: true` on this model if you trust it",
+            )
 
 
 def pick_device(name: str) -> torch.device:
