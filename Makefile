@@ -4,10 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DISTRIBUTIONS := . $(wildcard plugins/*) $(wildcard backends/*)
 INSTALLED := $(VENV)/.installed
+OPENRLHF := .venv-openrlhf
+OPENRLHF_PINS := backends/salmon-openrlhf/constraints-openrlhf-cpu.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install quickstart test docs prove lint wheels clean
+.PHONY: install quickstart test test-openrlhf docs prove lint wheels clean
 
 install: $(INSTALLED)
 
@@ -26,6 +28,19 @@ quickstart: $(INSTALLED)
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# OpenRLHF in an interpreter of its own, for a machine without a GPU: everything pinned, nothing resolved.
+$(OPENRLHF)/.installed: $(OPENRLHF_PINS)
+	$(PYTHON) -m venv $(OPENRLHF)
+	$(OPENRLHF)/bin/python -m pip install -q torch==2.13.0 setuptools wheel
+	$(OPENRLHF)/bin/python -m pip install -q --no-deps -r $(OPENRLHF_PINS)
+	DS_BUILD_OPS=0 $(OPENRLHF)/bin/python -m pip install -q --no-deps --no-build-isolation deepspeed==0.19.6
+	touch $@
+
+# The second backend against the real OpenRLHF (Ray, DeepSpeed, vLLM's CPU build).
+test-openrlhf: $(INSTALLED) $(OPENRLHF)/.installed
+	OMP_NUM_THREADS=1 SALMON_OPENRLHF_PYTHON=$(abspath $(OPENRLHF))/bin/python \
+	  $(BIN)/python -m pytest tests/openrlhf
 
 # The configuration reference, from the schemas.
 docs: $(INSTALLED)
@@ -46,4 +61,4 @@ wheels: $(INSTALLED)
 	for d in $(DISTRIBUTIONS); do $(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist ./$$d || exit 1; done
 
 clean:
-	rm -rf $(VENV) dist build runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(OPENRLHF) .venv-trl112 dist build runs .pytest_cache .mypy_cache .ruff_cache

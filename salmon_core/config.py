@@ -169,7 +169,7 @@ class TrainSection(Section):
         "as many as those need",
     )
     options: dict[str, Any] = {}
-    python: str | None = Field(None, description="interpreter of the trainer; null: this one")
+    python: str | None = Field(None, description="interpreter of the trainer, relative to this file; null: this one")
     launch: LaunchSection = LaunchSection()
 
 

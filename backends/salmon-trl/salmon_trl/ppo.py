@@ -86,7 +86,7 @@ class PPOTrainer(GRPOTrainer):
         finally:
             args.beta = 0.0
         if self.ref_model is not None:
-            # TRL loads the reference by the policy's name: it has to be the policy that was given, also if it was changed.
+            # TRL loads it by the policy's name: it has to be the policy as it was given, also if changed in memory.
             reference = self.accelerator.unwrap_model(self.ref_model)
             reference.load_state_dict(self.accelerator.unwrap_model(self.model).state_dict())
         if self._is_vlm:

@@ -1,0 +1,232 @@
+"""The backend as the pipeline sees it: plans, events, results. Imports no trainer."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from salmon_core.errors import ConfigError, Problem, StageError
+from salmon_core.interfaces import Backend, Event, Job, LaunchPlan, Service, StageResult, Step
+from salmon_openrlhf.algorithms import ALGORITHMS
+from salmon_openrlhf.command import agent_json, critic_of, merging, row_problems, start_of, training
+from salmon_openrlhf.events import finite, read_scalars
+from salmon_openrlhf.layout import Layout, layout
+from salmon_openrlhf.options import LaunchOptions, PolicyOptions, RewardOptions, RowOptions, SFTOptions, TrainOptions
+
+#: No usage reports, no thread pools fighting the trainer's processes, progress as it happens.
+ENVIRONMENT = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "PYTHONUNBUFFERED": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+    "VLLM_NO_USAGE_STATS": "1",
+    "WANDB_MODE": "disabled",
+}
+#: run by path in OpenRLHF's interpreter, where no salmon is installed
+OUTSIDE = Path(__file__).parent / "outside"
+SERVICE = "reward"
+
+
+class OpenRLHFBackend(Backend):
+    """SFT, reward model and policy on OpenRLHF."""
+
+    stages = frozenset({"sft", "train-rm", "train-policy"})
+    algorithms = frozenset(ALGORITHMS)
+
+    class Options(BaseModel, extra="forbid"):
+        """The backend itself has none; a stage's options are `options_for(stage)`."""
+
+    def __init__(self, options: BaseModel | None = None):
+        self.options = options
+
+    def options_for(self, stage: str, algorithm: str | None = None) -> type[TrainOptions]:
+        """The option model of a stage (and, in train-policy, of an algorithm).
+
+        Raises:
+            ConfigError: no such stage or algorithm.
+        """
+        if stage == "train-policy":
+            if algorithm is not None and algorithm not in ALGORITHMS:
+                known = ", ".join(sorted(ALGORITHMS))
+                raise ConfigError([Problem("algorithm", f"backend openrlhf has no {algorithm!r}", f"one of: {known}")])
+            return ALGORITHMS[algorithm or "grpo"].options
+        models: dict[str, type[TrainOptions]] = {"sft": SFTOptions, "train-rm": RewardOptions}
+        if stage not in models:
+            raise ConfigError([Problem("stage", f"backend openrlhf has no stage {stage!r}")])
+        return models[stage]
+
+    def plan(self, job: Job) -> LaunchPlan:
+        """Prepare, train, export; in RL beside the reward server.
+
+        Raises:
+            ConfigError: the options cannot work, all reasons at once.
+        """
+        options, found = self._validated(job)
+        python = job.python or sys.executable
+        train, problems = training(job, options, found, python)
+        if problems:
+            raise ConfigError(problems)
+        env = _environment(job, options)
+        files = {"job.json": job.to_json(), "outside.json": _outside(job, options)}
+        services: tuple[Service, ...] = ()
+        if isinstance(options, PolicyOptions):
+            files["agent.json"] = agent_json(options, found)
+            services = (_service(job, options),)
+        steps = [Step("prepare", (python, str(OUTSIDE / "prepare.py")), env), Step(job.stage, train, env)]
+        if isinstance(options, SFTOptions) and options.lora is not None:
+            steps.append(Step("merge", merging(job, python), env))
+        steps.append(Step("export", (python, str(OUTSIDE / "export.py")), env))
+        return LaunchPlan(tuple(steps), services, files, ("model", "metrics.json"))
+
+    def _validated(self, job: Job) -> tuple[TrainOptions, Layout]:
+        problems: list[Problem] = []
+        model = self.options_for(job.stage, job.algorithm if job.stage == "train-policy" else None)
+        try:
+            options = model.model_validate(dict(job.options))
+            launch = LaunchOptions.model_validate(dict(job.launch))
+        except ValidationError as error:
+            for line in error.errors():
+                problems.append(Problem(".".join(["options", *map(str, line["loc"])]), line["msg"]))
+            raise ConfigError(problems) from None
+        where = f"{job.stage} options"
+        found, impossible = layout(options, launch.processes)
+        problems += [Problem(where, text) for text in [*impossible, *row_problems(job, options)]]
+        if launch.accelerate_config is not None:
+            problems.append(
+                Problem("launch.accelerate_config", "OpenRLHF is not started by accelerate", "leave it out")
+            )
+        problems += _model_problems(job, found)
+        if isinstance(options, PolicyOptions):
+            if job.reward is None:
+                problems.append(Problem("reward", "train-policy needs a reward"))
+            if options.reward_gpu is not None and job.model.device.startswith("cuda:"):
+                problems.append(Problem("options.reward_gpu", f"and `device` both name a GPU: {job.model.device}"))
+        if problems:
+            raise ConfigError(problems)
+        return options, found
+
+    def rows_needed(self, job: Job) -> int | None:
+        """Prompts of the generated batches that `max_steps` comes to; None without `max_steps`."""
+        options, _ = self._validated(job)
+        if not isinstance(options, PolicyOptions) or options.max_steps is None:
+            return None
+        return options.max_steps // options.window * options.prompts
+
+    def events(self, folder: Path) -> Iterator[Event]:
+        """The numbers in TensorBoard's files so far; a record still being written is left out."""
+        for step, values in read_scalars(folder / "tb"):
+            yield Event(step, finite(values))
+
+    def finish(self, job: Job, folder: Path) -> StageResult:
+        """Checks what the steps left.
+
+        Raises:
+            StageError: a file is missing, or a number is not finite.
+        """
+        metrics = _read_json(folder / "metrics.json")
+        last: Mapping[str, float] = {}
+        steps = 0
+        for step, values in read_scalars(folder / "tb"):
+            for name, value in values.items():
+                if not math.isfinite(value):
+                    raise StageError(
+                        f"{name} is {value} at step {step}", where=str(folder), hint="lower the learning rate"
+                    )
+            steps, last = step, values
+        if not last:
+            raise StageError("the trainer logged nothing", where=str(folder / "tb"), hint="see log.txt")
+        for name in metrics.pop("files", []):
+            if not (folder / "model" / name).is_file():
+                raise StageError(f"{name} is missing", where=str(folder / "model"), hint="remove the folder, run again")
+        for need in ("*.safetensors", "config.json", "tokenizer_config.json"):
+            if not any((folder / "model").glob(need)):
+                raise StageError(f"no {need} was saved", where=str(folder / "model"), hint="run the stage again")
+        return StageResult({"steps": steps, **metrics, "final": dict(last)})
+
+
+def _environment(job: Job, options: TrainOptions) -> dict[str, str]:
+    env = dict(ENVIRONMENT)
+    if options.threads:
+        env["OMP_NUM_THREADS"] = str(options.threads)
+    if job.model.device.startswith("cuda:"):
+        env["CUDA_VISIBLE_DEVICES"] = job.model.device.removeprefix("cuda:")
+    if isinstance(options, PolicyOptions):
+        if options.ray_address is not None:
+            env["RAY_ADDRESS"] = options.ray_address  # which GPUs that Ray has was said when it was started
+        elif options.reward_gpu is not None:
+            env["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(options.reward_gpu)))
+    return env
+
+
+def _service(job: Job, options: PolicyOptions) -> Service:
+    env = {name: ENVIRONMENT[name] for name in ("DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY", "TOKENIZERS_PARALLELISM")}
+    if options.threads:
+        env["OMP_NUM_THREADS"] = str(options.threads)
+    if options.reward_gpu is not None:
+        env["CUDA_VISIBLE_DEVICES"] = str(options.reward_gpu)
+    host = ("--host", options.reward_host) if options.reward_host is not None else ()
+    argv = (sys.executable, "-m", "salmon_core.serving", "job.json", *host)
+    return Service(SERVICE, argv, env, ready_timeout=options.reward_ready_timeout)
+
+
+def _outside(job: Job, options: TrainOptions) -> str:
+    """What `prepare` and `export` need: they know no salmon."""
+    values: dict[str, Any] = {
+        "stage": job.stage,
+        "algorithm": job.algorithm,
+        "model": {"path": job.model.path, "adapter": job.model.adapter, "start": start_of(job)},
+        "models": [job.model.path],
+        "data": dict(job.data),
+        "resume": job.resume,
+        "chat_template": job.model.fallback_chat_template,
+        "batch": options.total_batch_size,
+        "openrlhf": "0.11.",
+    }
+    if isinstance(options, RowOptions):
+        values["max_length"] = options.max_length
+        values["trained"] = "merged" if getattr(options, "lora", None) is not None else "output"
+    if isinstance(options, PolicyOptions):
+        critic = critic_of(job, options)
+        values |= {
+            "max_length": options.max_prompt_length,
+            "longest": options.max_prompt_length + options.max_completion_length,
+            "prompts": options.prompts,
+            "rollouts": None if options.max_steps is None else options.max_steps // options.window,
+            "critic": critic is not None,
+            "trained": "output",
+        }
+        if critic is not None and critic != start_of(job):
+            values["models"] = [*values["models"], critic]
+    return json.dumps(values, indent=1, sort_keys=True)
+
+
+def _model_problems(job: Job, found: Layout) -> Iterator[Problem]:
+    if job.model.trust_remote_code:
+        yield Problem(
+            "trust_remote_code",
+            "OpenRLHF runs whatever code a model brings along, always and unasked, so such a model is refused",
+            "convert it to an architecture that transformers has, or train it with backend trl",
+        )
+    if job.model.device == "cpu":
+        yield Problem("device", "OpenRLHF trains on GPUs", "leave `device` out, or use backend trl")
+    if job.model.device.startswith("cuda:") and found.gpus > 1:
+        yield Problem("device", f"{job.model.device} is one GPU, but {found.gpus} are asked for")
+    if job.stage == "train-policy" and job.model.dtype == "float16":
+        yield Problem("dtype", "OpenRLHF's vLLM runs in bfloat16, so the policy cannot be float16", "use bfloat16")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StageError("the trainer left no readable metrics", where=str(path), hint=str(error)) from None
+    if not isinstance(values, dict):
+        raise StageError("not a JSON object", where=str(path))
+    return values

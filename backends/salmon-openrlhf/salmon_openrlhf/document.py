@@ -1,0 +1,79 @@
+"""Writes the tables of `docs/backends/openrlhf.md` from the code: `python -m salmon_openrlhf.document FILE`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from salmon_openrlhf.algorithms import ALGORITHMS
+from salmon_openrlhf.flags import REFUSED
+from salmon_openrlhf.options import (
+    GroupOptions,
+    PolicyOptions,
+    PPOOptions,
+    ReinforceOptions,
+    RewardOptions,
+    RowOptions,
+    TrainOptions,
+)
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "shared": TrainOptions,
+    "rows": RowOptions,
+    "train-rm": RewardOptions,
+    "train-policy": PolicyOptions,
+    "reinforce": ReinforceOptions,
+    "group": GroupOptions,
+    "ppo": PPOOptions,
+}
+
+
+def table(model: type[BaseModel]) -> str:
+    """A Markdown table: name, default, meaning. Only what differs from the class above."""
+    lines = ["| option | default | meaning |", "|---|---|---|"]
+    for name, field in model.model_fields.items():
+        inherited = getattr(model.__mro__[1], "model_fields", {}).get(name)
+        if inherited is None or inherited.default != field.default:
+            default = field.get_default(call_default_factory=True)
+            shown = "null" if default is None else str(default).lower() if isinstance(default, bool) else default
+            lines.append(f"| `{name}` | `{shown}` | {field.description} |")
+    return "\n".join(lines)
+
+
+def algorithms() -> str:
+    """What each algorithm becomes."""
+    lines = [
+        "| algorithm | `--algo.advantage.estimator` | KL | completions per prompt | critic |",
+        "|---|---|---|---|---|",
+    ]
+    for name, each in ALGORITHMS.items():
+        kl = f"in the loss, {each.kl_loss}" if each.kl_loss else "in the reward, k1"
+        count = each.options.model_fields["num_generations"].default
+        lines.append(f"| `{name}` | `{each.estimator}` | {kl} | {count} | {'yes' if each.critic else 'no'} |")
+    return "\n".join(lines)
+
+
+def refused() -> str:
+    """Flags that `extra` does not take, by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in REFUSED.items():
+        by_reason.setdefault(reason, []).append(f"`{name}`")
+    lines = ["| flag | why not |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {', '.join(names)} | {reason} |" for reason, names in by_reason.items())])
+
+
+def fill(text: str) -> str:
+    """The text with every `<!-- options NAME -->` ... `<!-- end -->` block made anew."""
+    blocks = {f"options {name}": table(model) for name, model in _TABLES.items()}
+    for name, content in {**blocks, "algorithms": algorithms(), "refused": refused()}.items():
+        block = f"<!-- {name} -->\n{content}\n<!-- end -->"
+        text = re.sub(rf"<!-- {name} -->.*?<!-- end -->", lambda _: block, text, flags=re.DOTALL)  # noqa: B023
+    return text
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    path.write_text(fill(path.read_text()))

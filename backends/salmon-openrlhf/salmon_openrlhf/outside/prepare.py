@@ -1,0 +1,304 @@
+"""Run in OpenRLHF's interpreter before it trains: checks what only that interpreter can check, readies the folder.
+
+No salmon is installed here. Settings come from `outside.json` in the working directory, the stage's folder; an error
+goes to `error.json`, where the pipeline finds it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+#: names tried for a pad token, the first that the tokenizer does not have yet
+PAD_NAMES = ("<|pad|>", "<pad>", "[PAD]", "<|salmon_pad|>")
+EVALUATED = 16
+
+
+class Refused(Exception):
+    """What was wrong, where, and what to do."""
+
+    def __init__(self, message: str, where: str = "", hint: str = ""):
+        super().__init__(message)
+        self.values = {"message": message, "where": where or None, "hint": hint or None}
+
+
+def check_versions(wanted: str) -> None:
+    """This has to be the OpenRLHF whose flags the plan knows."""
+    try:
+        found = metadata.version("openrlhf")
+    except metadata.PackageNotFoundError:
+        raise Refused(
+            "there is no OpenRLHF in this interpreter", sys.executable, "set train.python to the one that has it"
+        ) from None
+    if not found.startswith(wanted):
+        raise Refused(f"OpenRLHF {found} is not {wanted}x, whose flags salmon knows", sys.executable)
+
+
+def check_code(path: str) -> None:
+    """OpenRLHF runs any code that a model brings along; a model that has some is refused, loaded with nothing run."""
+    from transformers import PreTrainedConfig
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
+
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(path)
+        tokenizer = get_tokenizer_config(path)
+    except (OSError, ValueError) as error:
+        raise Refused(f"cannot read the model's configuration: {str(error).splitlines()[0]}", path) from None
+    for name, values in (("config.json", config), ("tokenizer_config.json", tokenizer)):
+        if "auto_map" in values:
+            raise Refused(
+                f"wants to run code that it brings along (`auto_map` in {name}), and OpenRLHF would, unasked",
+                path,
+                "train it with backend trl, or convert it to an architecture that transformers has",
+            )
+
+
+def load_tokenizer(path: str) -> Any:
+    """As OpenRLHF loads it, but for code of the model's own."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+
+
+def check_lengths(tokenizer: Any, texts: Sequence[str], limit: int, where: str, what: str, hint: str) -> int:
+    """Nothing is cut or dropped behind the user's back. -> the longest."""
+    lengths = []
+    for start in range(0, len(texts), 1000):
+        part = tokenizer(list(texts[start : start + 1000]), add_special_tokens=False, verbose=False)
+        lengths += [len(ids) for ids in part["input_ids"]]
+    long = sum(length > limit for length in lengths)
+    if long:
+        raise Refused(
+            f"{long} of {len(lengths)} {what} are longer than {limit} tokens (the longest: {max(lengths)})", where, hint
+        )
+    return max(lengths)
+
+
+def read_table(path: str) -> Any:
+    """Rows of a Parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise Refused(f"cannot be read: {str(error).splitlines()[0]}", path) from None
+    if not table.num_rows:
+        raise Refused("has no rows", path, "earlier stages dropped everything; see their reports")
+    return table
+
+
+def write_table(table: Any, path: Path) -> None:
+    """Appears complete or not at all."""
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(table, f"{path}.tmp")
+    os.replace(f"{path}.tmp", path)
+
+
+def start_model(settings: dict[str, Any]) -> None:
+    """Makes `start/` where training cannot start from the model's own folder: see `start_of` of the plan."""
+    model, target = settings["model"], Path(settings["model"]["start"])
+    if model["start"] == model["path"] or (target / "config.json").exists():
+        return
+    aside = target.with_name("start.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    tokenizer = load_tokenizer(model["path"])
+    reward = settings["stage"] == "train-rm"
+    new_pad = reward and (tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id)
+    if new_pad:
+        vocabulary = tokenizer.get_vocab()
+        tokenizer.add_special_tokens({"pad_token": next(name for name in PAD_NAMES if name not in vocabulary)})
+    if model["adapter"] is None and (not new_pad or len(tokenizer) <= embedding_rows(model["path"])):
+        link_files(model["path"], aside)
+    else:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        loaded = AutoModelForCausalLM.from_pretrained(model["path"], dtype="auto", trust_remote_code=False)
+        if model["adapter"] is not None:
+            from peft import PeftModel
+
+            loaded = PeftModel.from_pretrained(loaded, model["adapter"]).merge_and_unload()
+        embeddings: Any = loaded.get_input_embeddings()
+        if len(tokenizer) > embeddings.weight.shape[0]:
+            with torch.no_grad():
+                loaded.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        loaded.save_pretrained(aside)
+    if new_pad or not (aside / "tokenizer_config.json").exists():
+        for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+            (aside / name).unlink(missing_ok=True)  # a link: its target stays
+        tokenizer.save_pretrained(aside)
+    os.replace(aside, target)
+
+
+def embedding_rows(path: str) -> int:
+    """How many tokens the model has room for, by its configuration."""
+    from transformers import AutoConfig
+
+    return int(AutoConfig.from_pretrained(path, trust_remote_code=False).get_text_config().vocab_size)
+
+
+def link_files(path: str, target: Path) -> None:
+    """The same model at another place: links to its files."""
+    folder = Path(path)
+    if not folder.is_dir():
+        from huggingface_hub import snapshot_download
+
+        folder = Path(snapshot_download(path, ignore_patterns=["*.bin", "*.pt", "*.pth", "original/*", "*.gguf"]))
+    for file in folder.iterdir():
+        if file.is_file() and file.suffix not in (".bin", ".pt", ".pth", ".gguf", ".py"):
+            (target / file.name).symlink_to(file.resolve())
+
+
+def tidy_checkpoints(folder: Path, *, resume: bool, critic: bool) -> int:
+    """Makes what a killed run left loadable.
+
+    A policy and its critic are saved one after the other, so a kill may leave one step between them; and OpenRLHF
+    stumbles over a folder whose first checkpoint was never finished.
+
+    Returns:
+        the step to continue from.
+    """
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    parts = [folder / "_actor", *([folder / "_critic"] if critic else [])] if (folder / "_actor").exists() else []
+    if not parts:
+        parts = [folder] if (folder / "latest").exists() else []
+    if not parts:
+        shutil.rmtree(folder, ignore_errors=True)
+        return 0
+    latest = [step_of(part) for part in parts]
+    common = min(latest)
+    if common == 0 or not all((part / f"global_step{common}").is_dir() for part in parts):
+        shutil.rmtree(folder, ignore_errors=True)
+        return 0
+    for part, step in zip(parts, latest, strict=True):
+        if step != common:
+            (part / "latest").write_text(f"global_step{common}")
+        for other in part.glob("global_step*"):
+            if other.is_dir() and int(other.name.removeprefix("global_step")) > common:
+                shutil.rmtree(other)  # half a checkpoint
+    return common
+
+
+def step_of(folder: Path) -> int:
+    """DeepSpeed names the newest complete checkpoint in `latest`, written last."""
+    try:
+        text = (folder / "latest").read_text().strip()
+        return int(text.removeprefix("global_step"))
+    except (OSError, ValueError):
+        return 0
+
+
+def prepare_rl(settings: dict[str, Any], folder: Path, done: int) -> dict[str, Any]:
+    """Whole batches of visits for OpenRLHF's prompt loader, which shuffles them; the executor and where it starts."""
+    where = settings["data"]["train"]
+    table = read_table(where)
+    batch = settings["prompts"]
+    batches = table.num_rows // batch
+    wanted = settings["rollouts"] or max(1, batches)
+    if wanted > batches:
+        raise Refused(
+            f"has {table.num_rows} rows, but {wanted * batch} are needed: {batch} prompts for each of {wanted} batches",
+            where,
+            "draw more epochs, or lower max_steps or generation_batch_size",
+        )
+    if table.num_rows > wanted * batch and settings["rollouts"] is None:
+        print(f"the last {table.num_rows - wanted * batch} of {table.num_rows} rows fill no batch", file=sys.stderr)
+    used = table.slice(0, wanted * batch)
+    prompts = used["prompt"].to_pylist()
+    tokenizer = load_tokenizer(settings["model"]["start"])
+    hint = "raise max_prompt_length, or leave long prompts out"
+    check_lengths(tokenizer, list(dict.fromkeys(prompts)), settings["max_length"], where, "prompts", hint)
+    check_positions(settings["model"]["start"], settings["longest"], "max_prompt_length + max_completion_length")
+    write_table(used.select(["prompt", "row"]), folder / "data" / "visits.parquet")
+    shutil.copyfile(Path(__file__).with_name("agent.py"), folder / "agent.py")
+    agent = json.loads((folder / "agent.json").read_text())
+    (folder / "agent.json").write_text(json.dumps({**agent, "first": done}))
+    drop_rollouts(folder / "rollouts.jsonl", done)
+    return {"rows": table.num_rows, "rows_unused": table.num_rows - wanted * batch, "rollouts": wanted}
+
+
+def check_positions(path: str, longest: int, what: str) -> None:
+    """vLLM would say so too, but later and at length."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(path, trust_remote_code=False).get_text_config()
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit and longest > limit:
+        raise Refused(f"{what} is {longest} tokens, but the model has {limit} positions", path)
+
+
+def drop_rollouts(path: Path, first: int) -> None:
+    """What a resumed run will write again must not stand there twice."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["rollout_index"] < first:
+                kept.append(line + "\n")
+        except (ValueError, KeyError, TypeError):
+            continue  # a torn line
+    Path(f"{path}.tmp").write_text("".join(kept), encoding="utf-8")
+    os.replace(f"{path}.tmp", path)
+
+
+def prepare_rows(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Checks the texts of SFT or of the reward model as OpenRLHF will tokenize them."""
+    where = settings["data"]["train"]
+    table = read_table(where)
+    if table.num_rows < settings["batch"]:
+        raise Refused(f"has {table.num_rows} rows, fewer than one batch of {settings['batch']}", where)
+    tokenizer = load_tokenizer(settings["model"]["start"])
+    limit, reward = settings["max_length"], settings["stage"] == "train-rm"
+    columns = [table[name].to_pylist() for name in (("chosen", "rejected") if reward else ("prompt", "completion"))]
+    texts = [*columns[0], *columns[1]] if reward else [a + b for a, b in zip(*columns, strict=True)]
+    odd = next((text for text in texts if not text.endswith(tokenizer.eos_token)), None)
+    if odd is not None:
+        raise Refused(f"a text does not end with {tokenizer.eos_token!r}: {odd[-60:]!r}", where)
+    # SFT drops a row whose prompt leaves fewer than two tokens.
+    longest = check_lengths(tokenizer, texts, limit, where, "texts", "raise max_length, or lower the text limits")
+    check_positions(settings["model"]["start"], longest, "the longest text")
+    if not reward:
+        check_lengths(tokenizer, columns[0], limit - 3, where, "prompts", "raise max_length")
+    elif "test" not in settings["data"]:
+        write_table(table.slice(0, EVALUATED), folder / "data" / "eval.parquet")
+    return {"rows": table.num_rows}
+
+
+def main() -> None:
+    folder = Path.cwd()
+    settings = json.loads((folder / "outside.json").read_text())
+    check_versions(settings["openrlhf"])
+    for path in settings["models"]:
+        check_code(path)
+    if not settings["resume"]:
+        shutil.rmtree(folder / "tb", ignore_errors=True)
+    start_model(settings)
+    done = tidy_checkpoints(folder / "checkpoints", resume=settings["resume"], critic=settings.get("critic", False))
+    for name in ("output", "merged", "model.tmp"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    rl = settings["stage"] == "train-policy"
+    found = prepare_rl(settings, folder, done) if rl else prepare_rows(settings, folder)
+    (folder / "prepared.json").write_text(json.dumps({**found, "resumed_from": done}))
+    if done:
+        print(f"continues from step {done}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Refused as refused:
+        Path("error.json").write_text(json.dumps(refused.values))
+        print(f"error: {refused}", file=sys.stderr)
+        raise SystemExit(1) from None

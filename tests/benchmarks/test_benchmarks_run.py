@@ -1,0 +1,88 @@
+"""Each benchmark runs end to end in its quick mode; what it measures there means nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OLD = ROOT / ".venv-trl112" / ".installed"
+
+
+def run(name: str, *argv: str) -> str:
+    """Its output."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, str(ROOT / "benchmarks" / name), *argv]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def numbers(line: str) -> list[float]:
+    return [float(text) for text in re.findall(r"-?\d+\.?\d*", line)]
+
+
+def row(output: str, start: str) -> list[float]:
+    """The numbers of the one line that starts so."""
+    (line,) = [line for line in output.splitlines() if line.startswith(start)]
+    return numbers(line.removeprefix(start))
+
+
+@pytest.mark.slow
+def test_ppo_beside_grpo() -> None:
+    output = run("ppo.py", "--quick", "--algorithms", "ppo", "grpo")
+    for name in ("our PPO", "TRL's GRPO"):
+        rate, final, by_samples, by_time, cpu, clock = row(output, name)
+        assert rate > 0
+        assert all(0 <= value <= 1.5 for value in (final, by_samples, by_time))
+        assert cpu > 0
+        assert clock > 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not OLD.exists(), reason="benchmarks/ppo.py makes the interpreter of TRL 1.12 on its first full run"
+)
+def test_ppo_beside_that_of_trl_1_12() -> None:
+    output = run("ppo.py", "--quick", "--algorithms", "ppo", "ppo-1.12")
+    assert "trl 1.12.0" in output
+    assert output.count("<= 1") == 2
+    assert len(re.findall(r"holds|FAILS", output)) == 3
+
+
+@pytest.mark.slow
+def test_memory() -> None:
+    output = run("memory.py", "--quick")
+    for name in ("four models", "one base, adapters"):
+        imports, peak, own, _ = row(output, name)
+        assert own == pytest.approx(peak - imports, abs=1)
+        assert own > 0
+    assert "the ratio means nothing" in output
+
+
+@pytest.mark.slow
+def test_reward_overhead() -> None:
+    output = run("reward_overhead.py", "--quick")
+    step, share = row(output, "step")
+    whole, model, rendering, bonuses = (
+        row(output, name)[0] for name in ("reward function", "reward model", "rendering", "bonuses")
+    )
+    assert share == 100
+    assert 0 < model < whole < step
+    assert 0 < rendering + bonuses < whole
+
+
+@pytest.mark.slow
+def test_gpu_ppo_on_a_cpu() -> None:
+    output = run("gpu_ppo.py", "--device", "cpu", "--quick")
+    for name in ("four models", "one base, adapters"):
+        rate, update, gpu, host = row(output, name)
+        assert rate > 0
+        assert update > 0
+        assert gpu == 0
+        assert host > 0
