@@ -389,9 +389,16 @@ def check_saturated(world: World, args: argparse.Namespace, tolerance: float) ->
     return right
 
 
+def _interpreter(path: str) -> str:
+    """Absolute: servers start in folders of their own. Links stay, as a virtual environment's python is one."""
+    if not os.access(path, os.X_OK):
+        raise argparse.ArgumentTypeError(f"{path} is no interpreter")
+    return os.path.abspath(path)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--openrlhf-python", help="an interpreter with openrlhf")
+    parser.add_argument("--openrlhf-python", type=_interpreter, help="an interpreter with openrlhf")
     parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
     parser.add_argument("--dtype", default="float32", choices=["bfloat16", "float16", "float32"])
     parser.add_argument("--clients", type=int, default=32)

@@ -36,7 +36,18 @@ def reward_model(policy: Path) -> Path:
     return ppo.work(world.job("train-rm", base / "rm", policy, data, options=options)) / "model"
 
 
-def job(folder: Path, policy: Path, reward_model: Path, sharing: str, processes: int) -> Job:
+#: two processes on a CPU; accelerate starts only one if the file says `use_cpu: true`
+ACCELERATE = """\
+compute_environment: LOCAL_MACHINE
+distributed_type: MULTI_GPU
+num_machines: 1
+num_processes: 2
+main_process_port: 0
+use_cpu: false
+"""
+
+
+def job(folder: Path, policy: Path, reward_model: Path, sharing: str, processes: int, **launch: str) -> Job:
     """The most likely token always, so that both runs see the same completions; SGD, so that gradients can be read
     off the weights."""
     options: dict[str, Any] = {
@@ -49,7 +60,9 @@ def job(folder: Path, policy: Path, reward_model: Path, sharing: str, processes:
     }
     if sharing == "adapters":
         options |= {"sharing": "adapters", "lora": ppo.LORA, "merge": False}
-    return ppo.ppo_job(folder, policy, reward_model, options=options, launch={"processes": processes}, rows=16)
+    return ppo.ppo_job(
+        folder, policy, reward_model, options=options, launch={"processes": processes, **launch}, rows=16
+    )
 
 
 #: not clocks, nor deviations that each process takes over its own rows
@@ -70,13 +83,21 @@ COMPARED = (
 )
 
 
-@pytest.mark.parametrize("sharing", ["separate", "adapters"])
-def test_two_processes_compute_what_one_does(sharing: str, policy: Path, reward_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sharing", "launcher"), [("separate", "torchrun"), ("adapters", "torchrun"), ("separate", "accelerate")]
+)
+def test_two_processes_compute_what_one_does(
+    sharing: str, launcher: str, policy: Path, reward_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "accelerate.yaml").write_text(ACCELERATE)
+    launch = {"accelerate_config": str(tmp_path / "accelerate.yaml")} if launcher == "accelerate" else {}
     one = job(tmp_path / "one", policy, reward_model, sharing, 1)
-    two = job(tmp_path / "two", policy, reward_model, sharing, 2)
+    two = job(tmp_path / "two", policy, reward_model, sharing, 2, **launch)
     a, b = ppo.work(one), Path(two.folder)
     world.run(two)
     TRLBackend().finish(two, b)
+    states = sorted(path.name for path in (b / "checkpoints" / "checkpoint-2").glob("rng_state*"))
+    assert states == ["rng_state_0.pth", "rng_state_1.pth"], "one of each process"
     lines = [json.loads(line) for line in (a / "rollouts.jsonl").read_text().splitlines()]
     assert len({line["n_tokens"] for line in lines}) > 1, "the test wants ragged completions"
     first, second = world.events(a), world.events(b)
