@@ -49,7 +49,7 @@ def advantages_and_returns(
     """Generalised advantage estimation (arXiv 1506.02438) over the tokens the policy chose.
 
     Masked tokens are stepped over: the state before the next chosen token is the successor of the one before them. The
-    value after the last chosen token is 0, whether the completion ended or was cut, as in the paper.
+    value after the last chosen token is 0, whether the completion ended or was cut.
 
     Returns:
         advantages, returns = advantages + values; (B, T), 0 where the mask is.
@@ -84,7 +84,7 @@ def whiten(values: torch.Tensor, mask: torch.Tensor, reduce: Reduce) -> torch.Te
 
 def value_errors(values: torch.Tensor, old: torch.Tensor, returns: torch.Tensor, clip: float) -> torch.Tensor:
     """(B, T) clipped value loss per token: half the larger squared error of the value and of the value kept within
-    `clip` of the old one (arXiv 1707.06347's implementation; 0 turns the clipping off)."""
+    `clip` of the old one (common in implementations, not in arXiv 1707.06347; 0 turns the clipping off)."""
     errors = (values - returns) ** 2
     if clip:
         kept = old + (values - old).clamp(-clip, clip)
