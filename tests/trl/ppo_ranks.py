@@ -14,6 +14,7 @@ import torch
 from peft import LoraConfig
 
 from salmon_trl import SharedCritic
+from salmon_trl.worker import leave_group
 
 
 def apart(trainer: Any) -> dict[str, float]:
@@ -51,6 +52,8 @@ def main(folder: Path, policy: Path) -> None:
         result[name] = {"before": before, "after": after, "losses": losses}
     if trainer.accelerator.is_main_process:
         (folder / "result.json").write_text(json.dumps(result))
+    del trainer
+    leave_group()
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
         run = _stage(job)
         with _out_of_memory_named():
             run(job, folder)
+        leave_group()
     except SalmonError as error:
         return _failed(folder, error)
     except Exception as error:
@@ -99,6 +100,21 @@ class _out_of_memory_named:
         if isinstance(error, torch.OutOfMemoryError):
             hint = "lower per_device_train_batch_size, or set gradient_checkpointing: true or lora"
             raise StageError("the GPU is out of memory", hint=hint) from error
+
+
+def leave_group() -> None:
+    """Ends the group of processes while Python still runs.
+
+    Gloo's threads keep tensors of their last exchanges. Left to the interpreter's own end, they can abort a process
+    whose work is done and saved.
+    """
+    import gc
+
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        gc.collect()  # what is left of the trainer refers to the group too
+        dist.destroy_process_group()
 
 
 def _failed(folder: Path, error: SalmonError) -> int:
