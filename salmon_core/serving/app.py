@@ -59,7 +59,7 @@ def make_app(desk: Desk, access: Access, metrics: Metrics, *, raw: bool) -> ASGI
     # No pages of documentation: they would load scripts from elsewhere.
     app = FastAPI(title="salmon reward server", version=__version__, docs_url=None, redoc_url=None)
 
-    def allowed(given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
+    async def allowed(given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
         if given is None or not access.allows(given.credentials):
             raise Refusal(401, "no token, or a wrong one", headers={"WWW-Authenticate": "Bearer", **_CLOSE})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import socket
@@ -93,6 +94,9 @@ def serve(source: Source, settings: Settings) -> None:
         _write_ready(ready, {"url": url, "token": access.token, "pid": os.getpid()})
         print(f"serving {', '.join(names)} at {url}; the token is in {ready}", flush=True)
 
+    # What loading left stays as it is: walking through all of it again and again would stop every answer for a while.
+    gc.collect()
+    gc.freeze()
     try:
         _make_server(config, desk, announce).run([listener])
         scorer.close(LEAVE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Literal
@@ -14,6 +15,7 @@ import torch
 from salmon_core.errors import SalmonError
 from salmon_core.interfaces import PrefixRequest
 from salmon_transformers.codec import TransformersCodec
+from salmon_transformers.last_layer import LastBlock
 from salmon_transformers.reading import Reader, Shared
 
 _log = logging.getLogger("salmon")
@@ -48,16 +50,19 @@ class Scorer:
             model.device,
             model.dtype,
             codec.eos_id if pad is None else pad,
-            budget or (16384 if on_gpu else 4096),
+            budget or (16384 if on_gpu else 1024),
             1024 if on_gpu else 256,
         )
         self._longest_shared = _longest_shared(model.config.get_text_config())
+        self._last: LastBlock | None = None
         with torch.inference_mode():
             self.body_only = self._probe_head()
             if not self.body_only:
                 read = self._read_logits if kind == "causal" else self._read_scores
                 # Logits of the whole vocabulary at every position kept: smaller batches.
                 self._reader = replace(self._reader, read=read, budget=min(self._reader.budget, 4096))
+            else:
+                self._last = self._probe_last_block()
             self.shares = self._probe_sharing()
 
     @torch.inference_mode()
@@ -174,7 +179,8 @@ class Scorer:
         return [found[suffix] for suffix in suffixes]
 
     def _read_body(self, keep: torch.Tensor, **inputs: Any) -> torch.Tensor:
-        return self._body(**inputs).last_hidden_state[:, keep]  # type: ignore[no-any-return]
+        with nullcontext() if self._last is None else self._last.at(keep):
+            return self._body(**inputs).last_hidden_state[:, keep]  # type: ignore[no-any-return]
 
     def _read_logits(self, keep: torch.Tensor, **inputs: Any) -> torch.Tensor:
         return self._model(logits_to_keep=keep, **inputs).logits  # type: ignore[no-any-return]
@@ -212,6 +218,24 @@ class Scorer:
         except Exception as error:  # any architecture may fail in its own way; plain passes remain
             _log.debug("asking only the model's body failed: %s", error)
             return False
+
+    def _probe_last_block(self) -> LastBlock | None:
+        """The last layer's block, if leaving it out where nobody looks changes nothing that is read."""
+        last, texts = LastBlock(self._body), self._probe_ids()[:3]
+        found: dict[int, torch.Tensor] = {}
+        whole: dict[int, torch.Tensor] = {}
+        try:
+            self._reader.plain(texts, lambda rows, f: whole.update(zip(rows, f.float(), strict=True)))
+            self._last = last
+            self._reader.plain(texts, lambda rows, f: found.update(zip(rows, f.float(), strict=True)))
+        except Exception as error:  # any architecture may fail in its own way; whole layers remain
+            _log.debug("computing the last layer in part failed: %s", error)
+        finally:
+            self._last = None
+        if last.found and len(found) == len(texts) and all(self._close(found[i], whole[i]) for i in whole):
+            return last
+        last.remove()
+        return None
 
     def _probe_sharing(self) -> bool:
         """Whether packed suffixes behind a cached prefix give what plain passes give; warns where they do not."""
