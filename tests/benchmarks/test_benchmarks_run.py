@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -86,3 +88,25 @@ def test_gpu_ppo_on_a_cpu() -> None:
         assert update > 0
         assert gpu == 0
         assert host > 0
+
+
+@pytest.mark.slow
+def test_parity(tmp_path: Path) -> None:
+    """On a job with a reward model of two layers, and rollouts with and without ids."""
+    sys.path[:0] = [str(ROOT / "tests" / name) for name in ("serve", "core", "trl")]
+    from serve_world import by_row, make_tiny_job
+    from transformers import AutoTokenizer
+
+    stage = make_tiny_job(tmp_path).parent
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "policy")
+    rng = random.Random(1)
+    with (stage / "rollouts.jsonl").open("w") as output:
+        for number in range(40):
+            line = by_row(number, rng=rng, top=len(tokenizer), eos=tokenizer.eos_token_id)
+            if number % 2:
+                line["completion"] = tokenizer.decode(line.pop("completion_ids"), skip_special_tokens=True)
+            output.write(json.dumps(line) + "\n")
+    output_text = run("parity.py", str(tmp_path), "--rollouts", "30")
+    assert output_text.count("holds") == 2
+    assert "float32: 30 rollouts" in output_text
+    assert row(output_text, "bfloat16 and float32")[0] > 0

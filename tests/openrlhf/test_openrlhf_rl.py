@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from openrlhf_world import RL_ANYWHERE, ROOT, interpreter, minnow, salmon, write_config
+from openrlhf_world import PYTHON, RL_ANYWHERE, ROOT, interpreter, minnow, salmon, write_config
 
 from salmon_openrlhf.backend import OpenRLHFBackend
 
@@ -86,6 +86,21 @@ def rollouts(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+def killed_once(config: Path, run: Path, *parts: str) -> Path:
+    """Runs; is killed when all parts have their first checkpoint; runs on."""
+    process = subprocess.Popen([sys.executable, "-m", "salmon_core", "run", str(config)])
+    folder = run / "train-policy" / "checkpoints"
+    deadline = time.monotonic() + 1800
+    while not all((folder / part / "latest").exists() for part in parts) and time.monotonic() < deadline:
+        assert process.poll() is None, (run / "train-policy" / "log.txt").read_text()[-3000:]
+        time.sleep(0.2)
+    time.sleep(1)  # into the step after it
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    salmon("run", config)
+    return run
+
+
 @pytest.fixture(scope="session")
 def grpo(world: Path) -> Path:
     """A whole run, killed once after its first checkpoint."""
@@ -101,19 +116,7 @@ def grpo(world: Path) -> Path:
         {"principle": "steps", "text": "The answer gives numbered steps.", "from_rollout": INTERVENED_AT,
          "until_rollout": INTERVENED_AT + 2}
     ]  # fmt: skip
-    write_config(config, document)
-    run = world / "runs" / "grpo"
-    process = subprocess.Popen([sys.executable, "-m", "salmon_core", "run", str(config)])
-    latest = run / "train-policy" / "checkpoints" / "_actor" / "latest"
-    deadline = time.monotonic() + 1800
-    while not latest.exists() and time.monotonic() < deadline:
-        assert process.poll() is None, (run / "train-policy" / "log.txt").read_text()[-3000:]
-        time.sleep(0.2)
-    time.sleep(1)  # into the step after it
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    salmon("run", config)
-    return run
+    return killed_once(write_config(config, document), world / "runs" / "grpo", "_actor")
 
 
 def test_the_policy_learns_what_no_bonus_touches(grpo: Path) -> None:
@@ -211,25 +214,47 @@ def test_the_reward_is_salmons_everywhere(grpo: Path) -> None:
     assert len(seen) == 500
 
 
-@pytest.mark.parametrize("algorithm", ["reinforce++", "ppo", "rloo", "reinforce++-baseline"])
-def test_other_algorithms_run(world: Path, algorithm: str) -> None:
-    size: dict[str, Any] = {"num_generations": 1 if algorithm in ("reinforce++", "ppo") else 4}
-    if algorithm == "ppo":
-        size["critic_learning_rate"] = 1e-3
-    options = {**size, "max_steps": 3, "save_steps": 2, "generation_batch_size": 40, "total_batch_size": 40}
-    options |= {"per_device_train_batch_size": 40}
-    name = algorithm.replace("+", "p")
-    salmon("run", configure(world, name, algorithm, options))
-    run = world / "runs" / name
-    found = events(run)
-    assert [step for step, _ in found] == [1, 2, 3]
-    assert all({"loss", "reward", "vllm_kl", "reward/rm/mean"} <= values.keys() for _, values in found)
+SMALL = {"generation_batch_size": 40, "total_batch_size": 40, "per_device_train_batch_size": 40, "save_steps": 2}
+
+
+def check_events(run: Path, steps: int, *more: str) -> None:
+    """One line for each step, whose reward is that of the rollouts written down."""
+    found, lines = events(run), rollouts(run)
+    assert [step for step, _ in found] == list(range(1, steps + 1))
+    assert all({"loss", "reward", "vllm_kl", "reward/rm/mean", *more} <= values.keys() for _, values in found)
     assert all(abs(values["vllm_kl"]) < 0.05 for _, values in found)
-    assert ("critic_loss" in found[0][1]) is (algorithm == "ppo")
-    lines = rollouts(run)
     for index, (_, values) in enumerate(found):
         mine = [line["reward"] for line in lines if line["rollout_index"] == index]
+        assert len(mine) == 40
         assert values["reward"] == pytest.approx(sum(mine) / len(mine), abs=1e-4)
+
+
+@pytest.mark.parametrize("algorithm", ["reinforce++", "rloo", "reinforce++-baseline"])
+def test_other_algorithms_run(world: Path, algorithm: str) -> None:
+    options = {**SMALL, "num_generations": 1 if algorithm == "reinforce++" else 4, "max_steps": 3}
+    name = algorithm.replace("+", "p")
+    salmon("run", configure(world, name, algorithm, options))
+    check_events(world / "runs" / name, 3)
+    assert "critic_loss" not in events(world / "runs" / name)[0][1]
+
+
+_TRAINED = """
+import sys, torch
+print("STEPS", torch.load(sys.argv[1], map_location="cpu", weights_only=False)["global_steps"])
+"""
+
+
+def test_a_killed_ppo_goes_on_with_its_critic(world: Path) -> None:
+    options = {**SMALL, "num_generations": 1, "critic_learning_rate": 1e-3, "max_steps": 5}
+    run = killed_once(configure(world, "ppo", "ppo", options), world / "runs" / "ppo", "_actor", "_critic")
+    check_events(run, 5, "critic_loss")
+    metrics = json.loads((run / "train-policy" / "manifest.json").read_text())["metrics"]
+    assert metrics["resumed_from"] in (2, 4)
+    for part in ("_actor", "_critic"):  # updates that the weights have seen, over both lives
+        folder = run / "train-policy" / "checkpoints" / part
+        (state,) = (folder / (folder / "latest").read_text().strip()).glob("*model_states.pt")
+        done = subprocess.run([PYTHON, "-c", _TRAINED, str(state)], capture_output=True, text=True, check=True)
+        assert f"STEPS {(folder / 'latest').read_text().strip().removeprefix('global_step')}" in done.stdout
 
 
 BROKEN = '''

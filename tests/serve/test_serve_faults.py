@@ -203,6 +203,15 @@ def test_500_connections_at_once(server: Server) -> None:
 # -- the process -------------------------------------------------------------------------------------------------------
 
 
+def test_no_thread_for_each_request(server: Server) -> None:
+    """Requests are admitted in the event loop: a hop to another thread and back costs more than all else they need."""
+    before = psutil.Process(server.pid).num_threads()
+    with ThreadPoolExecutor(24) as pool:
+        found = list(pool.map(lambda i: server.score([free(f"threads {i}")]).status, range(96)))
+    assert set(found) == {200}
+    assert psutil.Process(server.pid).num_threads() <= before + 2
+
+
 def test_killed_in_the_middle_of_a_request(tmp_path: Path, bytes_world: Path) -> None:
     """The client says so, or finds the answer at a server started in its place; never an answer that is none."""
     with Server.of(bytes_world, tmp_path / "one") as server:

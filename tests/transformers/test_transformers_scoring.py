@@ -156,6 +156,41 @@ def scoring_waste() -> float:
     return WASTE
 
 
+def seen_by_last_block(loaded) -> list[tuple[int, ...]]:
+    """Shapes that the last layer's feed-forward block is given from now on."""
+    shapes: list[tuple[int, ...]] = []
+    body = loaded._scorer._body
+    layer = (body.layers if hasattr(body, "layers") else body.h)[-1]
+    layer.mlp.register_forward_pre_hook(lambda module, inputs: shapes.append(tuple(inputs[0].shape)))
+    return shapes
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen2", "mistral"])
+def test_the_last_block_is_computed_where_it_is_read(make, engine, kind):
+    """That scores stay right is what the other tests say."""
+    loaded = engine(make(kind, reward=True), "reward", batch_tokens=100_000)
+    shapes = seen_by_last_block(loaded)
+    requests = [PrefixRequest("the salmon " * k, ("\n</s>",)) for k in (10, 10, 11)]
+    loaded.reward(requests)
+    assert [shape[:2] for shape in shapes] == [(3, 2)], "two different last positions, of three rows"
+
+
+def test_a_last_block_that_looks_at_other_positions_is_computed_whole(make, engine, monkeypatch):
+    from transformers.models.llama.modeling_llama import LlamaMLP
+
+    honest = LlamaMLP.forward
+    monkeypatch.setattr(LlamaMLP, "forward", lambda self, x: honest(self, x.cumsum(1) / 10))
+    folder = make(reward=True)
+    loaded = engine(folder, "reward")
+    assert loaded._scorer.body_only
+    shapes = seen_by_last_block(loaded)
+    requests = [PrefixRequest("the salmon " * k, ("\n</s>",)) for k in (3, 10)]
+    got = loaded.reward(requests)
+    assert min(shape[1] for shape in shapes) > 3
+    expected = plain_scores(folder, loaded.codec, requests)
+    assert torch.allclose(torch.tensor(got), torch.tensor(expected), atol=1e-5)
+
+
 def test_choices_must_be_single_tokens(make, engine):
     loaded = engine(make(), "choice_logits")
     with pytest.raises(SalmonError, match=r"'salmon the' is not one token behind .*verdict.*makes \["):

@@ -31,7 +31,7 @@ class TransformersEngine(Engine):
         batch_tokens: int | None = Field(
             None,
             ge=1,
-            description="tokens in one forward pass of judging and scoring; by default 16384 on a GPU, 4096 on a CPU",
+            description="tokens in one forward pass of judging and scoring; by default 16384 on a GPU, 1024 on a CPU",
         )
         attn_implementation: str | None = Field(None, description="sdpa, eager, ...; by default transformers' choice")
 
