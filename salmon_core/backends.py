@@ -142,6 +142,7 @@ def train(
                 lock=lock,
                 watch=watch,
                 alive=lambda: _alive(running, folder),
+                passing=step.passing,
             )
             looked = 0.0
             watch()

@@ -257,11 +257,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One process to run to its end. Exit code 0 means success."""
+    """One process to run to its end. Exit code 0 means success.
+
+    Attributes:
+        passing: texts in the output of a failure that has nothing to do with the job and passes by itself, like a port
+            that another process took; such a step is run again, twice at most.
+    """
 
     name: str
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
+    passing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
@@ -233,6 +234,37 @@ def test_an_error_left_in_a_file_is_shown_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="exit code 4"):
         step(tmp_path, "open('error.json', 'w').write('{\"mess'); raise SystemExit(4)")
     step(tmp_path, "pass")
+
+
+#: fails as often as asked, with the words asked for
+_UNLUCKY = """
+    import pathlib, sys
+    count = pathlib.Path("count"); tries = int(count.read_text()) + 1 if count.exists() else 1
+    count.write_text(str(tries))
+    if tries <= {failures}:
+        {extra}
+        print("the port is taken"); sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("failures", "passing", "extra", "tries", "works"),
+    [
+        (2, ("port is taken",), "pass", 3, True),
+        (3, ("port is taken",), "pass", 3, False),
+        (1, ("another reason",), "pass", 1, False),
+        (1, (), "pass", 1, False),
+        (1, ("port is taken",), "open('error.json', 'w').write('{}')", 1, False),
+    ],
+)
+def test_a_failure_that_passes_by_itself(
+    tmp_path: Path, failures: int, passing: tuple[str, ...], extra: str, tries: int, works: bool
+) -> None:
+    code = _UNLUCKY.format(failures=failures, extra=extra)
+    with nullcontext() if works else pytest.raises(StageError, match="exit code 3: the port is taken"):
+        step(tmp_path, code, passing=passing)
+    assert (tmp_path / "count").read_text() == str(tries)
+    assert (tmp_path / "log.txt").read_text().count("it is run again") == tries - 1
 
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from salmon_core.errors import SalmonError
-from salmon_core.interfaces import PrefixRequest
+from salmon_core.interfaces import ModelSpec, PrefixRequest
 from salmon_transformers import scoring
+from salmon_transformers.engine import TransformersEngine
+from salmon_transformers.packed import PackedLinear, can_pack
 
 VERDICT = "[[verdict]]\n"
 #: architectures that can be told which attention to use
@@ -267,9 +269,6 @@ def test_a_reward_head_that_is_no_linear_layer_goes_through_the_model(make, engi
 
 
 def test_bfloat16_still_shares(make, engine):
-    from salmon_core.interfaces import ModelSpec
-    from salmon_transformers.engine import TransformersEngine
-
     loaded = TransformersEngine()
     loaded.load(ModelSpec(make(), dtype="bfloat16", device="cpu"), "choice_logits")
     assert loaded._scorer.shares
@@ -293,3 +292,38 @@ def test_where_lengths_change_the_positions_sharing_ends():
     assert scoring._longest_shared(Config()) == 4096
     Config.rope_parameters = {"rope_type": "default"}
     assert scoring._longest_shared(Config()) > 10**8
+
+
+def packed_layers(loaded) -> int:
+    return sum(isinstance(each, PackedLinear) for each in loaded._scorer._body.modules())
+
+
+def test_linear_layers_are_packed_where_the_cpu_gains_by_it(make, engine):
+    """That scores stay right is what the other tests say: they all run packed here."""
+    loaded = engine(make(reward=True), "reward")
+    if not can_pack(torch.nn.Linear(2, 2)):
+        pytest.skip("no x86 CPU, or a PyTorch without oneDNN")
+    assert packed_layers(loaded) == 2 * 7
+    half = TransformersEngine()
+    half.load(ModelSpec(make(reward=True), dtype="bfloat16", device="cpu"), "reward")
+    assert packed_layers(half) == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (5, 3), (2, 7, 3), (40, 3)])
+def test_a_packed_layer_computes_the_same(shape):
+    if not can_pack(torch.nn.Linear(2, 2)):
+        pytest.skip("no x86 CPU, or a PyTorch without oneDNN")
+    for bias in (True, False):
+        linear, inputs = torch.nn.Linear(3, 50, bias=bias), torch.randn(shape)
+        assert torch.allclose(PackedLinear(linear)(inputs), linear(inputs), atol=1e-6)
+
+
+def test_layers_that_compute_otherwise_when_packed_stay_as_they_are(make, engine, monkeypatch):
+    honest = PackedLinear.forward
+    monkeypatch.setattr(PackedLinear, "forward", lambda self, inputs: 1.01 * honest(self, inputs))
+    folder = make(reward=True)
+    loaded = engine(folder, "reward")
+    assert packed_layers(loaded) == 0
+    requests = [PrefixRequest("the salmon " * k, ("\n</s>",)) for k in (3, 10)]
+    expected = plain_scores(folder, loaded.codec, requests)
+    assert torch.allclose(torch.tensor(loaded.reward(requests)), torch.tensor(expected), atol=1e-5)

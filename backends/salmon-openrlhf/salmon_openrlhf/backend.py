@@ -32,6 +32,8 @@ ENVIRONMENT = {
 #: run by path in OpenRLHF's interpreter, where no salmon is installed
 OUTSIDE = Path(__file__).parent / "outside"
 SERVICE = "reward"
+#: OpenRLHF's actors look for a free port and open it seconds later, when another process may have taken it
+PORT_TAKEN = ("EADDRINUSE",)
 
 
 class OpenRLHFBackend(Backend):
@@ -79,7 +81,7 @@ class OpenRLHFBackend(Backend):
         if isinstance(options, PolicyOptions):
             files["agent.json"] = agent_json(options, found)
             services = (_service(job, options),)
-        steps = [Step("prepare", (python, str(OUTSIDE / "prepare.py")), env), Step(job.stage, train, env)]
+        steps = [Step("prepare", (python, str(OUTSIDE / "prepare.py")), env), Step(job.stage, train, env, PORT_TAKEN)]
         if isinstance(options, SFTOptions) and options.lora is not None:
             steps.append(Step("merge", merging(job, python), env))
         steps.append(Step("export", (python, str(OUTSIDE / "export.py")), env))

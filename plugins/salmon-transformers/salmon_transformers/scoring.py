@@ -16,6 +16,7 @@ from salmon_core.errors import SalmonError
 from salmon_core.interfaces import PrefixRequest
 from salmon_transformers.codec import TransformersCodec
 from salmon_transformers.last_layer import LastBlock
+from salmon_transformers.packed import can_pack, pack, unpack
 from salmon_transformers.reading import Reader, Shared
 
 _log = logging.getLogger("salmon")
@@ -62,6 +63,7 @@ class Scorer:
                 # Logits of the whole vocabulary at every position kept: smaller batches.
                 self._reader = replace(self._reader, read=read, budget=min(self._reader.budget, 4096))
             else:
+                self._pack()
                 self._last = self._probe_last_block()
             self.shares = self._probe_sharing()
 
@@ -219,23 +221,38 @@ class Scorer:
             _log.debug("asking only the model's body failed: %s", error)
             return False
 
+    def _pack(self) -> None:
+        """Faster linear layers, where they change nothing."""
+        if not can_pack(self._body):
+            return
+        plain = self._probe_features()
+        layers = pack(self._body)
+        if not self._alike(self._probe_features(), plain):
+            unpack(self._body, layers)
+
     def _probe_last_block(self) -> LastBlock | None:
         """The last layer's block, if leaving it out where nobody looks changes nothing that is read."""
-        last, texts = LastBlock(self._body), self._probe_ids()[:3]
-        found: dict[int, torch.Tensor] = {}
-        whole: dict[int, torch.Tensor] = {}
-        try:
-            self._reader.plain(texts, lambda rows, f: whole.update(zip(rows, f.float(), strict=True)))
-            self._last = last
-            self._reader.plain(texts, lambda rows, f: found.update(zip(rows, f.float(), strict=True)))
-        except Exception as error:  # any architecture may fail in its own way; whole layers remain
-            _log.debug("computing the last layer in part failed: %s", error)
-        finally:
-            self._last = None
-        if last.found and len(found) == len(texts) and all(self._close(found[i], whole[i]) for i in whole):
+        whole, last = self._probe_features(), LastBlock(self._body)
+        self._last = last
+        part = self._probe_features() if last.found else None
+        self._last = None
+        if self._alike(part, whole):
             return last
         last.remove()
         return None
+
+    def _probe_features(self) -> list[torch.Tensor] | None:
+        """Of a few texts; None where computing them fails."""
+        texts, found = self._probe_ids()[:3], dict[int, torch.Tensor]()
+        try:
+            self._reader.plain(texts, lambda rows, f: found.update(zip(rows, f.float(), strict=True)))
+        except Exception as error:  # any architecture may fail in its own way; it is computed as transformers does
+            _log.debug("a faster way of computing failed: %s", error)
+            return None
+        return [found[row] for row in range(len(texts))]
+
+    def _alike(self, ours: list[torch.Tensor] | None, plain: list[torch.Tensor] | None) -> bool:
+        return bool(ours) and bool(plain) and all(map(self._close, ours or (), plain or ()))
 
     def _probe_sharing(self) -> bool:
         """Whether packed suffixes behind a cached prefix give what plain passes give; warns where they do not."""
