@@ -34,7 +34,7 @@ CONFIG = ROOT / "examples" / "minnow.yaml"
 _T = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78}
 
 ORACLE = "evaluate=[{name: minnow-oracle, samples: 8}]"
-#: longer than the quickstart, for a bias has to take over; the cure gets as long
+#: longer than the quickstart: it takes a bias a while to win; the cure gets as long
 HACK = [
     "train.options.max_steps=40",
     "reward.principles={name: minnow, only: [helpful, language]}",
