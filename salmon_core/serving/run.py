@@ -78,6 +78,7 @@ def serve(source: Source, settings: Settings) -> None:
     desk = Desk(scorer, answers, metrics)
     config = uvicorn.Config(
         make_app(desk, access, metrics, raw=settings.raw),
+        http=_protocol(),
         access_log=False,  # it would show raw tokens, which stand in the path
         log_level="warning",
         lifespan="off",
@@ -102,6 +103,15 @@ def serve(source: Source, settings: Settings) -> None:
         scorer.close(LEAVE)
     finally:
         _remove_ready(ready)
+
+
+def _protocol() -> Any:
+    """The faster parser where its library is installed; the other one limits a request's head by itself."""
+    try:
+        from salmon_core.serving.protocol import BoundedProtocol
+    except ImportError:
+        return "h11"
+    return BoundedProtocol
 
 
 def _bind(host: str, port: int) -> tuple[socket.socket, str]:

@@ -257,6 +257,27 @@ def test_a_killed_ppo_goes_on_with_its_critic(world: Path) -> None:
         assert f"STEPS {(folder / 'latest').read_text().strip().removeprefix('global_step')}" in done.stdout
 
 
+def test_a_killed_reward_server_ends_the_run_and_loses_nothing(world: Path) -> None:
+    options = {**SMALL, "num_generations": 4, "max_steps": 4}
+    config, run = configure(world, "dead", "grpo", options), world / "runs" / "dead"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "salmon_core", "run", str(config)], stderr=subprocess.PIPE, text=True
+    )
+    written = run / "train-policy" / "rollouts.jsonl"
+    deadline = time.monotonic() + 900
+    while not written.exists() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.kill(json.loads((run / "train-policy" / "services" / "reward.json").read_text())["pid"], signal.SIGKILL)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "the service reward died" in said
+    assert "Traceback" not in said
+    assert not (run / "train-policy" / "model").exists()
+    salmon("run", config)
+    check_events(run, 4)
+
+
 BROKEN = '''
 """A bonus that fails on its first rollout."""
 from salmon_core import Component, hookimpl

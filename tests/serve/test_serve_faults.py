@@ -179,6 +179,23 @@ def test_chunked_bodies_are_limited_as_they_arrive(server: Server) -> None:
     assert moods(server.score([o(1)])) == [1 / 8]
 
 
+@pytest.mark.parametrize("part", [b"X-More: " + b"x" * 1000 + b"\r\n", b"x" * 1000], ids=["headers", "one header"])
+def test_a_head_without_end_is_cut_off(server: Server, part: bytes) -> None:
+    """Nobody has shown a token yet, so nothing much may be kept."""
+    before, answer = server.memory(), b""
+    with raw_socket(server) as connection:
+        connection.sendall(b"POST /v1/rewards HTTP/1.1\r\nHost: x\r\nX-First: ")
+        try:
+            for _ in range(100_000):  # 95 MiB, if it were let in
+                connection.sendall(part)
+            answer = connection.recv(4096)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+    assert not answer or answer.startswith(b"HTTP/1.1 400")
+    assert server.memory() - before < 20 << 20
+    assert moods(server.score([o(1)])) == [1 / 8]
+
+
 def test_500_connections_at_once(server: Server) -> None:
     """Each is answered, with its own answer."""
     bodies = [json.dumps({"rollouts": [o(i)]}).encode() for i in range(500)]
