@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from salmon_core.backend_kit import options_of, read_options
 from salmon_core.errors import ConfigError, Problem, StageError
 from salmon_core.interfaces import Backend, Event, Job, LaunchPlan, Service, StageResult, Step
 from salmon_openrlhf.algorithms import ALGORITHMS
@@ -54,15 +55,13 @@ class OpenRLHFBackend(Backend):
         Raises:
             ConfigError: no such stage or algorithm.
         """
-        if stage == "train-policy":
-            if algorithm is not None and algorithm not in ALGORITHMS:
-                known = ", ".join(sorted(ALGORITHMS))
-                raise ConfigError([Problem("algorithm", f"backend openrlhf has no {algorithm!r}", f"one of: {known}")])
-            return ALGORITHMS[algorithm or "grpo"].options
-        models: dict[str, type[TrainOptions]] = {"sft": SFTOptions, "train-rm": RewardOptions}
-        if stage not in models:
-            raise ConfigError([Problem("stage", f"backend openrlhf has no stage {stage!r}")])
-        return models[stage]
+        return options_of(
+            "openrlhf",
+            stage,
+            algorithm or "grpo",
+            stages={"sft": SFTOptions, "train-rm": RewardOptions},
+            algorithms={name: each.options for name, each in ALGORITHMS.items()},
+        )
 
     def plan(self, job: Job) -> LaunchPlan:
         """Prepare, train, export; in RL beside the reward server.
@@ -88,15 +87,9 @@ class OpenRLHFBackend(Backend):
         return LaunchPlan(tuple(steps), services, files, ("model", "metrics.json"))
 
     def _validated(self, job: Job) -> tuple[TrainOptions, Layout]:
-        problems: list[Problem] = []
         model = self.options_for(job.stage, job.algorithm if job.stage == "train-policy" else None)
-        try:
-            options = model.model_validate(dict(job.options))
-            launch = LaunchOptions.model_validate(dict(job.launch))
-        except ValidationError as error:
-            for line in error.errors():
-                problems.append(Problem(".".join(["options", *map(str, line["loc"])]), line["msg"]))
-            raise ConfigError(problems) from None
+        options, launch = read_options(job, model, LaunchOptions)
+        problems: list[Problem] = []
         where = f"{job.stage} options"
         found, impossible = layout(options, launch.processes)
         problems += [Problem(where, text) for text in [*impossible, *row_problems(job, options)]]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from salmon_core.backend_kit import fill_blocks, option_table
 from salmon_openrlhf.algorithms import ALGORITHMS
 from salmon_openrlhf.flags import REFUSED
 from salmon_openrlhf.options import (
@@ -29,18 +29,6 @@ _TABLES: dict[str, type[BaseModel]] = {
     "group": GroupOptions,
     "ppo": PPOOptions,
 }
-
-
-def table(model: type[BaseModel]) -> str:
-    """A Markdown table: name, default, meaning. Only what differs from the class above."""
-    lines = ["| option | default | meaning |", "|---|---|---|"]
-    for name, field in model.model_fields.items():
-        inherited = getattr(model.__mro__[1], "model_fields", {}).get(name)
-        if inherited is None or inherited.default != field.default:
-            default = field.get_default(call_default_factory=True)
-            shown = "null" if default is None else str(default).lower() if isinstance(default, bool) else default
-            lines.append(f"| `{name}` | `{shown}` | {field.description} |")
-    return "\n".join(lines)
 
 
 def algorithms() -> str:
@@ -67,11 +55,8 @@ def refused() -> str:
 
 def fill(text: str) -> str:
     """The text with every `<!-- options NAME -->` ... `<!-- end -->` block made anew."""
-    blocks = {f"options {name}": table(model) for name, model in _TABLES.items()}
-    for name, content in {**blocks, "algorithms": algorithms(), "refused": refused()}.items():
-        block = f"<!-- {name} -->\n{content}\n<!-- end -->"
-        text = re.sub(rf"<!-- {name} -->.*?<!-- end -->", lambda _: block, text, flags=re.DOTALL)  # noqa: B023
-    return text
+    tables = {f"options {name}": option_table(model) for name, model in _TABLES.items()}
+    return fill_blocks(text, {**tables, "algorithms": algorithms(), "refused": refused()})
 
 
 if __name__ == "__main__":

@@ -10,18 +10,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
+from salmon_core.backend_kit import LoRAOptions
+
 Value = bool | int | float | str | list[int | float | str]
-
-
-class LoRAOptions(BaseModel):
-    """A low-rank adapter instead of training all weights; SFT only (`salmon_openrlhf.flags.lora_reason`)."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    r: PositiveInt = Field(64, description="rank (paper: 64)")
-    alpha: PositiveInt = Field(16, description="scale; the update is multiplied by alpha / r")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout of the adapter's input")
-    target_modules: list[str] | str | None = Field(None, description="module names; null: every linear layer")
 
 
 class TrainOptions(BaseModel):

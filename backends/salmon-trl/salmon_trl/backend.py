@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from salmon_core.backend_kit import options_of, read_options
 from salmon_core.errors import ConfigError, Problem, StageError
 from salmon_core.interfaces import Backend, Event, Job, LaunchPlan, StageResult, Step
 from salmon_trl.algorithms import ALGORITHMS
@@ -45,15 +46,13 @@ class TRLBackend(Backend):
         Raises:
             ConfigError: no such stage or algorithm.
         """
-        if stage == "train-policy":
-            if algorithm is not None and algorithm not in ALGORITHMS:
-                known = ", ".join(sorted(ALGORITHMS))
-                raise ConfigError([Problem("algorithm", f"backend trl has no {algorithm!r}", f"one of: {known}")])
-            return ALGORITHMS[algorithm or "ppo"].options
-        models: dict[str, type[TrainOptions]] = {"sft": SFTOptions, "train-rm": RewardOptions}
-        if stage not in models:
-            raise ConfigError([Problem("stage", f"backend trl has no stage {stage!r}")])
-        return models[stage]
+        return options_of(
+            "trl",
+            stage,
+            algorithm or "ppo",
+            stages={"sft": SFTOptions, "train-rm": RewardOptions},
+            algorithms={name: each.options for name, each in ALGORITHMS.items()},
+        )
 
     def plan(self, job: Job) -> LaunchPlan:
         """One step, run in the stage folder.
@@ -85,15 +84,9 @@ class TRLBackend(Backend):
         )
 
     def _validated(self, job: Job) -> tuple[TrainOptions, LaunchOptions]:
-        problems: list[Problem] = []
         model = self.options_for(job.stage, job.algorithm if job.stage == "train-policy" else None)
-        try:
-            options = model.model_validate(dict(job.options))
-            launch = LaunchOptions.model_validate(dict(job.launch))
-        except ValidationError as error:
-            for line in error.errors():
-                problems.append(Problem(".".join(["options", *map(str, line["loc"])]), line["msg"]))
-            raise ConfigError(problems) from None
+        options, launch = read_options(job, model, LaunchOptions)
+        problems: list[Problem] = []
         where = f"{job.stage} options"
         # With accelerate's own file, the number of processes may stand there: the worker checks again.
         if launch.processes > 1 or not launch.accelerate_config:

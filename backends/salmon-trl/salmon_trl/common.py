@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, TrainerState
 
+from salmon_core.backend_kit import LoRAOptions
 from salmon_core.errors import ConfigError, Problem, StageError
 from salmon_core.interfaces import Job, ModelSpec
 from salmon_trl.checkpoints import last_complete, prepare_folder, step_of, write_aside
 from salmon_trl.events import keep_lines, read_events
 from salmon_trl.layout import Layout, layout
-from salmon_trl.options import LoRAOptions, TrainOptions
+from salmon_trl.options import TrainOptions
 from salmon_trl.recorder import Recorder
 
 if TYPE_CHECKING:

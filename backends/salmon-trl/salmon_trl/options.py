@@ -10,16 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-
-class LoRAOptions(BaseModel):
-    """A low-rank adapter instead of training all weights."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    r: PositiveInt = Field(64, description="rank (paper: 64)")
-    alpha: PositiveInt = Field(16, description="scale; the update is multiplied by alpha / r")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout of the adapter's input")
-    target_modules: list[str] | str | None = Field(None, description="module names; null: every linear layer")
+from salmon_core.backend_kit import LoRAOptions
 
 
 class TrainOptions(BaseModel):
