@@ -82,10 +82,11 @@ def option_table(model: type[BaseModel]) -> str:
 
 
 def fill_blocks(text: str, blocks: Mapping[str, str]) -> str:
-    """The text with the content of every `<!-- NAME -->` ... `<!-- end -->` made anew."""
+    """The text with the content of each `<!-- NAME -->` ... `<!-- end -->` made anew; one without an end stays."""
     for name, content in blocks.items():
         start, end = f"<!-- {name} -->\n", "<!-- end -->"
-        before, found, rest = text.partition(start)
-        if found:
-            text = f"{before}{start}{content}\n{end}{rest.partition(end)[2]}"
+        before, _, rest = text.partition(start)
+        _, closed, after = rest.partition(end)
+        if closed:
+            text = f"{before}{start}{content}\n{end}{after}"
     return text

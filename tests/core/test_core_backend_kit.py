@@ -62,3 +62,4 @@ def test_blocks_are_made_anew_and_nothing_else() -> None:
     once = fill_blocks(text, {"one": "new | \\1", "absent": "never"})
     assert once == text.replace("old", "new | \\1")
     assert fill_blocks(once, {"one": "new | \\1"}) == once
+    assert fill_blocks("<!-- one -->\nopen\n", {"one": "new"}) == "<!-- one -->\nopen\n"

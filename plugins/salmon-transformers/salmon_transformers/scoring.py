@@ -252,7 +252,7 @@ class Scorer:
         return [found[row] for row in range(len(texts))]
 
     def _alike(self, ours: list[torch.Tensor] | None, plain: list[torch.Tensor] | None) -> bool:
-        return bool(ours) and bool(plain) and all(map(self._close, ours or (), plain or ()))
+        return ours is not None and plain is not None and all(map(self._close, ours, plain))
 
     def _probe_sharing(self) -> bool:
         """Whether packed suffixes behind a cached prefix give what plain passes give; warns where they do not."""
