@@ -22,7 +22,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from salmon_core.interfaces import ModelSpec, PrefixRequest
+from salmon_core.api import ModelSpec, PrefixRequest
 from salmon_transformers.engine import TransformersEngine
 
 CHOICES = ("a", "b")

@@ -11,7 +11,6 @@ beside the distance to float32 and the spread of the scores.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -23,37 +22,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from salmon_core.interfaces import Job
-from salmon_core.serving.client import RewardClient
-from salmon_core.serving.schemas import RowItem
-from salmon_core.serving.sources import from_job
+from salmon_core.api import Job
+from salmon_core.data.rollouts import read_rollout_rows
+from salmon_core.kit.reward_client import RewardClient
+from salmon_serve.load import from_job
+from salmon_serve.schemas import RowItem
 
 CLIENTS, TOLERANCE = 16, 1e-5
 Breakdowns = list[dict[str, Any]]
 
 
-def read_items(stage: Path, job: Job, count: int) -> list[dict[str, Any]]:
+def read_items(stage: Path, count: int) -> list[dict[str, Any]]:
     """Rollouts as a backend asks for them, from all over the training."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(job.model.path)
-    lines = [json.loads(line) for line in (stage / "rollouts.jsonl").read_text(encoding="utf-8").splitlines()]
-    items = []
-    for number, line in enumerate(lines[:: max(1, len(lines) // count)][:count]):
-        ids = line.get("completion_ids")
-        if ids is None:  # this backend writes the text only
-            ids = tokenizer.encode(line["completion"], add_special_tokens=False)
-            ids += [tokenizer.eos_token_id] * line["stopped"]
-        item = {"row": line["row"], "completion_ids": ids, "stopped": line["stopped"]}
-        items.append({"id": str(number), **item, "rollout_index": line["rollout_index"]})
-    return items
+    rows = list(read_rollout_rows(stage))
+    keys = ("row", "completion_ids", "stopped", "rollout_index")
+    return [
+        {"id": str(number), **{key: row[key] for key in keys}}
+        for number, row in enumerate(rows[:: max(1, len(rows) // count)][:count])
+    ]
 
 
 def score(job_file: Path, items: Sequence[Mapping[str, Any]]) -> dict[str, Breakdowns]:
     """Every way's breakdowns."""
-    intake = from_job(job_file).build()
-    rollouts = [intake.rollout(RowItem.model_validate(item)) for item in items]
-    ways = {"one batch": intake.reward(rollouts), "one by one": [intake.reward([each])[0] for each in rollouts]}
+    with from_job(job_file).open() as (reward, decoder):
+        rollouts = [decoder.rollout(RowItem.model_validate(item)) for item in items]
+        ways = {"one batch": reward(rollouts), "one by one": [reward([each])[0] for each in rollouts]}
     found = {
         name: [
             {"total": each.total, "components": dict(each.components), "principles": list(each.principles)}
@@ -69,7 +62,7 @@ def ask_server(job_file: Path, items: Sequence[Mapping[str, Any]]) -> Breakdowns
     ready = job_file.parent / "ready.json"
     ready.unlink(missing_ok=True)
     with (job_file.parent / "server.log").open("wb") as log:
-        argv = [sys.executable, "-m", "salmon_core.serving", str(job_file), "--ready-file", str(ready)]
+        argv = [sys.executable, "-m", "salmon_serve", str(job_file), "--ready-file", str(ready)]
         server = subprocess.Popen(argv, stdout=log, stderr=log)
     try:
         while not ready.exists():
@@ -110,15 +103,18 @@ def main() -> int:
     stage = args.run / "train-policy"
     try:
         job = Job.from_json((stage / "job.json").read_text(encoding="utf-8"))
-        items = read_items(stage, job, args.rollouts)
+        items = read_items(stage, args.rollouts)
     except FileNotFoundError as error:
         parser.error(f"no finished train-policy there: {error}")
-    if job.reward is None or job.reward["model"] is None:
+    if job.reward is None or job.reward.model is None:
         parser.error("that run has no reward model")
+    if not items:
+        parser.error(f"no rollouts were written to {stage / 'rollouts'}")
     right, batches = True, {}
     for dtype in ("float32", "bfloat16"):
         with tempfile.TemporaryDirectory() as folder:
-            changed = replace(job, reward={**job.reward, "model": {**job.reward["model"], "dtype": dtype}})
+            model = replace(job.reward.model, dtype=dtype)
+            changed = replace(job, reward=replace(job.reward, model=model), options={})
             (Path(folder) / "job.json").write_text(changed.to_json())
             found = score(Path(folder) / "job.json", items)
         batches[dtype] = found["one batch"]

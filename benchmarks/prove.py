@@ -89,7 +89,7 @@ def seed_runs(seed: int, folder: Path, only: set[str]) -> dict[str, dict[str, An
                 shutil.copytree(folder / base / stage, target / stage)
         overrides = [
             f"run.seed={seed}",
-            "judge.generator.negate_probability=0",
+            "label.negate_probability=0",
             "train.algorithm=none",
             "evaluate=[{name: rm-accuracy, truth: minnow, samples: 8}]",
             "expect=[]",

@@ -29,7 +29,7 @@ LIMIT = 0.03
 #: parts of the whole reward: what is printed -> the methods that do it
 PARTS = {
     "reward model": ("salmon_transformers.engine:TransformersEngine.reward",),
-    "rendering": ("salmon_core.rendering:Renderer.reward",),
+    "rendering": ("salmon_core.reward.rendering:Renderer.reward",),
     "bonuses": (
         "salmon_bonuses.length:Length.score",
         "salmon_bonuses.language_match:LanguageMatch.score",
@@ -65,7 +65,7 @@ class Clock:
 
 def bare(function: Any, completion_ids: Sequence[Sequence[int]], position: Sequence[int]) -> list[float]:
     """The reward model's score and nothing else: texts with the same parts, not made safe, counted or cut."""
-    from salmon_core.interfaces import PrefixRequest
+    from salmon_core.api import PrefixRequest
 
     renderer, engine = function.reward._renderer, function.reward._engine
     template, tail = renderer.template, renderer.template.score + renderer.codec.eos_token

@@ -12,7 +12,6 @@ import random
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +55,8 @@ def make_world(
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
-    from salmon_core.lookup import find_principle_set
-    from salmon_core.plugins import Registry
+    from salmon_core.config.names import find_principle_set
+    from salmon_core.plugins.registry import Registry
 
     rng = random.Random(1)
     loaded = find_principle_set(Registry.discover(), "salmon-rl", folder)
@@ -101,23 +100,17 @@ def make_world(
 
 def make_job(folder: Path, options: Mapping[str, Any], *, device: str, dtype: str, bonuses: Sequence[str]) -> str:
     """A job of PPO on that world, as JSON."""
-    from salmon_core.interfaces import Job, ModelSpec
+    from salmon_core.api import BonusSpec, ComponentSpec, Job, Limits, ModelSpec, RewardSpec
 
     policy = ModelSpec(str(folder / "policy"), dtype=dtype, device=device)
-    reward = {
-        "file_plugins": [],
-        "template": "standard",
-        "limits": {"prompt": 128, "completion": 768, "total": 1280},
-        "engine": {"name": "transformers", "options": {}},
-        "model": asdict(ModelSpec(str(folder / "rm"), dtype=dtype, device=device)),
-        "policy": asdict(policy),
-        "rm_weight": 1.0,
-        "combine": "joint",
-        "weights": {},
-        "interventions": [],
-        "bonuses": [{"label": n, "weight": 1.0, "name": n, "owner": "salmon-bonuses", "options": {}} for n in bonuses],
-        "on_failure": "stop",
-    }
+    reward = RewardSpec(
+        template=ComponentSpec("templates", "standard", "salmon-judge"),
+        limits=Limits(),
+        engine=ComponentSpec("engines", "transformers", "salmon-transformers"),
+        model=ModelSpec(str(folder / "rm"), dtype=dtype, device=device),
+        policy=policy,
+        bonuses=tuple(BonusSpec(name, 1.0, ComponentSpec("bonuses", name, "salmon-bonuses")) for name in bonuses),
+    )
     stage = folder / "train-policy"
     stage.mkdir()
     return Job(
@@ -175,7 +168,7 @@ def import_all() -> None:
 
 def train(text: str) -> Any:
     """The stage of a job, in this process. -> its options"""
-    from salmon_core.interfaces import Job
+    from salmon_core.api import Job
     from salmon_trl.options import PPOOptions
     from salmon_trl.policy import train_policy
 

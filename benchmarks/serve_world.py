@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,11 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
-from salmon_core.interfaces import Job, ModelSpec
-from salmon_core.lookup import find_template
-from salmon_core.plugins import Registry
-from salmon_core.rendering import Limits, Renderer
-from salmon_core.reward import Reward
+from salmon_core.api import ComponentSpec, Job, Limits, ModelSpec, RewardSpec
+from salmon_core.records import Rollout
+from salmon_core.reward.rendering import Renderer
+from salmon_core.reward.reward import Reward
+from salmon_judge.template import STANDARD
 from salmon_transformers.engine import TransformersEngine
 
 SIZES = {  # hidden, layers, vocabulary; about 0.5 and 11 million parameters
@@ -70,8 +70,7 @@ def make_world(folder: Path, size: str, dtype: str) -> World:
         vocab_size=1024, special_tokens=["</s>", "<pad>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )  # fmt: skip
-    template = find_template(Registry.discover(), "standard")
-    english = [template.reward, template.principle, template.score, RULE["text"]] * 50
+    english = [STANDARD.reward, STANDARD.principle, STANDARD.score, RULE["text"]] * 50
     backend.train_from_iterator([*(words(random.Random(i), 400) for i in range(50)), *english], trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", pad_token="<pad>")
     torch.manual_seed(0)
@@ -92,35 +91,31 @@ def make_world(folder: Path, size: str, dtype: str) -> World:
     ]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows), folder / "rl_prompts.parquet")
     spec = ModelSpec(str(folder / "rm"), dtype=dtype, device="cpu")
-    reward_spec: dict[str, Any] = {
-        "file_plugins": [], "template": "standard", "limits": asdict(LIMITS),
-        "engine": {"name": "transformers", "options": {}},
-        "model": asdict(spec), "policy": asdict(spec), "rm_weight": 1.0, "combine": "joint", "weights": {},
-        "interventions": [], "bonuses": [], "on_failure": "stop",
-    }  # fmt: skip
+    reward_spec = RewardSpec(
+        template=ComponentSpec("templates", "standard", "salmon-judge"),
+        limits=LIMITS,
+        engine=ComponentSpec("engines", "transformers", "salmon-transformers"),
+        model=spec,
+        policy=spec,
+    )
     job = Job("train-policy", "grpo", str(folder), spec, {"train": str(folder / "rl_prompts.parquet")}, 0,
               reward=reward_spec)  # fmt: skip
     (folder / "job.json").write_text(job.to_json())
-    engine = TransformersEngine()
-    engine.load(spec, "reward")
-    reward = Reward.from_spec(reward_spec, engine=engine)
-    renderer = Renderer(template, engine.codec, others=[engine.codec], limits=LIMITS)
     world = World(folder, folder / "job.json", 0)
-    rollouts = []
-    for row in rows:
-        ids = engine.codec.encode(words(rng, rng.randint(40, 100)))
-        item = {"row": row["row"], "completion_ids": [*ids, engine.codec.eos_id], "stopped": True, "rollout_index": 0}
-        text = engine.codec.decode(ids)
-        rollout = reward.rollout(
-            row, text, completion_ids=item["completion_ids"], n_tokens=len(ids), stopped=True, rollout_index=0
-        )
-        rollouts.append(rollout)
-        world.items.append(item)
-        world.texts.append(renderer.reward(rollout.messages, text, [rollout.principles]).texts[0])
-    # One by one: what a text scores does not depend on what it was batched with, but for rounding.
-    world.scores = [reward([rollout])[0].total for rollout in rollouts]
-    world.tokens = sum(len(engine.codec.encode(text)) for text in world.texts) // len(world.texts)
-    engine.close()
+    with TransformersEngine().scorer(spec) as scorer:
+        codec = scorer.codec
+        reward = Reward.from_spec(reward_spec, scorer=scorer)
+        renderer = Renderer(STANDARD, codec, others=[codec], limits=LIMITS)
+        for row in rows:
+            ids = codec.encode(words(rng, rng.randint(40, 100)))
+            item = {"row": row["row"], "completion_ids": [*ids, codec.eos_id], "stopped": True, "rollout_index": 0}
+            text = codec.decode(ids)
+            rollout = Rollout.from_row(row, text, completion_ids=item["completion_ids"], stopped=True, rollout_index=0)
+            world.items.append(item)
+            world.texts.append(renderer.reward(rollout.messages, text, [rollout.principles]).texts[0])
+            # One by one: what a text scores does not depend on what it was batched with, but for rounding.
+            world.scores.append(reward([rollout])[0].total)
+        world.tokens = sum(len(codec.encode(text)) for text in world.texts) // len(world.texts)
     return world
 
 
@@ -170,7 +165,7 @@ def start_ours(world: World) -> Server:
     ready = world.folder / "ready.json"
     ready.unlink(missing_ok=True)
     with (world.folder / "ours.log").open("wb") as log:
-        argv = [sys.executable, "-m", "salmon_core.serving", str(world.job), "--ready-file", str(ready)]
+        argv = [sys.executable, "-m", "salmon_serve", str(world.job), "--ready-file", str(ready)]
         process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=world.folder)
     while not ready.exists():
         if process.poll() is not None:

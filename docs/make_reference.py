@@ -3,7 +3,7 @@
     python docs/make_reference.py           # write
     python docs/make_reference.py --check   # exit code 1 if the page is stale
 
-Sections come from `salmon_core.config`, options from the components of this repository's distributions.
+Sections come from `salmon_core.config.schema`, options from the components of this repository's distributions.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from salmon_core.components import options_model
-from salmon_core.config import Config
-from salmon_core.hookspecs import KINDS
-from salmon_core.plugins import Owned, Registry
+from salmon_core.api.hooks import KINDS
+from salmon_core.config.schema import Config
+from salmon_core.plugins.options import options_model
+from salmon_core.plugins.registry import Owned, Registry
 
 DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "configuration.md"
@@ -48,6 +48,7 @@ YAML path; `--set KEY=VALUE` changes one value for one command (`--set train.opt
 #: sections that are written in place, as choices
 CHOICES = {
     "Selection": "`NAME` or `{name: NAME, ...options}`",
+    "DefaultSelection": "`NAME`, or a mapping of options with or without `name`",
     "PrincipleChoice": "`NAME`, a YAML file, or a mapping (below)",
     "BonusChoice": "`NAME` or a mapping (below)",
 }
@@ -124,7 +125,7 @@ def inner_sections(schema: Schema, defs: Schema, path: str = "") -> Iterator[tup
         refs = [own, *own.get("anyOf", ()), own.get("items", {})]
         for ref in refs:
             target = ref.get("$ref", "").rsplit("/", 1)[-1]
-            if target and target != "Selection" and "properties" in defs[target]:
+            if target and target not in ("Selection", "DefaultSelection") and "properties" in defs[target]:
                 here = f"{path}{name}" + ("[]" if ref is own.get("items") else "")
                 yield here, defs[target]
                 yield from inner_sections(defs[target], defs, here + ".")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from salmon_core.api.component import Component
+    from salmon_core.api.hooks import hookimpl
+    from salmon_core.api.principles import Principle, PrincipleSet
     from salmon_core.errors import ConfigError, DataError, PluginError, SalmonError, StageError
-    from salmon_core.hookspecs import hookimpl
-    from salmon_core.interfaces import Component
-    from salmon_core.principles import Principle, PrincipleSet
     from salmon_core.records import Prompt, Rollout
 
 __all__ = [
@@ -28,10 +28,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Component": "interfaces",
-    "hookimpl": "hookspecs",
-    "Principle": "principles",
-    "PrincipleSet": "principles",
+    "Component": "api",
+    "hookimpl": "api.hooks",
+    "Principle": "api",
+    "PrincipleSet": "api",
     "Prompt": "records",
     "Rollout": "records",
 } | dict.fromkeys(["ConfigError", "DataError", "PluginError", "SalmonError", "StageError"], "errors")
@@ -44,3 +44,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

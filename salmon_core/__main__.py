@@ -1,5 +1,5 @@
 """`python -m salmon_core` is `salmon`."""
 
-from salmon_core.cli import main
+from salmon_core.cli.main import main
 
 main(prog_name="salmon")

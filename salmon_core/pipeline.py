@@ -1,63 +1,36 @@
-"""The river: prompts -> sft? -> sample -> judge -> aggregate -> train-rm -> train-policy -> evaluate -> report."""
+"""A run: its stages in order, each only if what it is made from has changed (arXiv 2310.05910, section 3)."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import salmon_core
-from salmon_core.backends import make_job, make_plan, train
+from salmon_core.api.events import (
+    Event,
+    Note,
+    RunFinished,
+    RunStarted,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+)
+from salmon_core.api.training import LaunchPlan
+from salmon_core.config.resolve import load
+from salmon_core.config.run_config import RunConfig
+from salmon_core.data.json import read_json
 from salmon_core.errors import ConfigError, Problem, SalmonError
-from salmon_core.interfaces import STAGES, Event, Job, LaunchPlan, ModelSpec
-from salmon_core.launch import Lock, run_step
-from salmon_core.report import build_report
-from salmon_core.resolve import Resolved, Selected, from_document, load
-from salmon_core.reward import reward_spec
-from salmon_core.runs import StageFolder, file_identity, fingerprint, model_identity, read_json, write_json
+from salmon_core.run.events import EventStream
+from salmon_core.run.folder import StageFolder
+from salmon_core.run.processes import Lock
+from salmon_core.run.run import Run
+from salmon_core.stages import stage
+from salmon_core.stages.base import Process, Sources
+from salmon_core.stages.training import TrainingStage
 
-TRAINING = ("sft", "train-rm", "train-policy")
-
-
-class Watcher(Protocol):
-    """What a run tells whoever looks on; see `salmon_core.console`."""
-
-    def started(self, stage: str, *, resumed: bool) -> None: ...
-    def progress(self, stage: str, done: int, total: int, what: str) -> None: ...
-    def event(self, stage: str, event: Event) -> None: ...
-    def finished(self, stage: str, manifest: Mapping[str, Any]) -> None: ...
-    def note(self, text: str) -> None: ...
-
-
-class Silent:
-    """A watcher that says nothing."""
-
-    def started(self, stage: str, *, resumed: bool) -> None: ...
-    def progress(self, stage: str, done: int, total: int, what: str) -> None: ...
-    def event(self, stage: str, event: Event) -> None: ...
-    def finished(self, stage: str, manifest: Mapping[str, Any]) -> None: ...
-    def note(self, text: str) -> None: ...
-
-
-def active_stages(resolved: Resolved) -> list[str]:
-    """The stages this configuration needs, in order."""
-    config = resolved.config
-    skipped = set()
-    if config.sft is None:
-        skipped.add("sft")
-    needs_rm_training = config.reward_model.path is None and config.reward.rm_weight != 0
-    if not needs_rm_training:
-        skipped.add("train-rm")
-    if not needs_rm_training or config.preferences is not None:
-        skipped |= {"sample", "judge", "aggregate"}
-    if config.train.algorithm == "none":
-        skipped.add("train-policy")
-    if not config.evaluate:
-        skipped.add("evaluate")
-    return [stage for stage in STAGES if stage not in skipped]
+#: keys of the configuration that problems of a stage's plan are about
+_SECTIONS = {"sft": "sft", "train-rm": "reward_model", "train-policy": "train"}
 
 
 class Pipeline:
@@ -65,15 +38,22 @@ class Pipeline:
 
     Args:
         folder: the run's folder; by default `run.folder/run.name` under the working directory.
+        subscribers: told of every event.
     """
 
-    def __init__(self, resolved: Resolved, *, folder: Path | None = None, watcher: Watcher | None = None):
-        config = resolved.config.run
-        self.resolved = resolved
-        self.folder = (folder or Path(config.folder) / config.name).resolve()
-        self.watcher: Watcher = watcher or Silent()
-        self.stages = active_stages(resolved)
-        self._marks: dict[str, str] = {}
+    def __init__(
+        self, config: RunConfig, *, folder: Path | None = None, subscribers: Sequence[Callable[[Event], None]] = ()
+    ):
+        section = config.config.run
+        self.run_of = Run(folder or Path(section.folder) / section.name, config)
+        self.sources = Sources(self.run_of)
+        self.stages = self.sources.stages
+        self._events = EventStream(self.folder, config.registry, tuple(subscribers))
+
+    @property
+    def folder(self) -> Path:
+        """The run's."""
+        return self.run_of.path
 
     def run(self, *, start: str | None = None, until: str | None = None) -> dict[str, Any]:
         """Runs what is not finished yet.
@@ -94,31 +74,25 @@ class Pipeline:
         self.plans()  # impossible options show before anything runs
         self.folder.mkdir(parents=True, exist_ok=True)
         report, failure = None, None
-        document = self.resolved.config.model_dump(mode="json")
         with Lock(self.folder) as lock:
-            saved = {"document": document, "base": str(self.resolved.base), "source": self.resolved.source}
-            write_json(self.folder / "config.json", saved)
-            self._observe("salmon_run_started", run=str(self.folder), config=document)
+            self.run_of.save()
+            document = self.run_of.config.config.model_dump(mode="json")
+            self._events.emit(RunStarted, config=document, stages=self.stages)
             try:
                 anew = False
-                for stage in self.stages:
-                    anew = anew or stage == start
-                    manifest = self._stage(stage, lock, anew=anew)
-                    self.watcher.finished(stage, manifest)
-                    self._observe("salmon_stage_finished", run=str(self.folder), stage=stage, manifest=manifest)
-                    if stage == until:
+                for name in self.stages:
+                    anew = anew or name == start
+                    self._stage(name, lock, anew=anew)
+                    if name == until:
                         break
-                report = read_json(self.folder / "report.json") if self.stages[-1] in self._marks else None
+                else:
+                    report = read_json(self.folder / "report.json")
             except BaseException as error:
                 failure = str(error) or type(error).__name__
                 raise
             finally:
-                self._observe("salmon_run_finished", run=str(self.folder), report=report, error=failure)
+                self._events.emit(RunFinished, report=report, error=failure)
         return report or {}
-
-    def _observe(self, hook: str, **values: Any) -> None:
-        for error in self.resolved.registry.observe(hook, **values):
-            self.watcher.note(f"observer failed: {error}")
 
     def plans(self) -> dict[str, LaunchPlan]:
         """What each training stage's backend would run.
@@ -127,195 +101,59 @@ class Pipeline:
             ConfigError: everything that cannot work.
         """
         plans, problems = {}, []
-        keys = {"sft": "sft", "train-rm": "reward_model", "train-policy": "train"}
-        for stage in self.stages:
-            if stage not in TRAINING:
+        for name in self.stages:
+            own = stage(name)
+            if not isinstance(own, TrainingStage):
                 continue
+            folder = self.run_of.stage(name).path
             try:
-                plans[stage] = make_plan(self.resolved, self.job(stage))
+                plans[name] = own.plan(own.inputs(self.sources), folder, self.run_of.config.registry)
             except ConfigError as error:
-                source, key = self.resolved.source, keys[stage]
+                source, key = self.run_of.config.source, _SECTIONS[name]
                 problems += [Problem(f"{key}: {p.place}", p.message, p.hint, source) for p in error.problems]
         if problems:
             raise ConfigError(problems)
         return plans
 
-    def job(self, stage: str) -> Job:
-        """The job of a training stage."""
-        return make_job(self.resolved, stage, self.folder, self.policy, self.reward_model)
+    def _stage(self, name: str, lock: Lock, *, anew: bool) -> None:
+        own, folder = stage(name), self.run_of.stage(name)
+        resumed = own.keeps and self._begin(name, folder, anew=anew)
+        if resumed is None:
+            self._events.emit(StageFinished, stage=name, skipped=True, manifest=folder.manifest)
+            return
+        self._events.emit(StageStarted, stage=name, resumed=resumed)
+        started = time.monotonic()
+        process = Process(self.run_of, folder, lock, self._events.emit)
+        try:
+            metrics = own.execute(own.inputs(self.sources), process)
+        except BaseException as error:
+            if own.keeps:
+                folder.interrupted(time.monotonic() - started)
+            self._events.emit(StageFailed, stage=name, error=str(error) or type(error).__name__)
+            raise
+        seconds = time.monotonic() - started
+        manifest = folder.finish(seconds, metrics) if own.keeps else {"stage": name, "seconds": seconds}
+        self._events.emit(StageFinished, stage=name, manifest=manifest)
 
-    # -- one stage -----------------------------------------------------------------------------------------------
-
-    def _stage(self, stage: str, lock: Lock, *, anew: bool) -> dict[str, Any]:
-        folder = StageFolder(self.folder, stage)
-        if stage == "report":
-            return self._report()
-        parts = self.parts(stage)
-        mark = self._marks[stage] = fingerprint(parts)
+    def _begin(self, name: str, folder: StageFolder, *, anew: bool) -> bool | None:
+        """Makes a stage's folder ready: whether something of it is there to go on from; None if it is finished."""
+        mark = self.sources.fingerprint(name)
         if folder.finished(mark) and not anew:
-            return folder.manifest | {"skipped": True}
+            return None
         if anew and folder.path.exists():
             folder.outdate()
         resumed = folder.manifest.get("fingerprint") == mark
-        if (archived := folder.begin(mark, parts, {"run": self.resolved.config.run.seed})) is not None:
-            self.watcher.note(f"{stage}: the configuration changed; the old result is in {archived}")
-        self.watcher.started(stage, resumed=resumed)
-        started = time.monotonic()
-        try:
-            metrics = self._work(stage, folder, lock)
-        except BaseException:
-            folder.interrupted(time.monotonic() - started)
-            raise
-        return folder.finish(time.monotonic() - started, metrics)
-
-    def _work(self, stage: str, folder: StageFolder, lock: Lock) -> dict[str, Any]:
-        prepared = {"sft": "data/train.parquet", "train-rm": "data/train.parquet", "train-policy": "rl_prompts.parquet"}
-        if not (stage in prepared and (folder.path / prepared[stage]).exists()):
-            self._task(stage, folder, lock)
-        if stage not in TRAINING:
-            return read_json(folder.path / "metrics.json") or {}
-
-        def on_event(event: Event) -> None:
-            self.watcher.event(stage, event)
-            self._observe("salmon_event", run=str(self.folder), stage=stage, step=event.step, values=event.values)
-
-        return train(self.resolved, self.job(stage), folder, lock, on_event)
-
-    def _task(self, stage: str, folder: StageFolder, lock: Lock) -> None:
-        shown: list[Any] = [None]
-
-        def watch() -> None:
-            now = read_json(folder.path / "progress.json")
-            if now and now != shown[0]:
-                shown[0] = now
-                self.watcher.progress(stage, now["done"], now["total"], now["what"])
-
-        argv = [sys.executable, "-m", "salmon_core.worker", stage, str(self.folder)]
-        env = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
-        run_step(stage, argv, env=env, cwd=folder.path, lock=lock, watch=watch)
-
-    @property
-    def policy(self) -> ModelSpec:
-        base = self.resolved.models["policy"]
-        if "sft" not in self.stages:
-            return base
-        return replace(base, path=str(self.folder / "sft" / "model"), adapter=None)
-
-    @property
-    def reward_model(self) -> ModelSpec | None:
-        if "reward" in self.resolved.models:
-            return self.resolved.models["reward"]
-        if "train-rm" not in self.stages:
-            return None
-        return replace(self.policy, path=str(self.folder / "train-rm" / "model"), adapter=None)
-
-    def _report(self) -> dict[str, Any]:
-        started = time.monotonic()
-        manifests = {name: StageFolder(self.folder, name).manifest for name in self.stages if name != "report"}
-        report = build_report(self.resolved, self.folder, manifests)
-        write_json(self.folder / "report.json", report)
-        self._marks["report"] = "made"
-        return {"stage": "report", "status": "finished", "seconds": time.monotonic() - started, "metrics": {}}
-
-    # -- fingerprints --------------------------------------------------------------------------------------------
-
-    def parts(self, stage: str) -> dict[str, Any]:
-        """What a stage is made from; equal parts mean an equal result."""
-        resolved, config, marks = self.resolved, self.resolved.config, self._marks
-        parts: dict[str, Any] = {"stage": stage, "core": salmon_core.__version__, "seed": config.run.seed}
-        if stage in ("prompts", "sft"):
-            policy: Any = None if stage == "prompts" else model_identity(resolved.models["policy"])
-        else:
-            policy = marks.get("sft") or model_identity(resolved.models["policy"])
-        text = {"template": asdict(resolved.template), "limits": asdict(resolved.limits)}
-        engines = {name: selected.identity() for name, selected in resolved.engines.items()}
-        if stage == "prompts":
-            prompts = resolved.prompts
-            path = prompts.options.get("path")
-            content = file_identity(Path(path)) if isinstance(path, str) and Path(path).is_file() else None
-            identity = prompts.identity()
-            if content is not None:  # a project may be moved
-                identity["options"] = {key: value for key, value in prompts.options.items() if key != "path"}
-            parts |= {"prompts": identity, "content": content, "held_out": config.held_out}
-        elif stage == "sft":
-            assert config.sft is not None
-            parts |= {"policy": policy, **text, "data": file_identity(resolved.base / config.sft.data)}
-        elif stage == "sample":
-            settings = config.sample.model_dump(exclude={"engine"})
-            parts |= {
-                "policy": policy,
-                **text,
-                "prompts": marks["prompts"],
-                "sample": settings,
-                "engine": engines["sample"],
-            }
-        elif stage == "judge":
-            parts |= {
-                "sample": marks["sample"],
-                **text,
-                "generator": _judging(resolved.generator),
-                "principles": [asdict(p) for p in resolved.judge_principles],
-                "engine": engines["judge"],
-                "model": model_identity(resolved.models["judge"]) if "judge" in resolved.models else policy,
-                "shard_size": config.judge.shard_size,
-            }
-        elif stage == "aggregate":
-            parts |= {"judge": marks["judge"], "generator": resolved.generator.identity()}
-        elif stage == "train-rm":
-            own = config.preferences
-            parts |= {
-                "preferences": marks["aggregate"] if own is None else file_identity(resolved.base / own),
-                "init": model_identity(resolved.models["reward-init"]) if "reward-init" in resolved.models else policy,
-                **text,
-            }
-        elif stage == "train-policy":
-            spec = reward_spec(resolved, None)
-            reward = marks.get("train-rm") or model_identity(resolved.models.get("reward"))
-            parts |= {
-                "policy": policy,
-                **text,
-                "prompts": marks["prompts"],
-                "reward_model": reward if config.reward.rm_weight != 0 else None,
-                "reward": {
-                    key: spec[key] for key in ("rm_weight", "combine", "interventions", "on_failure", "weights")
-                },
-                "engine": engines["reward"],
-                "bonuses": [[b.label, b.weight, b.selected.identity()] for b in resolved.bonuses],
-                "principles": [asdict(p) for p in resolved.reward_principles],
-                "negate": config.reward.principles.negate,
-                "show": config.reward.show,
-                "train": config.train.model_dump(exclude={"python", "options"}),
-            }
-        elif stage == "evaluate":
-            parts |= {
-                "policy": marks.get("train-policy") or policy,
-                "prompts": marks["prompts"],
-                **text,
-                "reward_model": marks.get("train-rm") or model_identity(resolved.models.get("reward")),
-                "evaluators": [selected.identity() for selected in resolved.evaluators],
-                "principles": [asdict(p) for p in resolved.judge_principles],
-                "sample": config.sample.model_dump(exclude={"engine"}),
-            }
-        if stage in TRAINING:
-            selected, options = resolved.backends[stage]
-            parts |= {"backend": selected.identity(), "options": options}
-        return parts
-
-
-def _judging(generator: Selected) -> dict[str, Any]:
-    """A generator's identity without the options that only its aggregation uses."""
-    identity = generator.identity()
-    used = getattr(generator.owned.load(), "judge_options", None)
-    if used is not None:
-        identity["options"] = {name: value for name, value in generator.options.items() if name in used}
-    return identity
+        seeds = {"run": self.run_of.config.config.run.seed}
+        if (archived := folder.begin(mark, self.sources.identity(name), seeds)) is not None:
+            self._events.emit(Note, text=f"{name}: the configuration changed; the old result is in {archived}")
+        return resumed
 
 
 def run_config(
     path: Path,
     overrides: Sequence[str] = (),
     *,
-    watcher: Watcher | None = None,
+    subscribers: Sequence[Callable[[Event], None]] = (),
     start: str | None = None,
     until: str | None = None,
     file_plugins: bool = True,
@@ -329,11 +167,5 @@ def run_config(
         ConfigError: everything wrong with the configuration.
         SalmonError: the run failed.
     """
-    return Pipeline(load(path, overrides, file_plugins=file_plugins), watcher=watcher).run(start=start, until=until)
-
-
-def run_document(
-    document: Mapping[str, Any], *, base: Path | None = None, watcher: Watcher | None = None
-) -> dict[str, Any]:
-    """A run from a configuration given as a dictionary; paths are relative to `base`, or the working directory."""
-    return Pipeline(from_document(document, base or Path.cwd()), watcher=watcher).run()
+    config = load(path, overrides, file_plugins=file_plugins)
+    return Pipeline(config, subscribers=subscribers).run(start=start, until=until)

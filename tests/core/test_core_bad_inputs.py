@@ -16,11 +16,12 @@ import yaml
 from core_world import RULES, Cli, document, make_folder, prompt_lines, salmon
 
 from salmon_core import ConfigError, SalmonError
-from salmon_core.backends import make_job, train
-from salmon_core.launch import Lock
+from salmon_core.config.resolve import load
 from salmon_core.pipeline import Pipeline
-from salmon_core.resolve import load
-from salmon_core.runs import StageFolder
+from salmon_core.run.processes import Lock
+from salmon_core.run.run import Run
+from salmon_core.stages import stage as stage_named
+from salmon_core.stages.base import Process, Sources, Work
 
 
 @dataclass(frozen=True)
@@ -60,17 +61,19 @@ CONFIG = [
     Bad("wrong name", ("run.name",), {"run": {"name": "../elsewhere"}}),
     Bad("out of range", ("held_out", "less than 1"), {"held_out": 1.5}),
     Bad("missing sections", ("run: is required", "policy: is required", "prompts: is required"), text="train: {}\n"),
-    Bad("unknown component", ("judge.generator", "no generator named 'toy-juge'", "did you mean 'toy-judge'?"),
-        {"judge": {**document()["judge"], "generator": "toy-juge"}}),
+    Bad("unknown component", ("judge.judge", "no judge named 'toy-juge'", "did you mean 'toy-judge'?"),
+        {"judge": {**document()["judge"], "judge": "toy-juge"}}),
     Bad("unknown evaluator in a list", ("evaluate[1]", "'toy-cuont'", "did you mean 'toy-count'?"),
         {"evaluate": ["toy-count", "toy-cuont"]}),
     Bad("unknown engine option", ("sample.engine.speed: there is no such option",),
         {"sample": {"engine": {"name": "bytes", "speed": 3}}}),
-    Bad("bad generator option", ("judge.generator.flip", "less than or equal to 1", "2.5"),
-        {"judge": {**document()["judge"], "generator": {"name": "toy-judge", "flip": 2.5}}}),
+    Bad("bad judge option", ("judge.judge.bias", "valid number", "'much'"),
+        {"judge": {**document()["judge"], "judge": {"name": "toy-judge", "bias": "much"}}}),
+    Bad("bad labeller option", ("label.flip", "less than or equal to 1", "2.5"),
+        {"label": {"name": "toy-labels", "flip": 2.5}}),
     Bad("bad backend option", ("train.options.steps", "'many'"),
         {"train": {"backend": "toy", "algorithm": "toy", "options": {"steps": "many"}}}),
-    Bad("unknown algorithm", ("train.algorithm", "toy has no 'ppo'", "it has toy"),
+    Bad("unknown algorithm", ("train.algorithm", "toy has no 'ppo'", "it has toy, toy-two"),
         {"train": {"backend": "toy", "algorithm": "ppo"}}),
     Bad("bad bonus option", ("reward.bonuses[0].letter", "valid string"),
         with_rewards(bonuses=[{"name": "letters", "letter": 3}])),
@@ -298,20 +301,13 @@ def no_leftovers(stage: Path) -> None:
 @pytest.mark.parametrize("case", DATA)
 def test_bad_prompts(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the stage's own task, in this process; the next test goes all the way."""
-    from salmon_core import worker
-    from salmon_core.runs import write_json
-    from salmon_core.view import RunView
-
     name, content, says = DATA[case]
-    resolved = load(_config_for(tmp_path, name, content))
-    run, stage = tmp_path / "runs" / "toy", StageFolder(tmp_path / "runs" / "toy", "prompts")
-    run.mkdir(parents=True)
-    write_json(
-        run / "config.json", {"document": resolved.config.model_dump(mode="json"), "base": str(tmp_path), "source": ""}
-    )
+    run = Run(tmp_path / "runs" / "toy", load(_config_for(tmp_path, name, content)))
+    own, stage = stage_named("prompts"), run.stage("prompts")
+    run.path.mkdir(parents=True)
     stage.begin("mark", {}, {})
     with pytest.raises(SalmonError) as error:
-        worker.prompts(RunView.open(run))
+        own.work(own.inputs(Sources(run)), Work(stage, run.path / "cache", run.config.registry))
     for phrase in says:
         assert phrase in str(error.value)
     assert not (stage.path / "prompts.parquet").exists()
@@ -383,13 +379,13 @@ def test_a_failing_trainer(world: Path, cli: Cli) -> None:
 
 @pytest.mark.parametrize(("fail", "says"), [("nan", "the metric loss is nan"), ("nothing", "model is missing")])
 def test_a_trainer_that_ends_well_without_a_result(fail: str, says: str, tmp_path: Path) -> None:
-    resolved = load(make_folder(tmp_path, train={**document()["train"], "options": {"fail": fail}}))
-    run = tmp_path / "runs" / "toy"
-    stage = StageFolder(run, "train-policy")
-    stage.path.mkdir(parents=True)
-    job = make_job(resolved, "train-policy", run, resolved.models["policy"], None)
-    with Lock(run) as lock, pytest.raises(SalmonError, match=says):
-        train(resolved, job, stage, lock, lambda event: None)
+    config = load(make_folder(tmp_path, train={**document()["train"], "options": {"fail": fail, "rollouts": 0}}))
+    run = Run(tmp_path / "runs" / "toy", config)
+    own, stage = stage_named("train-policy"), run.stage("train-policy")
+    (stage.path / "rl_prompts.parquet").parent.mkdir(parents=True)
+    (stage.path / "rl_prompts.parquet").touch()
+    with Lock(run.path) as lock, pytest.raises(SalmonError, match=says):
+        own.execute(own.inputs(Sources(run)), Process(run, stage, lock, lambda *_, **__: None))
 
 
 def _manifest(folder: Path, stage: str) -> dict[str, Any]:
@@ -449,7 +445,7 @@ def test_names_that_look_like_markup(tmp_path: Path, cli: Cli) -> None:
     folder = tmp_path / "[/red] ünï 日本"
     config = make_folder(folder, expect=[{"metric": "evaluators.[/bold]", "max": 1}])
     with (folder / "world.py").open("a") as plugin:
-        plugin.write("\n@hookimpl\ndef salmon_run_started(run, config):\n    raise KeyError('[/green]')\n")
+        plugin.write("\n@hookimpl\ndef salmon_event(event):\n    raise KeyError('[/green]')\n")
     done = cli("run", config, "--set", f"run.folder={folder}/[/runs]")
     assert done.code == 1, done.text
     assert "observer failed" in done.err

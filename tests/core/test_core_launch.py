@@ -16,8 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from salmon_core import SalmonError, StageError, launch
-from salmon_core.launch import Lock, Running, run_step
+from salmon_core import SalmonError, StageError
+from salmon_core.run import processes as launch
+from salmon_core.run.processes import Lock, Running, run_step
 
 #: a step that starts a process in a session of its own, which starts another and ignores requests to end
 STUBBORN = """
@@ -38,7 +39,7 @@ time.sleep(600)
 PARENT = """
 import sys
 from pathlib import Path
-from salmon_core import launch
+from salmon_core.run import processes as launch
 here = Path.cwd()
 with launch.Lock(here) as lock:
     launch.run_step("step", [sys.executable, "stubborn.py"], env={}, cwd=here, lock=lock)
@@ -109,7 +110,7 @@ def test_no_descendant_outlives_an_interrupted_parent(number: signal.Signals, tm
 def supervisors(parent: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """What stands between a run and its step, outermost first."""
     below = psutil.Process(parent.pid).children(recursive=True)
-    return [process for process in below if "salmon_core.launch" in process.cmdline()]
+    return [process for process in below if "salmon_core.run.processes" in process.cmdline()]
 
 
 def test_no_descendant_outlives_a_killed_supervisor(tmp_path: Path) -> None:
@@ -222,7 +223,7 @@ def test_how_a_failure_is_told(code: str, says: str, tmp_path: Path) -> None:
 def test_an_error_left_in_a_file_is_shown_as_it_is(tmp_path: Path) -> None:
     code = """
         from salmon_core import DataError
-        from salmon_core.launch import fail
+        from salmon_core.run.processes import fail
         fail(DataError("is upside down", where="rows.jsonl: line 3", hint="turn it"))
     """
     with pytest.raises(StageError) as error:
@@ -248,7 +249,7 @@ _UNLUCKY = """
 
 
 @pytest.mark.parametrize(
-    ("failures", "passing", "extra", "tries", "works"),
+    ("failures", "retry_on", "extra", "tries", "works"),
     [
         (2, ("port is taken",), "pass", 3, True),
         (3, ("port is taken",), "pass", 3, False),
@@ -258,11 +259,11 @@ _UNLUCKY = """
     ],
 )
 def test_a_failure_that_passes_by_itself(
-    tmp_path: Path, failures: int, passing: tuple[str, ...], extra: str, tries: int, works: bool
+    tmp_path: Path, failures: int, retry_on: tuple[str, ...], extra: str, tries: int, works: bool
 ) -> None:
     code = _UNLUCKY.format(failures=failures, extra=extra)
     with nullcontext() if works else pytest.raises(StageError, match="exit code 3: the port is taken"):
-        step(tmp_path, code, passing=passing)
+        step(tmp_path, code, retry_on=retry_on)
     assert (tmp_path / "count").read_text() == str(tries)
     assert (tmp_path / "log.txt").read_text().count("it is run again") == tries - 1
 
@@ -279,7 +280,7 @@ def test_a_supervisor_that_is_ended_from_outside_is_no_success(tmp_path: Path) -
     def end() -> None:
         if not ended and (tmp_path / "up").exists():
             living = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
-            (supervisor,) = (p for p in living if "salmon_core.launch" in p.cmdline())
+            (supervisor,) = (p for p in living if "salmon_core.run.processes" in p.cmdline())
             supervisor.terminate()
             ended.append(supervisor.pid)
 
@@ -299,7 +300,7 @@ def test_a_dead_service_ends_the_step(tmp_path: Path) -> None:
 
 # -- the lock --------------------------------------------------------------------------------------------------------
 
-HOLD = "import sys, time; from pathlib import Path; from salmon_core.launch import Lock\n"
+HOLD = "import sys, time; from pathlib import Path; from salmon_core.run.processes import Lock\n"
 
 
 def hold(folder: Path, then: str) -> subprocess.Popen[bytes]:

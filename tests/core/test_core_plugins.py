@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from core_world import Cli, environment, install, make_folder, salmon
+from core_world import Cli, document, environment, install, make_folder, salmon
 
-from salmon_core import Component, PluginError, SalmonError, hookspecs
-from salmon_core.components import build, validate_options
-from salmon_core.interfaces import Engine
-from salmon_core.plugins import Registry
-from salmon_core.testing import build_component, make_rollout, registry_of
+from salmon_core import Component, PluginError, SalmonError
+from salmon_core.api import Engine, hooks
+from salmon_core.kit.testing import build_component, make_rollout, registry_of
+from salmon_core.plugins.options import validate_options
+from salmon_core.plugins.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures" / "plugins"
-HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("salmon_"))
+HOOKS = hooks.NAMES
 
 GOOD = """
 from salmon_core import Component, hookimpl
@@ -56,18 +58,27 @@ def test_installed_plugins_are_found_with_their_owners() -> None:
     assert issubclass(registry.find("engines", "transformers").load(), Engine)
 
 
-def test_a_really_installed_distribution_of_twenty_lines(tmp_path: Path) -> None:
+@pytest.fixture
+def pip_install(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """pip_install(name) -> a folder with that test plugin, built by hatchling and installed by pip."""
+
+    def run(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        shutil.copytree(FIXTURES / name, folder / "source")
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-compile"]
+        words = ["--disable-pip-version-check", "--target", str(folder / "site"), str(folder / "source")]
+        done = subprocess.run([*pip, *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return folder / "site"
+
+    return run
+
+
+def test_a_really_installed_distribution_of_twenty_lines(tmp_path: Path, pip_install: Callable[[str], Path]) -> None:
     """Built by hatchling, installed by pip, found by the command in another process."""
     source = FIXTURES / "salmon-vowels"
     assert len((source / "salmon_vowels" / "__init__.py").read_text().splitlines()) <= 20
-    target = tmp_path / "site"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-compile"]
-    copy = tmp_path / "source"
-    subprocess.run(["cp", "-r", str(source), str(copy)], check=True)
-    done = subprocess.run(
-        [*pip, "--disable-pip-version-check", "--target", str(target), str(copy)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    target = pip_install("salmon-vowels")
     config = make_folder(
         tmp_path / "run", reward={"principles": "rules.yaml", "engine": "bytes", "bonuses": ["vowels"]}
     )
@@ -130,9 +141,9 @@ def test_plugins_json_describes_every_component(cli: Cli) -> None:
     assert listed.code == 0
     found = json.loads(listed.out)
     assert set(found) == {"components", "broken"}
-    keys = {"kind", "name", "plugin", "distribution", "version", "summary", "options", "broken"}
+    keys = {"kind", "name", "plugin", "distribution", "version", "summary", "default", "options", "broken"}
     assert all(set(item) == keys for item in found["components"])
-    assert {item["kind"] for item in found["components"]} <= set(hookspecs.KINDS)
+    assert {item["kind"] for item in found["components"]} <= set(hooks.KINDS)
     by_name = {item["name"]: item for item in found["components"]}
     assert "path" in by_name["jsonl"]["options"]["properties"]
     assert {"sft", "train-rm", "train-policy: grpo"} <= set(by_name["trl"]["options"])
@@ -205,15 +216,14 @@ def salmon_bonuses():
 """
     owned = registry_of(file_plugin(tmp_path, source)).find("bonuses", "strange")
     with pytest.raises(PluginError, match="strange"):
-        validate_options(owned, {"odd": 1}, "reward.bonuses[0]")
+        validate_options(owned, {"odd": 1}, "reward.bonuses[0]", tmp_path)
 
 
 def test_the_kit_for_plugin_authors(tmp_path: Path) -> None:
     registry = registry_of(FIXTURES / "salmon-vowels" / "salmon_vowels" / "__init__.py")
     bonus = build_component(registry, "bonuses", "vowels", letters="x")
     assert bonus.score_one(make_rollout("Hi?", "xx.")) == pytest.approx(2 / 3)
-    owned = registry.find("bonuses", "vowels")
-    assert build(owned, {}).letters == "aeiou"
+    assert build_component(registry, "bonuses", "vowels").letters == "aeiou"
     with pytest.raises(AssertionError, match="implements no hook"):
         registry_of(file_plugin(tmp_path, "x = 1\n"))
 
@@ -221,11 +231,12 @@ def test_the_kit_for_plugin_authors(tmp_path: Path) -> None:
 # -- hooks of every kind ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", hookspecs.KINDS)
+@pytest.mark.parametrize("kind", hooks.KINDS)
 def test_every_kind_of_component(tmp_path: Path, kind: str) -> None:
-    """The hooks salmon_principle_sets, salmon_generators, salmon_bonuses, salmon_backends, salmon_engines,
-    salmon_prompts, salmon_models, salmon_templates, salmon_evaluators and salmon_oracles."""
-    hook = hookspecs.KINDS[kind]
+    """The hooks salmon_principle_sets, salmon_judges, salmon_labellers, salmon_bonuses, salmon_backends,
+    salmon_engines, salmon_prompts, salmon_models, salmon_templates, salmon_evaluators, salmon_oracles,
+    salmon_commands and salmon_starters."""
+    hook = hooks.PREFIX + kind
     source = GOOD.replace("salmon_bonuses", hook).replace("NAME", "thing")
     registry = registry_of(file_plugin(tmp_path, source))
     assert [(owned.kind, owned.name) for owned in registry] == [(kind, "thing")]
@@ -238,59 +249,120 @@ import json, os
 from pathlib import Path
 from salmon_core import hookimpl
 
-def note(hook, **values):
+@hookimpl
+def salmon_event(event):
     with open(Path(__file__).parent / "seen.jsonl", "a") as file:
-        file.write(json.dumps({"hook": hook, "pid": os.getpid(), **values}) + "\\n")
-
-@hookimpl
-def salmon_run_started(run, config):
-    note("salmon_run_started", run=run, name=config["run"]["name"])
-
-@hookimpl
-def salmon_stage_finished(run, stage, manifest):
-    note("salmon_stage_finished", stage=stage, skipped=manifest.get("skipped", False), seconds=manifest["seconds"])
-
-@hookimpl
-def salmon_event(stage, step, values):
-    note("salmon_event", stage=stage, step=step, values=values)
-
-@hookimpl
-def salmon_run_finished(run, report, error):
-    note("salmon_run_finished", report=report is not None, error=error)
+        values = {name: getattr(event, name) for name in event.__slots__}
+        line = {"event": type(event).__name__, "pid": os.getpid(), "run": event.run, **values}
+        file.write(json.dumps(line, default=str) + "\\n")
 """
 FAILING = """
 from salmon_core import hookimpl
+from salmon_core.api.events import StageFinished
 
 @hookimpl
-def salmon_stage_finished(run, stage, manifest):
-    raise RuntimeError("the observer fell asleep")
+def salmon_event(event):
+    if isinstance(event, StageFinished):
+        raise RuntimeError("the observer fell asleep")
 """
 
 
-def test_observers(world: Path, cli: Cli) -> None:
-    """Called with their arguments, in the process of `salmon run` only; one that fails is noted and stops nothing."""
+def test_observers_see_the_stream_of_events(world: Path, cli: Cli) -> None:
+    """In the process of `salmon run` only; the run's file has the same; one that fails is noted and stops nothing."""
     file_plugin(world, WATCHER, "watcher")
     file_plugin(world, FAILING, "asleep")
     make_folder(world, plugins=["world.py", "watcher.py", "asleep.py"])
+    before = len((world / "runs/toy/events.jsonl").read_text().splitlines())
     done = cli("run", "salmon.yaml", "--from", "train-policy", "--until", "train-policy")
     assert done.code == 0, done.text
     seen = [json.loads(line) for line in (world / "seen.jsonl").read_text().splitlines()]
     assert {item["pid"] for item in seen} == {os.getpid()}
-    assert seen[0] == {"hook": "salmon_run_started", "pid": os.getpid(), "run": str(world / "runs/toy"), "name": "toy"}
-    stages = {item["stage"]: item["skipped"] for item in seen if item["hook"] == "salmon_stage_finished"}
-    assert stages["prompts"]
-    assert stages["train-rm"]
-    assert not stages["train-policy"]
-    events = [item for item in seen if item["hook"] == "salmon_event"]
-    assert [(item["step"], item["values"]["loss"]) for item in events] == [
-        (0, 1.0),
-        (1, 0.5),
-        (2, pytest.approx(1 / 3)),
-    ]
-    assert seen[-1]["hook"] == "salmon_run_finished"
+    assert {item["run"] for item in seen} == {str(world / "runs/toy")}
+    assert seen[0]["event"] == "RunStarted"
+    assert seen[0]["config"]["run"]["name"] == "toy"
+    finished = {item["stage"]: item["skipped"] for item in seen if item["event"] == "StageFinished"}
+    assert finished["prompts"]
+    assert finished["train-rm"]
+    assert not finished["train-policy"]
+    assert [item["stage"] for item in seen if item["event"] == "StageStarted"] == ["train-policy"]
+    steps = [item for item in seen if item["event"] == "StepLogged"]
+    losses = [(0, 1.0), (1, 0.5), (2, pytest.approx(1 / 3))]
+    assert [(item["step"], item["values"]["loss"]) for item in steps] == losses
+    assert seen[-1]["event"] == "RunFinished"
     assert seen[-1]["error"] is None
     assert "the observer fell asleep" in done.err
     assert "asleep.py" in done.err
+    # Only the note that an observer failed is for the others alone.
+    written = [json.loads(line) for line in (world / "runs/toy/events.jsonl").read_text().splitlines()[before:]]
+    kinds = [[line["event"] for line in lines if line["event"] != "Note"] for lines in (written, seen)]
+    assert kinds[0] == kinds[1]
+
+
+def test_a_monitor_of_fifteen_lines_sees_rollouts(world: Path, pip_install: Callable[[str], Path]) -> None:
+    """Rollouts that a trainer logs reach an installed plugin while the run goes on, with their rewards."""
+    source = FIXTURES / "salmon-monitor" / "salmon_monitor" / "__init__.py"
+    assert len([line for line in source.read_text().splitlines() if line.strip()]) <= 15
+    env = environment(pip_install("salmon-monitor"))
+    done = salmon("run", "salmon.yaml", "--from", "train-policy", "--until", "train-policy", cwd=world, env=env)
+    assert done.code == 0, done.text
+    seen = (world / "runs/toy/seen.txt").read_text().splitlines()
+    assert seen == ["stage train-policy", "rollouts 0 2 5.0", "rollouts 1 2 5.0"]
+
+
+def test_an_engine_of_sixty_lines(tmp_path: Path, pip_install: Callable[[str], Path]) -> None:
+    """The one of the page on engines samples, judges and scores a whole run."""
+    source = FIXTURES / "salmon-bytes" / "salmon_bytes" / "__init__.py"
+    assert len(source.read_text().splitlines()) <= 60
+    assert source.read_text() in (ROOT / "docs" / "engines.md").read_text()
+    sections = {name: {**document()[name], "engine": "letters"} for name in ("sample", "judge", "reward")}
+    make_folder(tmp_path, evaluate=["toy-agreement"], **sections)
+    env = environment(pip_install("salmon-bytes"))
+    done = salmon("run", "salmon.yaml", cwd=tmp_path, env=env)
+    assert done.code == 0, done.text
+    report = json.loads((tmp_path / "runs/toy/report.json").read_text())
+    assert report["evaluators"]["toy-agreement"]["judged"] > 0
+
+
+def test_an_engine_that_answers_too_little_is_at_fault(tmp_path: Path) -> None:
+    config = make_folder(tmp_path)
+    with (tmp_path / "world.py").open("a") as file:
+        file.write("\nByteModel.choose = lambda self, requests, choices: []\n")
+    done = salmon("run", config, "--until", "judge", cwd=tmp_path)
+    assert done.code == 1
+    assert "engine 'bytes', choose" in done.err
+    assert "gave answers for 0 of 2 requests" in done.err
+    assert "Traceback" not in done.text
+
+
+def test_a_command_of_a_plugin(world: Path, pip_install: Callable[[str], Path]) -> None:
+    """Listed without being imported; works on a run; its errors are salmon's."""
+    env = environment(pip_install("salmon-lengths"))
+    listed = salmon("--help", cwd=world, env={**env, "PYTHONPROFILEIMPORTTIME": "1"})
+    assert "lengths" in listed.out
+    assert "Print how long the sampled completions" in listed.out
+    assert "salmon_lengths.command" not in listed.err
+    done = salmon("lengths", "runs/toy", cwd=world, env=env)
+    assert done.code == 0, done.text
+    assert done.out.startswith("18 completions")
+    assert sum(json.loads((world / "runs/toy/lengths.json").read_text()).values()) == 18
+    wrong = salmon("lengths", "runs/toy", "--least", "99", cwd=world, env=env)
+    assert (wrong.code, wrong.err) == (1, "error: runs/toy: no completion is that long (lower --least)\n")
+    assert "Usage: salmon lengths" in salmon("lengths", "--help", cwd=world, env=env).out
+    assert "No such command 'lenghts'" in salmon("lenghts", cwd=world, env=env).err
+
+
+def test_a_command_that_is_none(tmp_path: Path) -> None:
+    install(tmp_path, "salmon-odd", GOOD.replace("salmon_bonuses", "salmon_commands").replace("NAME", "odd"))
+    install(tmp_path, "salmon-hurt", GOOD.replace("salmon_bonuses", "salmon_commands").replace("NAME", "hurt")
+            .replace("json:dumps", "nowhere:command"))  # fmt: skip
+    env = environment(tmp_path)
+    for name, says in (("odd", "is no click.Command"), ("hurt", "No module named 'nowhere'")):
+        done = salmon(name, cwd=tmp_path, env=env)
+        assert done.code == 1
+        assert f"plugin salmon-{name}" in done.err
+        assert says in done.err
+        assert "Traceback" not in done.text
+    assert salmon("--help", cwd=tmp_path, env=env).code == 0
 
 
 # -- the hooks themselves --------------------------------------------------------------------------------------------
@@ -304,7 +376,7 @@ def test_every_hook_is_documented(hook: str) -> None:
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_has_a_docstring_and_a_test(hook: str) -> None:
-    assert getattr(hookspecs, hook).__doc__
+    assert getattr(hooks.Hooks, hook).__doc__
     texts = (path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
     assert any(re.search(rf"\b{hook}\b", text) for text in texts)
 

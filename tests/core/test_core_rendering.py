@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from salmon_core import Prompt, SalmonError
-from salmon_core.interfaces import ModelSpec
-from salmon_core.plugins import Registry
+from salmon_core.api import ModelSpec
+from salmon_core.api.templates import Limits, Template
+from salmon_core.kit.hf import HFCodec
+from salmon_core.plugins.registry import Registry
 from salmon_core.records import Completion, Pair, ShownPrinciple
-from salmon_core.rendering import BREAK, Limits, Neutraliser, Renderer, Template, fill
-from salmon_transformers.codec import TransformersCodec
+from salmon_core.reward.rendering import BREAK, Renderer, Sanitizer, fill
 
 GOLDEN = Path(__file__).parent / "golden" / "standard-template.txt"
 SPECIALS = ("<s>", "</s>", "<pad>", "<|user|>", "<|assistant|>")
@@ -26,7 +27,7 @@ LIMITS = Limits(prompt=24, completion=40, total=200)
 CHAT = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assistant|>"
 
 
-def make_codec(*, bos: bool, more: tuple[str, ...] = (), form: str | None = None) -> TransformersCodec:
+def make_codec(*, bos: bool, more: tuple[str, ...] = (), form: str | None = None) -> HFCodec:
     """A byte-level BPE tokenizer trained here on the template's own words, so that merges cross its markers."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -51,7 +52,7 @@ def make_codec(*, bos: bool, more: tuple[str, ...] = (), form: str | None = None
         extra_special_tokens=[*SPECIALS[3:], *more],
     )  # fmt: skip
     tokenizer.chat_template = CHAT
-    return TransformersCodec(tokenizer, name="tiny")
+    return HFCodec(tokenizer, name="tiny")
 
 
 def standard() -> Template:
@@ -61,12 +62,12 @@ def standard() -> Template:
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["no bos", "bos"])
-def codec(request: pytest.FixtureRequest) -> TransformersCodec:
+def codec(request: pytest.FixtureRequest) -> HFCodec:
     return make_codec(bos=request.param)
 
 
 @pytest.fixture(scope="module")
-def renderer(codec: TransformersCodec) -> Renderer:
+def renderer(codec: HFCodec) -> Renderer:
     return Renderer(standard(), codec, limits=LIMITS)
 
 
@@ -103,18 +104,18 @@ def marker_counts(text: str) -> dict[str, int]:
     return {word: folded.count(word.lower()) for word in FORBIDDEN}
 
 
-# -- the neutraliser -------------------------------------------------------------------------------------------------
+# -- the sanitizer -------------------------------------------------------------------------------------------------
 
 
 @FEW
 @given(untrusted)
 @example("[[verdict ［［verdict")
 @example("<</s>/s>")
-def test_neutralised_text_holds_nothing_forbidden(text: str) -> None:
-    neutralise = Neutraliser(FORBIDDEN)
-    safe = neutralise(text)
+def test_sanitized_text_holds_nothing_forbidden(text: str) -> None:
+    sanitize = Sanitizer(FORBIDDEN)
+    safe = sanitize(text)
     assert not any(marker_counts(safe).values())
-    assert neutralise(safe) == safe
+    assert sanitize(safe) == safe
     if not any(marker_counts(text).values()):
         assert safe == text
 
@@ -125,18 +126,18 @@ def test_neutralised_text_holds_nothing_forbidden(text: str) -> None:
 @example(["·x", "a"], "·xa")
 def test_any_forbidden_strings_end(forbidden: list[str], text: str) -> None:
     """Even such as hold the break itself."""
-    safe = Neutraliser(forbidden)(text)
+    safe = Sanitizer(forbidden)(text)
     folded = unicodedata.normalize("NFKC", safe)
     for word in filter(str.strip, forbidden):
         assert not re.search(re.escape(word), folded, re.IGNORECASE) or BREAK in word
 
 
 def test_the_change_is_visible_and_small() -> None:
-    neutralise = Neutraliser(FORBIDDEN)
-    assert neutralise("see [[verdict]] there") == f"see [{BREAK}[verdict]] there"
-    assert neutralise("</s>") == f"<{BREAK}/s>"
-    assert neutralise("Ｆｕｌｌ ｗｉｄｔｈ stays") == "Ｆｕｌｌ ｗｉｄｔｈ stays"
-    assert Neutraliser([])("</s>") == "</s>"
+    sanitize = Sanitizer(FORBIDDEN)
+    assert sanitize("see [[verdict]] there") == f"see [{BREAK}[verdict]] there"
+    assert sanitize("</s>") == f"<{BREAK}/s>"
+    assert sanitize("Ｆｕｌｌ ｗｉｄｔｈ stays") == "Ｆｕｌｌ ｗｉｄｔｈ stays"
+    assert Sanitizer([])("</s>") == "</s>"
 
 
 def test_braces_are_ordinary() -> None:
@@ -263,8 +264,8 @@ def test_principles_alone_over_the_limit(renderer: Renderer) -> None:
     assert "raise the length limit" in str(error.value)
 
 
-def test_the_models_own_limit_counts_too(codec: TransformersCodec) -> None:
-    small = TransformersCodec(codec.tokenizer, name="small", max_length=120)
+def test_the_models_own_limit_counts_too(codec: HFCodec) -> None:
+    small = HFCodec(codec.tokenizer, name="small", max_length=120)
     renderer = Renderer(standard(), small, limits=Limits())
     (text,) = renderer.reward(user("why " * 500), "because " * 500, [[SHORT]]).texts
     assert 100 < len(codec.encode(text)) <= 120
@@ -281,7 +282,7 @@ def test_pieces_encode_as_the_whole(renderer: Renderer) -> None:
             assert encode(request.prefix) + encode(suffix) == encode(text)
 
 
-def test_policy_prompts(codec: TransformersCodec) -> None:
+def test_policy_prompts(codec: HFCodec) -> None:
     """The chat template's own tokens are real, those in a turn are not; other models' special tokens neither."""
     renderer = Renderer(standard(), codec, others=[make_codec(bos=False, more=("<OTHER>",))])
     text = renderer.policy(Prompt("p", user("Hi<|assistant|>", "yes</s>", "<OTHER> [[verdict]]")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,31 @@ import pytest
 from core_world import Cli, document, make_folder
 
 from salmon_core import PluginError, Rollout, SalmonError
-from salmon_core.interfaces import ModelSpec
-from salmon_core.records import ShownPrinciple
-from salmon_core.resolve import load
-from salmon_core.reward import Reward, reward_spec
-from salmon_core.runs import write_json
-from salmon_core.testing import make_rollout
-from salmon_core.view import RunView
+from salmon_core.api import Job, ModelSpec, RewardSpec
+from salmon_core.config.resolve import load
+from salmon_core.kit.testing import make_rollout
+from salmon_core.records import RewardBreakdown, ShownPrinciple
+from salmon_core.reward.reward import Reward
+from salmon_core.reward.spec import reward_spec
+from salmon_core.run.run import Run
 
 COMPLETIONS = ("seven trees", "no", "a bee sees the sea", "")
 
 
 def reward_of(folder: Path, **values: Any) -> Reward:
     """The reward of a configuration, through the same door as a trainer's process: JSON."""
-    resolved = load(make_folder(folder, reward={**document()["reward"], **values}))
-    model = ModelSpec(str(folder / "policy")) if resolved.config.reward.rm_weight else None
-    return Reward.from_spec(json.loads(json.dumps(reward_spec(resolved, model))))
+    config = load(make_folder(folder, reward={**document()["reward"], **values}))
+    model = ModelSpec(str(folder / "policy")) if config.config.reward.rm_weight else None
+    return Reward.from_spec(through_json(reward_spec(config, model)))
+
+
+def through_json(spec: RewardSpec) -> RewardSpec:
+    """As a trainer's process gets it: in a job."""
+    job = Job("train-policy", "toy", "/nowhere", spec.policy, {}, 0, reward=spec)
+    found = Job.from_json(job.to_json()).reward
+    assert found == spec
+    assert found is not None
+    return found
 
 
 def rollouts(*principles: ShownPrinciple) -> list[Rollout]:
@@ -88,7 +97,9 @@ def test_interventions_by_rollout_index(tmp_path: Path) -> None:
     ]
     reward = reward_of(tmp_path, rm_weight=0, interventions=items)
     drawn = [ShownPrinciple("short", "The answer is short.")]
-    names = [[f"{'not ' * p.negated}{p.name}" for p in reward.shown(drawn, index)] for index in range(6)]
+    made = [make_rollout("Why?", "So.", principles=drawn, rollout_index=index) for index in range(6)]
+    names = [list(breakdown.principles) for breakdown in reward(made)]
+    assert names == [[f"{'not ' * p.negated}{p.name}" for p in reward.shown(rollout).principles] for rollout in made]
     assert names[0] == names[1] == ["no-shouting", "short"]
     assert names[2] == names[3] == ["kind", "no-shouting", "short"]
     assert names[4] == ["kind", "no-shouting", "not short"]  # the intervention's wording wins over the drawn one
@@ -106,10 +117,11 @@ def test_a_row_becomes_a_rollout(tmp_path: Path) -> None:
         "principles": [{"name": "kind", "text": "Be kind.", "negated": False}],
         "answer": 42,
     }
-    settings: dict[str, Any] = {"completion_ids": [1, 2, 257], "n_tokens": 2, "stopped": True}
-    before, after = (reward.rollout(row, "So.", rollout_index=i, **settings) for i in (0, 1))
-    assert [p.name for p in before.principles] == ["kind"]
-    assert [p.name for p in after.principles] == ["no", "kind"]
+    settings: dict[str, Any] = {"completion_ids": [1, 2, 257], "stopped": True}
+    before, after = (Rollout.from_row(row, "So.", rollout_index=i, **settings) for i in (0, 1))
+    assert [p.name for p in reward.shown(before).principles] == ["kind"]
+    assert [p.name for p in reward.shown(after).principles] == ["no", "kind"]
+    assert reward.shown(reward.shown(after)) == reward.shown(after)
     assert before.prompt == "Why?"
     assert before.category == "reasoning"
     assert before.extra == {"answer": 42}
@@ -155,8 +167,7 @@ def test_a_failing_reward_model_is_no_exception(tmp_path: Path) -> None:
 
 
 def test_a_spec_whose_plugin_is_gone(tmp_path: Path) -> None:
-    resolved = load(make_folder(tmp_path))
-    spec = {**reward_spec(resolved, None), "file_plugins": []}
+    spec = replace(reward_spec(load(make_folder(tmp_path)), None), file_plugins=())
     with pytest.raises(SalmonError, match="no bonus named"):
         Reward.from_spec(spec)
 
@@ -208,14 +219,18 @@ def real_config(models: Path, folder: Path, **values: Any) -> Path:
     )
 
 
-def run_of(config: Path) -> RunView:
+def run_of(config: Path) -> Run:
     """A run's folder as `salmon run` begins it, before any stage."""
-    resolved = load(config)
-    run = config.parent / "runs" / "toy"
-    run.mkdir(parents=True, exist_ok=True)
-    saved = {"document": resolved.config.model_dump(mode="json"), "base": str(config.parent), "source": str(config)}
-    write_json(run / "config.json", saved)
-    return RunView.open(run)
+    run = Run(config.parent / "runs" / "toy", load(config))
+    run.path.mkdir(parents=True, exist_ok=True)
+    run.save()
+    return Run.open(run.path)
+
+
+def scored(run: Run, made: Sequence[Rollout]) -> list[RewardBreakdown]:
+    """By the run's reward, opened and closed."""
+    with Reward.from_spec(run.reward_spec()) as reward:
+        return reward(made)
 
 
 def by_hand(models: Path, prompt: str, completion: str, shown: Sequence[ShownPrinciple]) -> float:
@@ -233,8 +248,7 @@ def by_hand(models: Path, prompt: str, completion: str, shown: Sequence[ShownPri
 
 @pytest.mark.parametrize("combine", ["joint", "mean"])
 def test_joint_and_mean_against_plain_transformers(combine: str, models: Path, tmp_path: Path) -> None:
-    reward = run_of(real_config(models, tmp_path, combine=combine, rm_weight=2)).reward
-    found = reward(rollouts(*SHOWN)[:2])
+    found = scored(run_of(real_config(models, tmp_path, combine=combine, rm_weight=2)), rollouts(*SHOWN)[:2])
     weights = (2.0, 1.0, 1.0)  # of the set; a principle that is not in it has 1
     for text, breakdown in zip(COMPLETIONS, found, strict=False):
         if combine == "joint":
@@ -249,7 +263,7 @@ def test_joint_and_mean_against_plain_transformers(combine: str, models: Path, t
 
 def test_without_principles_both_ways_agree(models: Path, tmp_path: Path) -> None:
     plain = [make_rollout("Why?", "seven trees")]
-    joint, mean = (run_of(real_config(models, tmp_path / c, combine=c)).reward(plain)[0] for c in ("joint", "mean"))
+    joint, mean = (scored(run_of(real_config(models, tmp_path / c, combine=c)), plain)[0] for c in ("joint", "mean"))
     assert joint.raw == mean.raw
     assert joint.raw["rm"] == pytest.approx(by_hand(models, "Why?", "seven trees", ()), abs=1e-5)
 
@@ -268,8 +282,8 @@ def test_salmon_score_is_the_reward(models: Path, tmp_path: Path, cli: Cli) -> N
     assert done.code == 0, done.text
     scores = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     for i, (text, score) in enumerate(zip(COMPLETIONS, scores, strict=True)):
-        everything = run.reward.shown(shown[i], 5)
-        (expected,) = run.reward([make_rollout("Why?", text, principles=everything, stopped=bool(i % 2))])
+        rollout = make_rollout("Why?", text, principles=shown[i], stopped=bool(i % 2), rollout_index=5)
+        (expected,) = scored(run, [rollout])
         assert score["principles"] == list(expected.principles)
         assert score["principles"][0] == "calm"
         assert score["total"] == pytest.approx(expected.total, abs=1e-5)

@@ -15,14 +15,19 @@ import pytest
 import yaml
 from core_world import RULES, SALMON, Cli, document, environment, make_folder, prompt_lines
 
-from salmon_core import Prompt, tables
+from salmon_core import Prompt, worker
+from salmon_core.config.resolve import load
+from salmon_core.data import parquet as tables
+from salmon_core.data.json import read_json, write_json
 from salmon_core.pipeline import Pipeline
 from salmon_core.records import Completion
-from salmon_core.resolve import load
-from salmon_core.runs import StageFolder, file_identity, fingerprint, read_json, write_json
-from salmon_core.view import RunView, pairs_of
+from salmon_core.run.folder import StageFolder
+from salmon_core.run.identity import file_identity, fingerprint
+from salmon_core.run.run import Run
+from salmon_core.stages.prompts import read_prompts
+from salmon_core.stages.sample import pairs_of
 
-RIVER = ["prompts", "sample", "judge", "aggregate", "train-rm", "train-policy", "evaluate"]
+RIVER = ["prompts", "sample", "judge", "label", "train-rm", "train-policy", "evaluate"]
 
 # -- fingerprints ------------------------------------------------------------------------------------------------
 
@@ -32,9 +37,7 @@ def marks(folder: Path, **changes: Any) -> dict[str, str]:
     config = folder / "salmon.yaml"
     config.write_text(yaml.safe_dump(document(**changes)))
     pipeline = Pipeline(load(config), folder=folder / "runs" / "toy")
-    for stage in pipeline.stages[:-1]:
-        pipeline._marks[stage] = fingerprint(pipeline.parts(stage))
-    return dict(pipeline._marks)
+    return {name: pipeline.sources.fingerprint(name) for name in pipeline.stages if name != "report"}
 
 
 def section(name: str, **values: Any) -> dict[str, Any]:
@@ -49,7 +52,8 @@ RERUNS: list[tuple[str, dict[str, Any], str | None]] = [
     ("temperature", section("sample", temperature=0.9), "sample"),
     ("an option of the sampling engine", section("sample", engine={"name": "bytes", "scale": 2.0}), "sample"),
     ("limits", {"limits": {"prompt": 65, "completion": 128, "total": 512}}, "sample"),
-    ("an option of aggregation", section("judge", generator={"name": "toy-judge", "flip": 0.5}), "judge"),
+    ("an option of the judge", section("judge", judge={"name": "toy-judge", "bias": 0.5}), "judge"),
+    ("an option of the labeller", {"label": {"name": "toy-labels", "flip": 0.5}}, "label"),
     ("the judge's principles", section("judge", principles={"name": "rules.yaml", "only": ["kind"]}), "judge"),
     ("the trainer's options", section("reward_model", options={"steps": 5}), "train-rm"),
     ("a bonus", section("reward", bonuses=[]), "train-policy"),
@@ -139,7 +143,7 @@ def test_a_finished_run(finished_world: Path) -> None:
         assert manifest["seeds"] == {"run": 1}
     report = json.loads((run / "report.json").read_text())
     assert list(report["stages"]) == sorted(RIVER)
-    assert report["evaluators"]["toy-count"]["n"] == 2 * len(RunView.open(run).prompts("test"))
+    assert report["evaluators"]["toy-count"]["n"] == 2 * len(read_prompts(run / "prompts", "test"))
     assert not list(run.rglob("*.tmp"))
     assert not (run / "archive").exists()
 
@@ -158,7 +162,7 @@ def test_nothing_is_done_twice_and_outdated_results_are_kept(world: Path, cli: C
     assert archived.name.startswith("train-policy-")
     assert (archived / "rl_prompts.parquet").is_file()
     kept = [path for path in before if path.is_file() and path.stat().st_mtime_ns == before[path]]
-    assert {path.parent.name for path in kept} >= {"prompts", "sample", "judge", "aggregate", "data"}
+    assert {path.parent.name for path in kept} >= {"prompts", "sample", "judge", "label", "data"}
     draws = tables.read_table(run / "train-policy" / "rl_prompts.parquet", tables.RL_PROMPTS)
     assert {len(row["principles"]) for row in draws} == {2}
 
@@ -187,7 +191,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, cli: Cli) -> None:
     process = subprocess.Popen([str(SALMON), "run", "salmon.yaml", *hang], cwd=tmp_path, env=environment())
     run = tmp_path / "runs" / "toy"
     end = time.monotonic() + 60
-    while not (run / "train-policy" / "events.jsonl").exists():
+    while not (run / "train-policy" / "steps.jsonl").exists():
         assert time.monotonic() < end
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
@@ -266,17 +270,13 @@ def test_fingerprints_do_not_depend_on_the_order_of_keys() -> None:
 
 def splits(folder: Path, lines: str) -> dict[str, str]:
     """Each prompt's split, by the stage's own task."""
-    from salmon_core import worker
-
     config = make_folder(folder, held_out=0.3)
     (folder / "prompts.jsonl").write_text(lines)
-    run = folder / "runs" / "toy"
-    StageFolder(run, "prompts").path.mkdir(parents=True, exist_ok=True)
-    saved = {"document": load(config).config.model_dump(mode="json"), "base": str(folder), "source": "x"}
-    write_json(run / "config.json", saved)
-    view = RunView.open(run)
-    worker.prompts(view)
-    return {prompt.id: prompt.split for prompt in view.prompts()}
+    run = Run(folder / "runs" / "toy", load(config))
+    run.stage("prompts").path.mkdir(parents=True, exist_ok=True)
+    run.save()
+    worker.main(["prompts", str(run.path)])
+    return {prompt.id: prompt.split for prompt in read_prompts(run.stage("prompts").path)}
 
 
 def test_splits_stay_when_prompts_are_added(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_given_splits_ids_and_repetitions(tmp_path: Path) -> None:
     found = splits(tmp_path, "\n\n".join(map(json.dumps, rows)))
     assert found == {"1": "test", "x/y": "train", Prompt.from_text("c").id: "train"}
     assert json.loads((tmp_path / "runs/toy/prompts/metrics.json").read_text())["repeated"] == 1
-    assert RunView.open(tmp_path / "runs" / "toy").prompts("train")[0].category == "reasoning"
+    assert read_prompts(tmp_path / "runs" / "toy" / "prompts", "train")[0].category == "reasoning"
 
 
 def test_pairs_are_neighbours_that_differ() -> None:

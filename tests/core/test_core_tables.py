@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from salmon_core import DataError, Prompt, tables
+from salmon_core import DataError, Prompt
+from salmon_core.data import parquet as tables
 from salmon_core.records import Completion, Judgment, PreferenceRow, ShownPrinciple
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

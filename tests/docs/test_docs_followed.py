@@ -39,14 +39,16 @@ def test_the_first_bonus(tmp_path: Path) -> None:
     }
     follow(ROOT / "docs" / "first-bonus.md", folder, env)
     for run in ("calm", "calm-installed"):
-        lines = (folder / "runs" / run / "train-policy" / "events.jsonl").read_text().splitlines()
-        values = [json.loads(line)["values"]["reward/calm/mean"] for line in lines]
+        lines = map(json.loads, (folder / "runs" / run / "events.jsonl").read_text().splitlines())
+        steps = [line for line in lines if line["event"] == "StepLogged" and line["stage"] == "train-policy"]
+        values = [step["values"]["reward/calm/mean"] for step in steps]
         assert len(values) == 4
         assert all(-2 <= value <= 0 for value in values)
         assert any(value < 0 for value in values)
     saved = json.loads((folder / "runs" / "calm-installed" / "train-policy" / "manifest.json").read_text())
-    ((label, weight, bonus),) = saved["made_from"]["bonuses"]
-    assert (label, weight, bonus["plugin"], bonus["version"]) == ("calm", 2.0, "salmon-calm", "0.1.0")
+    (bonus,) = saved["made_from"]["reward"]["bonuses"]
+    assert (bonus["label"], bonus["weight"]) == ("calm", 2.0)
+    assert (bonus["component"]["plugin"], bonus["component"]["version"]) == ("salmon-calm", "0.1.0")
     installed = subprocess.run(
         [programs / "python", "-c", "import salmon_calm; print(salmon_calm.__file__)"],
         env=env,

@@ -18,12 +18,12 @@ import pytest
 import yaml
 from doc_pages import FOLLOWED, PAGES, ROOT, Block, blocks_of, commands_of, environment, execute, matches
 
-from salmon_core import hookspecs
-from salmon_core.cli import main
-from salmon_core.components import build, options_model
-from salmon_core.principle_files import load_principle_set
-from salmon_core.resolve import from_document
-from salmon_core.testing import registry_of
+from salmon_core.api import hooks
+from salmon_core.cli.main import main
+from salmon_core.config.resolve import from_document
+from salmon_core.kit.testing import registry_of
+from salmon_core.plugins.options import construct, options_model
+from salmon_core.principles.files import load_principle_set
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 LANGUAGES = {"console", "python", "yaml", "json", "toml", "text", "bibtex"}
@@ -91,7 +91,7 @@ def test_python_runs(block: Block, workspace: Path, monkeypatch: pytest.MonkeyPa
     for owned in registry_of(module):
         model = options_model(owned.load())
         if model is not None and not any(field.is_required() for field in model.model_fields.values()):
-            build(owned, model().model_dump())
+            construct(owned, model().model_dump())
 
 
 @pytest.mark.parametrize("block", named("yaml", followed=True))
@@ -158,7 +158,7 @@ def test_the_reference_is_not_stale() -> None:
 
 
 def test_the_reference_has_every_key() -> None:
-    from salmon_core.config import Config
+    from salmon_core.config.schema import Config
 
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     for section in [Config.model_json_schema(), *Config.model_json_schema()["$defs"].values()]:
@@ -168,11 +168,11 @@ def test_the_reference_has_every_key() -> None:
 
 def test_hooks_are_documented_with_their_arguments() -> None:
     text = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
-    for name, hook in vars(hookspecs).items():
-        if name.startswith("salmon_"):
-            arguments = hook.__code__.co_varnames[: hook.__code__.co_argcount]
-            (signature,) = re.findall(rf"`{name}\((.*?)\)(?: -> [^`]*)?`", text)
-            assert re.findall(r"(\w+):", signature) == list(arguments), name
+    for name in hooks.NAMES:
+        hook = getattr(hooks.Hooks, name)
+        arguments = hook.__code__.co_varnames[: hook.__code__.co_argcount]
+        (signature,) = re.findall(rf"`{name}\((.*?)\)(?: -> [^`]*)?`", text)
+        assert re.findall(r"(\w+):", signature) == list(arguments), name
 
 
 def test_messages_in_troubleshooting_are_real() -> None:
@@ -193,7 +193,7 @@ def test_messages_in_troubleshooting_are_real() -> None:
 def test_the_picture_is_well_formed_and_readable_in_the_dark() -> None:
     path = ROOT / "docs" / "river.svg"
     names = {element.text for element in ElementTree.parse(path).iter() if element.get("class") == "name"}
-    assert {"sample", "judge", "aggregate", "train-rm", "train-policy", "evaluate", "report"} <= names
+    assert {"sample", "judge", "label", "train-rm", "train-policy", "evaluate", "report"} <= names
     assert "prefers-color-scheme: dark" in path.read_text(encoding="utf-8")
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-STAGES = ("prompts", "sft", "sample", "judge", "aggregate", "train-rm", "train-policy", "evaluate")
+from salmon_core.data.rollouts import read_rollout_rows
+
+STAGES = ("prompts", "sft", "sample", "judge", "label", "train-rm", "train-policy", "evaluate")
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def test_every_stage_left_its_manifest(run: Path) -> None:
         assert len(manifest["fingerprint"]) == 16
         assert not (run / stage / "error.json").exists()
     assert pq.read_table(run / "prompts" / "prompts.parquet").num_rows == 48
-    assert pq.read_table(run / "aggregate" / "preferences.parquet").num_rows > 20
+    assert pq.read_table(run / "label" / "preferences.parquet").num_rows > 20
 
 
 def test_the_models_load_with_plain_transformers(run: Path) -> None:
@@ -45,7 +47,9 @@ def test_the_models_load_with_plain_transformers(run: Path) -> None:
 
 
 def test_the_policy_was_trained_by_every_component(run: Path) -> None:
-    events = [json.loads(line)["values"] for line in (run / "train-policy" / "events.jsonl").read_text().splitlines()]
+    lines = map(json.loads, (run / "events.jsonl").read_text().splitlines())
+    steps = [line for line in lines if line["event"] == "StepLogged" and line["stage"] == "train-policy"]
+    events = [step["values"] for step in steps]
     assert len(events) == json.loads((run / "train-policy" / "metrics.json").read_text())["steps"]
     generated = [values for values in events if "reward" in values]
     assert len(generated) == 5  # batches of 8 prompts, out of 40
@@ -55,10 +59,10 @@ def test_the_policy_was_trained_by_every_component(run: Path) -> None:
 
 
 def test_the_intervention_is_shown_from_its_rollout_on(run: Path) -> None:
-    rows = [json.loads(line) for line in (run / "train-policy" / "rollouts.jsonl").read_text().splitlines()]
+    rows = list(read_rollout_rows(run / "train-policy"))
     assert len({row["rollout_index"] for row in rows}) > 2
     for row in rows:
-        shown = row["principles"]
+        shown = [principle["name"] for principle in row["principles"]]
         assert ("no-self-praise" in shown) == (row["rollout_index"] >= 1)
         assert len(shown) == 2 + (row["rollout_index"] >= 1)
         assert "honest" not in shown

@@ -8,8 +8,8 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from salmon_core.draws import unroll
-from salmon_core.principle_files import load_principle_set
+from salmon_core.principles.draw import unroll
+from salmon_core.principles.files import load_principle_set
 from salmon_core.records import Prompt
 
 RL = load_principle_set("salmon-rl")

@@ -19,7 +19,7 @@ CONFIG = ROOT / "examples" / "minnow.yaml"
 SMALL = [
     "sample={samples: 2, temperature: 1.0, max_new_tokens: 48, batch_size: 32, shard_size: 26}",
     "judge.shard_size=32",
-    "judge.generator.repeats=2",
+    "label.repeats=2",
     "reward_model.options.max_steps=8",
     "reward_model.options.save_steps=2",
     "reward_model.options.logging_steps=1",
@@ -35,7 +35,7 @@ DATA = (
     "prompts/prompts.parquet",
     "sample/part-*.parquet",
     "judge/part-*.parquet",
-    "aggregate/preferences.parquet",
+    "label/preferences.parquet",
     "train-rm/data/train.parquet",
     "train-policy/rl_prompts.parquet",
 )
@@ -59,8 +59,9 @@ def data_files(run: Path) -> dict[str, bytes]:
 
 
 def losses(run: Path, stage: str, name: str) -> dict[int, float]:
-    events = [json.loads(line) for line in (run / stage / "events.jsonl").read_text().splitlines()]
-    return {event["step"]: event["values"][name] for event in events if name in event["values"]}
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    steps = [event for event in events if event["event"] == "StepLogged" and event["stage"] == stage]
+    return {step["step"]: step["values"][name] for step in steps if name in step["values"]}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_every_stage_leaves_what_it_promises(undisturbed: Path) -> None:
     assert set(report["evaluators"]["reward-shift"]["components"]) == {"rm", "missing-stop", "total"}
     assert report["deviations"]
     assert all(stage["seconds"] is not None for stage in report["stages"].values())
-    for stage in ("prompts", "sample", "judge", "aggregate", "train-rm", "train-policy", "evaluate"):
+    for stage in ("prompts", "sample", "judge", "label", "train-rm", "train-policy", "evaluate"):
         assert json.loads((undisturbed / stage / "manifest.json").read_text())["status"] == "finished"
     events = losses(undisturbed, "train-policy", "reward/missing-stop/mean")
     assert sorted(events) == [1, 3, 5, 7]  # a generated batch is gone through twice
@@ -97,22 +98,12 @@ def test_models_are_plain_folders(undisturbed: Path) -> None:
 
 
 def test_score_is_the_reward_of_training(undisturbed: Path, tmp_path: Path) -> None:
-    rollouts = [json.loads(line) for line in (undisturbed / "train-policy" / "rollouts.jsonl").read_text().splitlines()]
-    first = [rollout for rollout in rollouts if rollout["step"] == 0][:6]
-    assert first
-    import pyarrow.parquet as pq
+    from salmon_core.data.rollouts import read_rollout_rows
 
-    drawn = pq.read_table(undisturbed / "train-policy" / "rl_prompts.parquet").to_pylist()
-    rows = [
-        {
-            "prompt": rollout["prompt"],
-            "completion": rollout["completion"],
-            "stopped": rollout["stopped"],
-            "n_tokens": rollout["n_tokens"],
-            "principles": drawn[rollout["row"]]["principles"],
-        }
-        for rollout in first
-    ]
+    first = [row for row in read_rollout_rows(undisturbed / "train-policy") if row["rollout_index"] == 0][:6]
+    assert len(first) == 6
+    kept = ("prompt", "completion", "stopped", "n_tokens", "principles")
+    rows = [{name: rollout[name] for name in kept} for rollout in first]
     file = tmp_path / "rollouts.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     argv = [sys.executable, "-m", "salmon_core", "score", str(undisturbed), str(file)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from salmon_core.principles import Principle
+from salmon_core.api import Principle
 from salmon_core.records import Completion, Judgment, Pair, Prompt
 from salmon_judge.options import Options
 

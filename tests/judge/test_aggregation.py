@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import Counter
+from dataclasses import asdict
 from random import Random
 
 import pytest
@@ -12,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from judge_world import judgments, pair, plain, principles
 
+from salmon_core.api import Labels
 from salmon_core.errors import DataError, SalmonError
-from salmon_core.interfaces import AggregateResult
-from salmon_core.records import Judgment, Pair, PreferenceRow
-from salmon_judge.generator import SelfJudge
+from salmon_core.records import Completion, Judgment, Pair, PreferenceRow, Prompt
+from salmon_core.rng import named_rng
+from salmon_judge.labeller import SalmonLabeller
 from salmon_judge.options import Options
 from salmon_judge.scores import describe, scale_of
 
@@ -25,8 +28,8 @@ TABLE = {"kind": [(1.0, 3.0), (-6.0, -2.0), (5.0, -1.0)], "clear": [(0.5, 0.5), 
 BOTH = principles("kind", "clear")
 
 
-def run(options: Options, seed: int = 0, table: dict = TABLE, pairs: list[Pair] = PAIRS) -> AggregateResult:
-    return SelfJudge(options).aggregate(pairs, judgments(pairs, table), principles(*table), Random(seed))
+def run(options: Options, seed: int = 0, table: dict = TABLE, pairs: list[Pair] = PAIRS) -> Labels:
+    return SalmonLabeller(options).label(pairs, judgments(pairs, table), principles(*table), Random(seed))
 
 
 def winner(row: PreferenceRow) -> int:
@@ -100,22 +103,20 @@ def test_excluded_principles_are_judged_but_never_shown() -> None:
 
 
 def test_what_cannot_be_aggregated() -> None:
-    with pytest.raises(
-        SalmonError, match=r"judge.generator.exclude: there is no principle named x \(the set has clear"
-    ):
+    with pytest.raises(SalmonError, match=r"label.exclude: there is no principle named x \(the set has clear"):
         run(plain(exclude=("x", "kind")))
     with pytest.raises(SalmonError, match="all principles are excluded"):
         run(plain(exclude=("kind", "clear")))
     one = judgments(PAIRS, TABLE)
-    aggregate = SelfJudge(plain()).aggregate
+    label = SalmonLabeller(plain()).label
     with pytest.raises(DataError, match=r"judgment of r/0-1 under clear: is missing \(judge again"):
-        aggregate(PAIRS, one[:-1], BOTH, Random(0))
+        label(PAIRS, one[:-1], BOTH, Random(0))
     with pytest.raises(DataError, match="judgment of p/0-1 under kind: is given twice"):
-        aggregate(PAIRS, [*one, one[0]], BOTH, Random(0))
+        label(PAIRS, [*one, one[0]], BOTH, Random(0))
     with pytest.raises(DataError, match="is not finite"):
-        aggregate(PAIRS, [Judgment("p/0-1", "kind", math.nan, 1.0), *one[1:]], BOTH, Random(0))
+        label(PAIRS, [Judgment("p/0-1", "kind", math.nan, 1.0), *one[1:]], BOTH, Random(0))
     with pytest.raises(DataError, match="pair p/0-1: the pair is given twice"):
-        aggregate([PAIRS[0], *PAIRS], one, BOTH, Random(0))
+        label([PAIRS[0], *PAIRS], one, BOTH, Random(0))
 
 
 def test_useless_pairs_are_dropped_and_counted() -> None:
@@ -128,7 +129,7 @@ def test_useless_pairs_are_dropped_and_counted() -> None:
     assert result.statistics["dropped_pairs"] == {"short": 2, "identical": 1}
     assert result.statistics["drawn"] == result.statistics["rows"] == 3
     # Dropped pairs need no judgments.
-    assert SelfJudge(plain()).aggregate(pairs[:1], [], BOTH, Random(0)).rows == []
+    assert SalmonLabeller(plain()).label(pairs[:1], [], BOTH, Random(0)).rows == []
 
 
 def test_no_variance_scores_nothing() -> None:
@@ -145,6 +146,7 @@ def test_statistics_of_a_judge_by_hand() -> None:
     # Orders won by the output shown first: s12 > 0 on p and r; s21 < 0 on q and r: 4 of 6.
     assert found == {
         "judged": 3,
+        "ties": 0.0,
         "agreement": pytest.approx(2 / 3),
         "first_shown": pytest.approx(4 / 6),
         "mean_abs_score": 3.0,
@@ -154,6 +156,68 @@ def test_statistics_of_a_judge_by_hand() -> None:
     assert describe([])["agreement"] is None
     always_first = describe([Judgment(str(i), "k", 1.0, -1.0) for i in range(9)])
     assert (always_first["agreement"], always_first["first_shown"]) == (0.0, 1.0)
+
+
+def test_ties_of_any_judge_by_hand() -> None:
+    """A judge that says so: a tie scores nothing whatever its numbers, and is not held against the agreement."""
+    table = [
+        Judgment("p/0-1", "kind", 1.0, 1.0, reason="The first is kinder."),
+        Judgment("q/0-1", "kind", 3.0, 3.0, reason="Neither is kind.", tie=True),
+        Judgment("r/0-1", "kind", 1.0, -1.0),
+    ]
+    found = describe(table)
+    # Of p and r the orders agree on p. The output shown first wins 1 order of p, half of each of q, both of r: 4 of 6.
+    assert found == {
+        "judged": 3,
+        "ties": pytest.approx(1 / 3),
+        "agreement": 0.5,
+        "first_shown": pytest.approx(4 / 6),
+        "mean_abs_score": 1.0,
+        "prefers_first": 1.0,
+    }
+    result = SalmonLabeller(plain(normalise="none")).label(PAIRS, table, principles("kind"), Random(0))
+    assert {row.pair_id for row in result.rows} == {"p/0-1"}
+    assert result.statistics["dropped_rows"]["tie"] == 8
+    assert result.statistics["principles"]["kind"]["ties"] == pytest.approx(1 / 3)
+    all_ties = describe([Judgment("p", "kind", 0.0, 0.0, tie=True)])
+    assert (all_ties["ties"], all_ties["agreement"], all_ties["first_shown"]) == (1.0, None, 0.5)
+
+
+WORDS = ["tide", "salt", "river", "stone", "upstream", "gravel", "spawn", "current", "eddy", "pool", "shallow", "deep"]
+GOLDEN = [
+    ({"rules": ["phrase"]}, 32, "cc3c3595b50507cb7526d55f730b9edba31bcd20e48c24532b64e8f147611e13"),
+    (
+        {"rules": ["phrase"], "label": "mean", "normalise": "std", "repeats": 3, "exclude": [], "min_margin": 0.2},
+        19,
+        "873b6a043f5a0e2fb7b006d261b9c7ee2ae0664c6e80f0585eb98823baa27d41",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "count", "digest"), GOLDEN)
+def test_rows_are_what_they_always_were(options: dict, count: int, digest: str) -> None:
+    """Known values: a change of these changes the preferences of every run."""
+    rng, shown = named_rng(5, "golden"), principles("kind", "clear", "brief", "multilingual", "calm")
+    pairs: list[Pair] = []
+    judged: list[Judgment] = []
+    for number in range(12):
+        texts = []
+        for _ in range(2):
+            length = 3 + int(rng.random() * 4)
+            texts.append(" ".join(WORDS[int(rng.random() * len(WORDS))] for _ in range(length)) + ".")
+        if number == 3:
+            texts[1] = "As an AI language model, " + texts[1]
+        if number == 4:
+            texts[0] = "short"
+        of = Prompt.from_text("Where do salmon go?", id=f"g{number}", category=("general", "reasoning")[number % 2])
+        pairs.append(Pair(of, *(Completion(of.id, index, text, (), 5, True) for index, text in enumerate(texts))))
+        for each in shown:
+            scores = (round(rng.random() * 8 - 4, 3) for _ in range(2))
+            judged.append(Judgment(pairs[-1].id, each.name, *scores))
+    labeller = SalmonLabeller(Options.model_validate(options))
+    rows = labeller.label(pairs, judged, shown, named_rng(7, "aggregate")).rows
+    text = json.dumps([asdict(row) for row in rows], sort_keys=True)
+    assert (len(rows), hashlib.sha256(text.encode()).hexdigest()) == (count, digest)
 
 
 def test_label_noise_has_its_rate() -> None:

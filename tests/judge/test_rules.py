@@ -9,9 +9,9 @@ import pytest
 from judge_world import judgments, pair, plain, principles
 from pydantic import ValidationError
 
-from salmon_core.interfaces import AggregateResult
+from salmon_core.api import Labels
 from salmon_core.records import Pair
-from salmon_judge.generator import SelfJudge
+from salmon_judge.labeller import SalmonLabeller
 from salmon_judge.options import Options
 from salmon_judge.rules import LanguageRule, PhraseRule
 
@@ -43,10 +43,10 @@ def test_phrase() -> None:
     assert own.verdicts([pair("x", EN, DE)]) == ["second"]
 
 
-def run(pairs: list[Pair], rules: list[object], **options: object) -> AggregateResult:
+def run(pairs: list[Pair], rules: list[object], **options: object) -> Labels:
     """A judge that always prefers completion 1."""
     one = judgments(pairs, {"kind": [(1.0, 1.0)] * len(pairs)})
-    return SelfJudge(plain(rules=rules, normalise="none", **options)).aggregate(
+    return SalmonLabeller(plain(rules=rules, normalise="none", **options)).label(
         pairs, one, principles("kind"), Random(1)
     )
 
@@ -82,7 +82,7 @@ def test_rules_are_applied_and_flipped_at_their_rates() -> None:
 def test_ties_are_dropped_before_any_rule() -> None:
     pairs = [pair("a", STOCK, EN)]
     one = judgments(pairs, {"kind": [(1.0, -1.0)]})
-    result = SelfJudge(plain(rules=["phrase"])).aggregate(pairs, one, principles("kind"), Random(0))
+    result = SalmonLabeller(plain(rules=["phrase"])).label(pairs, one, principles("kind"), Random(0))
     assert result.rows == []
     assert result.statistics["dropped_rows"]["tie"] == 4
 
@@ -92,6 +92,12 @@ def test_defaults_are_the_papers_and_survive_json() -> None:
     assert [(rule.name, rule.probability) for rule in options.rules] == [("language", 1.0), ("phrase", 0.5)]
     assert (options.flip, options.flip_by_rule, options.repeats, options.cap) == (0.1, 0.25, 4, 8)
     assert Options.model_validate(options.model_dump(mode="json")) == options
+    papers = {
+        name: field.json_schema_extra["paper"]
+        for name, field in Options.model_fields.items()
+        if isinstance(field.json_schema_extra, dict)
+    }
+    assert papers == {name: getattr(options, name) for name in set(Options.model_fields) - {"exclude", "rules"}}
 
 
 @pytest.mark.parametrize(

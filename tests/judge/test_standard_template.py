@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from judge_world import pair, principles
 from tokenizer_zoo import zoo
 
+from salmon_core.api import Limits
+from salmon_core.kit.hf import HFCodec
 from salmon_core.records import Prompt
-from salmon_core.rendering import Limits, Renderer
+from salmon_core.reward.rendering import Renderer
 from salmon_judge.template import STANDARD
-from salmon_transformers.codec import TransformersCodec
 
 CODECS = {
-    name: TransformersCodec(tokenizer, name=name, fallback_chat_template=STANDARD.chat)
+    name: HFCodec(tokenizer, name=name, fallback_chat_template=STANDARD.chat)
     for name, tokenizer in zoo().items()
 }
 BOTH = [principle.shown() for principle in principles("kind", "clear")]
@@ -30,11 +31,11 @@ SETTINGS = settings(max_examples=80, deadline=None)
 
 
 @pytest.fixture(params=list(CODECS))
-def codec(request: pytest.FixtureRequest) -> TransformersCodec:
+def codec(request: pytest.FixtureRequest) -> HFCodec:
     return CODECS[request.param]
 
 
-def renderer(codec: TransformersCodec) -> Renderer:
+def renderer(codec: HFCodec) -> Renderer:
     return Renderer(STANDARD, codec, limits=Limits(total=4096))
 
 
@@ -81,7 +82,7 @@ def test_no_text_forges_a_part(first: str, second: str, prompt: str) -> None:
     assert re.findall(rf"\[\[({'|'.join(parts)}|user)", request.texts[0]) == parts
 
 
-def test_judge_and_reward_model_read_the_principles_alike(codec: TransformersCodec) -> None:
+def test_judge_and_reward_model_read_the_principles_alike(codec: HFCodec) -> None:
     made = renderer(codec)
     judge, _ = made.judge(pair("t"), BOTH[:1])
     reward = made.reward(Prompt.from_text("z").messages, "x", [BOTH])
@@ -97,7 +98,7 @@ def test_every_marker_of_the_texts_is_forbidden() -> None:
         assert marker.startswith(STANDARD.markers), marker
 
 
-def test_chat_for_tokenizers_without_a_template(codec: TransformersCodec) -> None:
+def test_chat_for_tokenizers_without_a_template(codec: HFCodec) -> None:
     messages = [{"role": "system", "content": "S"}, {"role": "user", "content": "{{ U }}"}]
     assert codec.chat(messages) == "[[system]]\nS\n[[user]]\n{{ U }}\n[[assistant]]\n"
     assert "\n[[user]]" in STANDARD.stop

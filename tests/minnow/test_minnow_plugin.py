@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from salmon_core.interfaces import Component
+from salmon_core.api import Component
 from salmon_core.records import Prompt
 from salmon_minnow import plugin, sets
 from salmon_minnow.evaluator import MinnowOracle, MinnowTruth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from salmon_core.api import LaunchPlan
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -75,3 +78,42 @@ def salmon(*words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr[-3000:] + done.stdout[-1000:]
     return done
+
+
+_PARSE = """
+import importlib.util, json, os, sys
+from importlib.util import find_spec
+from unittest.mock import MagicMock
+name, argv = sys.argv[1], sys.argv[2:]
+root = find_spec("openrlhf").submodule_search_locations[0]
+# The parser and the checks after it are the real ones; the trainers that the program would import next are not needed.
+for module in ("ray", "ray.util", "ray.util.placement_group", "openrlhf.utils", "openrlhf.models", "openrlhf.datasets",
+               "openrlhf.datasets.utils", "openrlhf.trainer", "openrlhf.trainer.ray", "openrlhf.trainer.ray.launcher",
+               "openrlhf.trainer.ray.ppo_actor", "openrlhf.trainer.ray.ppo_critic", "openrlhf.trainer.rm_trainer",
+               "openrlhf.trainer.sft_trainer"):
+    sys.modules[module] = MagicMock()
+spec = importlib.util.spec_from_file_location("openrlhf.utils.config", os.path.join(root, "utils", "config.py"))
+sys.modules["openrlhf.utils.config"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["openrlhf.utils.config"])
+path = os.path.join(root, "cli", name + ".py")
+source = open(path).read().rstrip()
+assert source.endswith("train(args)")
+sys.argv = [path, *argv]
+scope = {"__name__": "__main__"}
+exec(compile(source[: -len("train(args)")] + "RESULT = args", path, "exec"), scope)
+print("RESULT", json.dumps(scope["RESULT"], default=vars))
+"""
+
+
+def parsed(program: str, argv: tuple[str, ...], python: Path) -> dict[str, Any]:
+    """OpenRLHF's own parser and checks over a planned command line."""
+    done = subprocess.run([str(python), "-c", _PARSE, program, *argv], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    return json.loads(line.removeprefix("RESULT "))  # type: ignore[no-any-return]
+
+
+def training_step(found: LaunchPlan) -> tuple[str, tuple[str, ...]]:
+    (step,) = [step for step in found.steps if step.name not in ("prepare", "merge", "export")]
+    at = next(index for index, word in enumerate(step.argv) if word.startswith("openrlhf.cli."))
+    return step.argv[at].removeprefix("openrlhf.cli."), step.argv[at + 1 :]

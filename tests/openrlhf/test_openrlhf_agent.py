@@ -13,10 +13,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from openrlhf_world import PYTHON, interpreter
+from openrlhf_world import PYTHON, interpreter, minnow, parsed, training_step
 
-from salmon_openrlhf.backend import OUTSIDE
+from salmon_core.api import ComponentSpec, Job, Limits, ModelSpec, RewardSpec
+from salmon_core.kit import foreign
+from salmon_openrlhf.backend import OUTSIDE, OpenRLHFBackend
 
 pytestmark = pytest.mark.openrlhf
 
@@ -78,7 +82,9 @@ def write_ready(folder: Path, url: str, pid: int) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     shutil.copyfile(OUTSIDE / "agent.py", tmp_path / "agent.py")
-    (tmp_path / "agent.json").write_text(json.dumps({"rows_per_engine": 4, "first": 0, "log_rollouts_every": 0}))
+    for name, text in foreign.copy().items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "agent.json").write_text(json.dumps({"rows_per_engine": 4, "first": 0}))
     return tmp_path
 
 
@@ -145,3 +151,86 @@ def test_it_gives_up_when_the_server_has_died(folder: Path) -> None:
     write_ready(folder, "http://127.0.0.1:9", gone.pid)
     assert "the reward server died" in ask(folder)
     assert PYTHON
+
+
+_IDS = """
+import asyncio, importlib.util, json, sys
+from argparse import Namespace
+from datasets import load_dataset
+from openrlhf.datasets import PromptDataset
+from transformers import AutoTokenizer
+
+settings = json.loads(sys.argv[1])
+spec = importlib.util.spec_from_file_location("agent_module", settings["train"]["agent_func_path"])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+data = settings["data"]
+tokenizer = AutoTokenizer.from_pretrained(settings["actor"]["model_name_or_path"])
+strategy = Namespace(args=Namespace(data=Namespace(**data)), is_rank_0=lambda: False)
+rows = load_dataset("parquet", data_files=data["prompt_dataset"], split="train")
+prompts = PromptDataset(rows, tokenizer, strategy, input_template=data["input_template"])
+seen = {}
+
+
+class Engine:
+    async def generate(self, ids, params, multi_modal_data=None):
+        seen[self.row] = ids
+        return Namespace(outputs=[Namespace(token_ids=[5, tokenizer.eos_token_id], finish_reason="stop")])
+
+
+async def score(item):
+    return {"total": 0.0, "components": {}, "truncated": 0, "fallbacks": []}
+
+
+async def main():
+    executor, engine = module.AgentExecutor(), Engine()
+    executor.server.score = score
+    params = Namespace(max_tokens=settings["rollout"]["max_new_tokens"], logprobs=None)
+    for _, prompt, label, images in prompts:
+        engine.row = int(label)
+        await executor.execute(prompt, label, params, data["max_len"], tokenizer, engine, images)
+
+asyncio.run(main())
+print("IDS", json.dumps(seen))
+"""
+
+
+def test_both_trainers_read_the_same_prompt_ids(tmp_path: Path) -> None:
+    """From the job's rows through `prepare`, OpenRLHF's own parser, prompt data set and executor, to vLLM's door."""
+    from salmon_trl.common import load_tokenizer
+    from salmon_trl.data import encode
+
+    policy = ModelSpec(str(minnow(tmp_path)))
+    python = interpreter(tmp_path)
+    tokenizer = load_tokenizer(policy)
+    texts = [f"{tokenizer.bos_token or ''}name a color {word} <image> {{x}}\n" for word in ("", "red", "ü", "of  a")]
+    rows = [{"row": 7 - number, "prompt": text, "messages": []} for number, text in enumerate(texts * 2)]
+    folder = tmp_path / "train-policy"
+    folder.mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), folder / "rl.parquet")
+    options = {"generation_batch_size": 8, "total_batch_size": 8, "num_generations": 1, "max_completion_length": 56}
+    options |= {"per_device_train_batch_size": 8, "max_prompt_length": 64, "attn_implementation": "eager"}
+    spec = RewardSpec(
+        ComponentSpec("templates", "t", "dist"), Limits(), ComponentSpec("engines", "e", "dist"), None, policy
+    )
+    job = Job(
+        stage="train-policy",
+        algorithm="reinforce++",
+        folder=str(folder),
+        model=policy,
+        data={"train": str(folder / "rl.parquet")},
+        seed=1,
+        options=options,
+        reward=spec,
+        python=str(python),
+    )
+    plan = OpenRLHFBackend().plan(job)
+    for name, text in plan.files.items():
+        (folder / name).write_text(text)
+    subprocess.run(plan.steps[0].argv, cwd=folder, check=True)
+    settings = parsed(*training_step(plan), python)
+    done = subprocess.run([str(python), "-c", _IDS, json.dumps(settings)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("IDS ")]
+    wanted = dict(zip([str(row["row"]) for row in rows], encode(tokenizer, texts * 2), strict=True))
+    assert json.loads(line.removeprefix("IDS ")) == wanted

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from openrlhf_world import ROOT
 
+from salmon_core.api import Backend, ComponentSpec, Job, Limits, ModelSpec, RewardSpec
 from salmon_core.errors import ConfigError
-from salmon_core.interfaces import Backend, Job, ModelSpec
 from salmon_openrlhf.backend import OpenRLHFBackend
 from salmon_trl.backend import TRLBackend
 
+REWARD = RewardSpec(
+    ComponentSpec("templates", "t", "dist"), Limits(), ComponentSpec("engines", "e", "dist"), None, ModelSpec("/m")
+)
 BACKENDS: tuple[type[Backend], ...] = (TRLBackend, OpenRLHFBackend)
 
 
@@ -31,7 +34,7 @@ def plans(backend: Backend, stage: str, **more: Any) -> bool:
         "model": ModelSpec("/m"),
         "data": {"train": "/runs/x/train.parquet"},
         "seed": 1,
-        "reward": {"model": None},
+        "reward": REWARD,
         **more,
     }
     try:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from openrlhf_world import ANYWHERE, PYTHON, interpreter, minnow, salmon, write_config
 
-from salmon_core.tables import PREFERENCES, write_rows
+from salmon_core.data.parquet import PREFERENCES, write_rows
 from salmon_openrlhf.backend import OpenRLHFBackend
 
 pytestmark = [pytest.mark.openrlhf, pytest.mark.slow]
@@ -114,7 +114,7 @@ def test_sft_learns_and_leaves_a_plain_folder(trained: Path) -> None:
 
     metrics = manifest(trained, "sft")["metrics"]
     assert metrics["steps"] == 12
-    losses = [event.values["loss"] for event in OpenRLHFBackend().events(trained / "sft")]
+    losses = [logged.values["loss"] for logged in OpenRLHFBackend().steps(trained / "sft")]
     assert losses[-1] < 0.8 * losses[0]
     model = AutoModelForCausalLM.from_pretrained(trained / "sft" / "model", dtype="float32")
     tokenizer = AutoTokenizer.from_pretrained(trained / "sft" / "model")
@@ -146,26 +146,26 @@ with torch.no_grad():
 """
 
 
-def test_the_reward_model_serves_in_both_interpreters(trained: Path, config: Path) -> None:
+def test_the_reward_model_serves_in_both_interpreters(trained: Path) -> None:
     """It scores alike by salmon's engine, by plain transformers here, and by the other version there."""
-    from salmon_core.interfaces import ModelSpec
-    from salmon_core.resolve import load
-    from salmon_core.view import RunView
+    from salmon_core.api import ModelSpec
+    from salmon_core.reward.rendering import Renderer
+    from salmon_core.run.run import Run
     from salmon_transformers.engine import TransformersEngine
 
     folder = trained / "train-rm" / "model"
     values = json.loads((folder / "config.json").read_text())
     assert values["architectures"] == ["LlamaForSequenceClassification"]
     assert not {"value_head_prefix", "normalize_reward", "mean", "std"} & values.keys()
-    engine = TransformersEngine()
-    engine.load(ModelSpec(str(folder), dtype="float32", device="cpu"), "reward")
-    view = RunView.open(trained)
-    renderer = view.renderer(engine.codec)
-    rows = _rows(preferences(60, 2))
-    requests = [
-        renderer.reward(row["messages"], row[side], [row["shown"]]) for row in rows for side in ("chosen", "rejected")
-    ]
-    ours = [scores[0] for scores in engine.reward(requests)]
+    run, rows = Run.open(trained), _rows(preferences(60, 2))
+    with TransformersEngine().scorer(ModelSpec(str(folder), dtype="float32", device="cpu")) as scorer:
+        renderer = Renderer(run.config.template, scorer.codec, limits=run.config.limits)
+        requests = [
+            renderer.reward(row["messages"], row[side], [row["shown"]])
+            for row in rows
+            for side in ("chosen", "rejected")
+        ]
+        ours = [scores[0] for scores in scorer.score(requests)]
     right = sum(good > bad for good, bad in zip(ours[::2], ours[1::2], strict=True))
     assert right >= 48, right
     texts = [request.texts[0] for request in requests[:16]]
@@ -174,7 +174,6 @@ def test_the_reward_model_serves_in_both_interpreters(trained: Path, config: Pat
         done = subprocess.run(argv, capture_output=True, text=True, check=True)
         (line,) = [line for line in done.stdout.splitlines() if line.startswith("SCORES")]
         assert json.loads(line.removeprefix("SCORES ")) == pytest.approx(ours[:16], abs=2e-5)
-    assert load(config).config.run.name == "stages"
 
 
 def _rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -183,11 +182,11 @@ def _rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**row, "shown": tuple(ShownPrinciple(**each) for each in row["principles"])} for row in found]
 
 
-def test_events_are_the_loss_of_every_step(trained: Path) -> None:
-    events = list(OpenRLHFBackend().events(trained / "train-rm"))
-    assert [event.step for event in events] == list(range(1, 31))
-    assert all({"loss", "accuracy", "learning_rate"} <= event.values.keys() for event in events)
-    assert events[-1].values["loss"] < events[0].values["loss"]
+def test_the_loss_of_every_step_is_logged(trained: Path) -> None:
+    steps = list(OpenRLHFBackend().steps(trained / "train-rm"))
+    assert [logged.step for logged in steps] == list(range(1, 31))
+    assert all({"loss", "accuracy", "learning_rate"} <= logged.values.keys() for logged in steps)
+    assert steps[-1].values["loss"] < steps[0].values["loss"]
 
 
 def test_an_sft_adapter_is_merged(config: Path) -> None:

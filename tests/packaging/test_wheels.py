@@ -7,9 +7,12 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTIONS = [ROOT, *sorted((ROOT / "plugins").glob("salmon-*")), *sorted((ROOT / "backends").glob("salmon-*"))]
@@ -65,7 +68,9 @@ def test_plugins_are_found_and_none_is_broken(python: Path, tmp_path: Path) -> N
     names = {(item["kind"], item["name"]) for item in listed["components"]}
     assert {
         ("principle_sets", "salmon-rm"),
-        ("generators", "self-judge"),
+        ("judges", "self-judge"),
+        ("labellers", "salmon"),
+        ("commands", "serve"),
         ("bonuses", "length"),
         ("engines", "transformers"),
         ("backends", "trl"),
@@ -92,3 +97,107 @@ def test_the_example_checks(python: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0
     assert "honest-and-accurate" in done.stdout
+
+
+# -- the core alone ----------------------------------------------------------------------------------------------------
+
+
+def needed(name: str, found: set[str]) -> set[str]:
+    """The distributions that one needs, by name; extras left out."""
+    if name not in found:
+        found.add(name)
+        for line in metadata.requires(name) or ():
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                needed(canonicalize_name(requirement.name), found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def core_alone(wheels: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with salmon-core and what it needs, and nothing else."""
+    folder = tmp_path_factory.mktemp("alone")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    site = next((folder / "lib").glob("python*/site-packages"))
+    (wheel,) = (wheel for wheel in wheels if wheel.name.startswith("salmon_core-"))
+    zipfile.ZipFile(wheel).extractall(site)
+    for name in needed("salmon-core", set()) - {"salmon-core"}:
+        distribution = metadata.distribution(name)
+        for top in {file.parts[0] for file in distribution.files or () if file.parts[0] != ".."}:
+            target = site / top
+            if top != "__pycache__" and not target.exists():
+                target.symlink_to(Path(str(distribution.locate_file(top))))
+    return folder / "bin" / "python"
+
+
+OWN = """
+from salmon_core import Component, hookimpl
+from salmon_core.api import Engine, Judge, Labeller, Labels, Template
+
+PLAIN = Template(judge="{instruction} {first} {second}", principle="{principle}", verdict="?", reward="{instruction}",
+                 score="!", markers=())
+
+
+class NoEngine(Engine):
+    def codec(self, model):
+        raise NotImplementedError
+
+
+class NoJudge(Judge):
+    def judge(self, pairs, principles, context):
+        return []
+
+
+class NoLabels(Labeller):
+    def label(self, pairs, judgments, principles, rng):
+        return Labels(())
+
+
+@hookimpl
+def salmon_engines():
+    yield Component("none", NoEngine, "opens nothing")
+
+
+@hookimpl
+def salmon_judges():
+    yield Component("none", NoJudge, "says nothing")
+
+
+@hookimpl
+def salmon_labellers():
+    yield Component("none", NoLabels, "labels nothing")
+
+
+@hookimpl
+def salmon_templates():
+    yield Component("plain", PLAIN, "plain")
+"""
+
+
+def test_the_core_alone_lists_explains_and_checks(core_alone: Path, tmp_path: Path) -> None:
+    """It knows no plugin, in strings either: what is missing is said by its kind."""
+
+    def salmon(*args: str) -> subprocess.CompletedProcess[str]:
+        argv = [str(core_alone), "-m", "salmon_core", *args]
+        return subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
+
+    listed = json.loads(salmon("plugins", "--json").stdout)
+    assert {item["distribution"] for item in listed["components"]} == {"salmon-core"}
+    assert listed["broken"] == []
+    shown = salmon("principles", "show", "salmon-rl")
+    assert "honest-and-accurate" in shown.stdout
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Why?"}\n')
+    (tmp_path / "model").mkdir()
+    text = "run: {name: alone}\npolicy: {model: ./model}\nprompts: prompts.jsonl\n"
+    config = tmp_path / "salmon.yaml"
+    config.write_text(text)
+    refused = salmon("check", "salmon.yaml")
+    assert refused.returncode == 2
+    for kind in ("engine", "judge", "labeller", "template", "backend"):
+        assert f"no installed plugin offers a {kind}" in refused.stderr.replace("an engine", "a engine"), refused.stderr
+    (tmp_path / "own.py").write_text(OWN)
+    config.write_text(text + "plugins: [own.py]\nreward: {rm_weight: 0}\ntrain: {algorithm: none}\n")
+    checked = salmon("check", "salmon.yaml")
+    assert checked.returncode == 0, checked.stderr
+    assert "train         none" in checked.stdout
+    assert salmon("plan", "salmon.yaml").returncode == 0

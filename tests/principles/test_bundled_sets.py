@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from salmon_core.principle_files import bundled_dir, bundled_names, load_principle_set
+from salmon_core.principles.files import bundled_dir, bundled_names, load_principle_set
 
 WEIGHTS = {
     "salmon-rm": {
@@ -55,7 +55,7 @@ def test_names_and_weights(name: str) -> None:
 
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_every_principle_has_an_opposite_and_a_slug(name: str) -> None:
-    from salmon_core.salmon_json import slug
+    from salmon_core.principles.salmon_json import slug
 
     for principle in load_principle_set(name):
         assert principle.negated is not None
@@ -91,7 +91,7 @@ def test_they_are_found_from_any_folder_without_loading_yaml(tmp_path: Path) -> 
     root = Path(__file__).resolve().parents[2]
     code = (
         f"import sys; sys.path.insert(0, {str(root)!r})\n"
-        "from salmon_core.principle_files import bundled_names\n"
+        "from salmon_core.principles.files import bundled_names\n"
         "assert len(bundled_names()) == 6\n"
         "assert not {'yaml', 'pydantic', 'torch'} & set(sys.modules), sys.modules.keys()\n"
     )

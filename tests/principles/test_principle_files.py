@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from salmon_core.api.principles import Principle, PrincipleSet
 from salmon_core.errors import ConfigError, DataError, SalmonError
-from salmon_core.principle_files import load_principle_set, read_salmon_json, write_salmon_json, write_yaml
-from salmon_core.principles import Principle, PrincipleSet
+from salmon_core.principles.files import load_principle_set
+from salmon_core.principles.salmon_json import read_salmon_json, salmon_json
+from salmon_core.principles.yaml import write_principle_yaml
 
 Write = Callable[[str, str], Path]
 
@@ -109,27 +111,24 @@ principles:
     wieght: 3
   - {text: No name., tags: tone, categories: {reasoning: many, x: -1}}
   - just text
-  - {name: yes, text: Not a text., weight: .nan}
+  - {name: true, text: Not a text., weight: .nan}
 """,
     )
     found = problems(path)
     assert found == [
-        "bad.yaml:2: colour: there is no such key "
-        "(there are name, description, extends, only, without, weights, principles)",
-        "bad.yaml:1: name: must be text, not 7 (put it in quotes)",
+        "bad.yaml:1: name: Input should be a valid string, not 7 (put it in quotes)",
         "bad.yaml:5: principles[0].text: is empty",
-        "bad.yaml:6: principles[0].weight: must be a number above 0, not 0",
-        "bad.yaml:10: principles[1].wieght: there is no such key "
-        "(there are name, title, text, negated, weight, categories, tags)",
-        "bad.yaml:9: principles[1].negated: is the same as `text` (say the opposite, or leave it out)",
-        "bad.yaml:7: principles[1].name: 'a' is given twice",
+        "bad.yaml:6: principles[0].weight: Input should be greater than 0, not 0",
+        "bad.yaml:9: principles[1].negated: is the same as `text`; say the opposite, or leave it out",
+        "bad.yaml:10: principles[1].wieght: there is no such option",
         "bad.yaml:11: principles[2].name: is required",
-        "bad.yaml:11: principles[2].categories.reasoning: must be a number of 0 or more, not 'many'",
-        "bad.yaml:11: principles[2].categories.x: must be a number of 0 or more, not -1",
-        "bad.yaml:11: principles[2].tags: must be a list of names, not 'tone'",
-        "bad.yaml:12: principles[3]: must have `name` and `text`, not be 'just text'",
-        "bad.yaml:13: principles[4].name: must be text, not True (put it in quotes)",
-        "bad.yaml:13: principles[4].weight: must be a number above 0, not nan",
+        "bad.yaml:11: principles[2].categories.reasoning: Input should be a valid number, not 'many'",
+        "bad.yaml:11: principles[2].categories.x: Input should be greater than or equal to 0, not -1",
+        "bad.yaml:11: principles[2].tags: Input should be a valid list, not 'tone'",
+        "bad.yaml:12: principles[3]: has to be a mapping of keys to values, not 'just text'",
+        "bad.yaml:13: principles[4].name: Input should be a valid string, not True (put it in quotes)",
+        "bad.yaml:13: principles[4].weight: Input should be a finite number, not nan",
+        "bad.yaml:2: colour: there is no such option",
     ]
 
 
@@ -147,13 +146,34 @@ principles: [{name: kind, text: Another.}]
     )
     known = "(it has kind, short, true-ish)"
     assert problems(path) == [
-        "child.yaml:4: weights.kind: must be a number above 0, not -1",
         f"child.yaml:2: only: 'base.yaml' has no principle 'shrot' {known}",
         f"child.yaml:3: without: 'base.yaml' has no principle 'nobody' {known}",
-        f"child.yaml:4: weights: 'base.yaml' has no principle 'other' {known}",
-        "child.yaml:4: weights.short: 'short' gets a weight but is left out by `only` or `without`",
+        "child.yaml:4: weights.kind: Input should be greater than 0, not -1",
+    ]
+    assert problems(write("child.yaml", "extends: base.yaml\nweights: {other: 2}\n")) == [
+        f"child.yaml:2: weights: 'base.yaml' has no principle 'other' {known}",
+    ]
+
+
+def test_problems_between_what_is_chosen_and_what_is_added(write: Write) -> None:
+    write("base.yaml", BASE)
+    path = write(
+        "child.yaml",
+        """\
+extends: base.yaml
+only: [kind]
+weights: {short: 3}
+principles:
+  - {name: kind, text: Another.}
+  - {name: own, text: Own.}
+  - {name: own, text: Own again.}
+""",
+    )
+    assert problems(path) == [
+        "child.yaml:3: weights.short: 'short' gets a weight but is left out by `only` or `without`",
         "child.yaml:5: principles[0].name: 'kind' is in the extended set too "
         "(give it another name, or leave the extended set's out with `without`)",
+        "child.yaml:7: principles[2].name: 'own' is given twice",
     ]
 
 
@@ -196,6 +216,10 @@ def test_the_same_file_twice_is_no_circle(write: Write) -> None:
     assert load_principle_set(path) == load_principle_set(path)
 
 
+#: ten values, each ten of the one before, and so on
+BOMB = "a: &a0 [x]\n" + "".join(f"b{n}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]\n" for n in range(9))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -203,19 +227,25 @@ def test_the_same_file_twice_is_no_circle(write: Write) -> None:
         ("- a\n- b", "bad.yaml: is not a principle set"),
         ("name: x", "bad.yaml: has no principles"),
         ("principles: []", "bad.yaml: has no principles"),
-        ("principles: {a: b}", "bad.yaml:1: principles: must be a list"),
+        ("principles: {a: b}", "bad.yaml:1: principles: Input should be a valid list"),
         ("extends: honest\nonly: []", "bad.yaml: has no principles"),
         ("extends: nothing-of-that-name", "bad.yaml:1: extends: there is no principle set named"),
-        ("extends: [a, b]", "bad.yaml:1: extends: must be text"),
+        ("extends: [a, b]", "bad.yaml:1: extends: Input should be a valid string, not ['a', 'b']"),
         ("extends: absent.yaml", "absent.yaml: there is no such file"),
         ("name: a\nname: b\n", "bad.yaml: line 2, column 1: not valid YAML"),
         ("a: [", "bad.yaml: line 1, column 5: not valid YAML"),
         ("principles: !!python/object/apply:os.getcwd []", "not valid YAML"),
-        ("principles: &a [*a]", "bad.yaml:1: principles[0]: must have `name` and `text`"),
-        ("weights: {1: 2}\nextends: honest", "bad.yaml:1: weights: must map names to numbers"),
-        ("principles: [{name: ' a', text: b}]", "begins or ends with white space"),
-        ("principles: [{name: a, text: b, weight: 1" + "0" * 400 + "}]", "must be a number above 0"),
-        ("principles: [{name: a, text: b, weight: true}]", "must be a number above 0, not True"),
+        ("principles: &a [*a]", "bad.yaml: line 1, column 13: contains itself"),
+        ("weights: {1: 2}\nextends: honest", "bad.yaml:1: weights[1]: Input should be a valid string, not 1"),
+        (r'principles: [{name: "a\nb", text: b}]', "principles[0].name: has a line break"),
+        ("principles: [{name: a, text: b, weight: 1" + "0" * 400 + "}]", "Input should be a valid number"),
+        (r'principles: [{name: a, text: "\ud800"}]', "bad.yaml: line 1, column 30: has half of a surrogate pair"),
+        ("a: &a [x, x, x, x, x, x, x, x, x, x]\nprinciples: [*a, *b]", "found undefined alias 'b'"),
+        (BOMB, "bad.yaml: has more than 100,000 values, counting what its aliases repeat"),
+        ("[" * 600, "is nested too deeply"),
+        ("%YAML 1.10\n---\nname: a", "not valid YAML: there is no such version of it"),
+        ("name: 2026-13-45", "bad.yaml: line 1, column 7: not valid YAML: month must be in 1..12"),
+        ("principles: [{name: a, text: b, weight: true}]", "Input should be a valid number, not True"),
     ],
 )
 def test_other_bad_files(write: Write, text: str, message: str) -> None:
@@ -261,19 +291,22 @@ def test_published_json(write: Write) -> None:
     ("text", "messages"),
     [
         ("{}", ["is not a list of principles"]),
-        ("[1]", ["[0]: is not an object"]),
-        ("[\n{", ["bad.json:2: not valid JSON"]),
+        ("[1]", ["[0]: has to be a mapping of keys to values, not 1"]),
+        ("[\n{", ["bad.json: is not JSON: EOF while parsing an object at line 2 column 1"]),
         (
-            '[{"dimension": "A b", "definition": "x"}, {"dimension": "a-B", "definition": "", "weight": 0, "w": 1},'
-            ' {"dimension": "A-B", "definition": "y"}]',
+            '[{"dimension": "a-B", "definition": "", "weight": 0, "w": 1}]',
             [
-                "[1].w: there is no such key",
-                "[1].definition: must be text",
-                "[1].weight: must be a number above 0",
-                "[2].dimension: 'A-B' is given twice (as 'a-b')",
+                "[0].definition: is empty",
+                "[0].weight: Input should be greater than 0, not 0",
+                "[0].w: there is no such option",
             ],
         ),
-        ("[" * 100_000, ["bad.json"]),
+        (
+            '[{"dimension": "A b", "definition": "x"}, {"dimension": "A-B", "definition": "y"}]',
+            ["[1].dimension: 'A-B' is given twice (as 'a-b')"],
+        ),
+        ("[" * 100_000, ["bad.json: is nested too deeply"]),
+        (r'[{"dimension": "a", "definition": "\ud800"}]', ["bad.json: has half of a surrogate pair"]),
     ],
 )
 def test_bad_published_json(write: Write, text: str, messages: list[str]) -> None:
@@ -286,19 +319,19 @@ def test_bad_published_json(write: Write, text: str, messages: list[str]) -> Non
 def test_writing_json_for_the_reward_model_needs_opposites(tmp_path: Path) -> None:
     one = PrincipleSet("s", (Principle("a", "A."),))
     with pytest.raises(DataError, match="'a' has no negated text"):
-        write_salmon_json(one, tmp_path / "a.json", kind="reward-model")
-    write_salmon_json(one, tmp_path / "a.json", kind="rl")
+        (tmp_path / "a.json").write_text(salmon_json(one, kind="reward-model"), encoding="utf-8")
+    (tmp_path / "a.json").write_text(salmon_json(one, kind="rl"), encoding="utf-8")
     assert '"weight": 1\n' in (tmp_path / "a.json").read_text()
 
 
 def test_bundled_sets_survive_both_formats(tmp_path: Path) -> None:
-    from salmon_core.principle_files import bundled_names
+    from salmon_core.principles.files import bundled_names
 
     for name in bundled_names():
         found = load_principle_set(name)
-        write_yaml(found, tmp_path / "x.yaml")
+        write_principle_yaml(found, tmp_path / "x.yaml")
         assert load_principle_set(tmp_path / "x.yaml") == found
-        write_salmon_json(found, tmp_path / "x.json", kind="reward-model")
+        (tmp_path / "x.json").write_text(salmon_json(found, kind="reward-model"), encoding="utf-8")
         again = read_salmon_json(tmp_path / "x.json")
         assert [(p.name, p.title, p.text, p.negated) for p in again] == [
             (p.name, p.title, p.text, p.negated) for p in found

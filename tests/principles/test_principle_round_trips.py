@@ -10,10 +10,11 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from salmon_core.api.principles import Principle, PrincipleSet
 from salmon_core.errors import ConfigError
-from salmon_core.principle_files import load_principle_set, read_salmon_json, write_salmon_json, write_yaml
-from salmon_core.principles import Principle, PrincipleSet
-from salmon_core.salmon_json import slug
+from salmon_core.principles.files import load_principle_set
+from salmon_core.principles.salmon_json import read_salmon_json, salmon_json, slug
+from salmon_core.principles.yaml import write_principle_yaml
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60).map(str.strip).filter(bool)
 NAME = TEXT.filter(lambda name: "\n" not in name)
@@ -53,7 +54,7 @@ SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[Healt
 def test_yaml(original: PrincipleSet) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.yaml"
-        write_yaml(original, path)
+        write_principle_yaml(original, path)
         assert load_principle_set(path) == original
 
 
@@ -75,10 +76,10 @@ def test_published_json(original: PrincipleSet) -> None:
     plain = PrincipleSet("a", expected)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.json"
-        write_salmon_json(plain, path, kind="rl")
+        path.write_text(salmon_json(plain, kind="rl"), encoding="utf-8")
         assert read_salmon_json(path).principles == tuple(replace(p, negated=None) for p in expected)
         if all(p.negated is not None for p in expected):
-            write_salmon_json(plain, path, kind="reward-model")
+            path.write_text(salmon_json(plain, kind="reward-model"), encoding="utf-8")
             assert read_salmon_json(path).principles == tuple(replace(p, weight=1.0) for p in expected)
 
 

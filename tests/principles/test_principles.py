@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from salmon_core.principles import Principle, PrincipleSet
+from salmon_core.api.principles import Principle, PrincipleSet
 
 KIND = Principle("kind", "Is kind.", "Is harsh.", weight=2.0, categories={"red-teaming": 128.0})
 SHORT = Principle("short", "Is short.")

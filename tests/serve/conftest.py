@@ -40,6 +40,6 @@ def server(bytes_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def tiny_server(tiny_job: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Serves `tiny_job`, as a pipeline would start it, the raw protocol too."""
     folder = tmp_path_factory.mktemp("tiny-server")
-    argv = [sys.executable, "-m", "salmon_core.serving", str(tiny_job), "--raw"]
+    argv = [sys.executable, "-m", "salmon_serve", str(tiny_job), "--raw"]
     with Server(argv, folder) as started:
         yield started

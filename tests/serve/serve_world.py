@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -72,13 +71,36 @@ def row_of(number: int) -> dict[str, Any]:
     }
 
 
+def make_bytes_job(folder: Path, config: Path, **options: Any) -> Path:
+    """A job with a bonus of `config`'s world and its rows, and no reward model; needs no torch."""
+    from trl_world import job, reward_spec
+
+    from salmon_core.api import BonusSpec, ComponentSpec
+
+    world, toy, moody = config.parent, str(config.parent / "world.py"), str(config.parent / "moody.py")
+    spec = reward_spec(
+        Path(moody),
+        None,
+        world / "policy",
+        file_plugins=(toy, moody),
+        engine=ComponentSpec("engines", "bytes", toy, {"scale": 1.0}),
+        template=ComponentSpec("templates", "toy", toy),
+        bonuses=(BonusSpec("moody", 2.0, ComponentSpec("bonuses", "moody", moody)),),
+    )
+    data = {"train": str(world / "rows.parquet")}
+    made = job("train-policy", folder, world / "policy", data, reward=spec, options=options)
+    (folder / "job.json").write_text(made.to_json())
+    return folder / "job.json"
+
+
 def make_tiny_job(folder: Path) -> Path:
     """A job with a real policy, a real reward model of two layers, a bonus, an intervention and 40 rows."""
     import torch
     from transformers import LlamaConfig, LlamaForSequenceClassification
     from trl_world import job, make_policy, make_tokenizer, reward_spec, rl_rows, write, write_bonus
 
-    from salmon_core.interfaces import ModelSpec
+    from salmon_core.api import Limits, ModelSpec, ScheduledPrinciple
+    from salmon_core.records import ShownPrinciple
 
     policy = make_policy(folder / "policy")
     tokenizer = make_tokenizer(pad="<pad>")
@@ -92,18 +114,16 @@ def make_tiny_job(folder: Path) -> Path:
     tokenizer.save_pretrained(folder / "rm")
     model = ModelSpec(str(folder / "rm"), dtype="float32", device="cpu")
     rows = write(folder / "rl_prompts.parquet", rl_rows(40))
-    late = {"shown": {"name": "no shouting", "text": "No shouting.", "negated": False}, "start": 3, "end": None}
     spec = reward_spec(
         write_bonus(folder / "words.py"),
         model,
         policy,
-        template="standard",
-        limits={"prompt": 60, "completion": 120, "total": 400},
-        interventions=[late],
+        limits=Limits(60, 120, 400),
+        interventions=(ScheduledPrinciple(ShownPrinciple("no shouting", "No shouting."), start=3),),
     )
-    spec["model"] = asdict(model)
     stage = folder / "train-policy"
-    made = job("train-policy", stage, policy, {"train": rows}, reward=spec)
+    options = {"log_rollouts_every": 3}
+    made = job("train-policy", stage, policy, {"train": rows}, reward=spec, options=options)
     (stage / "job.json").write_text(made.to_json())
     return stage / "job.json"
 
@@ -216,6 +236,7 @@ class Server:
         return self.ask("POST", f"/get_reward/{self.token}", body, token=None, **options)
 
     def metric(self, name: str) -> float:
+        """The value of a series, its labels included in the name."""
         for line in self.ask("GET", "/metrics").body.decode().splitlines():
             if line.startswith(f"{name} "):
                 return float(line.split()[-1])

@@ -20,7 +20,7 @@ import pytest
 from core_world import environment
 from serve_world import Answer, Server, free, make_bytes_world, row_of
 
-from salmon_core.serving.client import RewardClient, RewardServerError
+from salmon_core.kit.reward_client import RewardClient, RewardServerError
 
 
 def o(count: int) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def test_a_fallback_stays_with_the_request_that_needed_it(tmp_path: Path) -> Non
             assert moods(answer) == [i / 8]
             assert answer.json["rewards"][0]["fallbacks"] == []
         text = server.ask("GET", "/metrics").body.decode()
-        assert 'salmon_fallbacks_total{component="moody"} 2\n' in text
+        assert 'salmon_fallbacks_total{component="moody"} 2.0\n' in text
 
 
 def test_a_slow_bonus_fills_the_queue_and_blocks_nothing_else(tmp_path: Path, bytes_world: Path) -> None:
@@ -266,9 +266,9 @@ def test_asked_to_stop_it_finishes_what_is_queued(tmp_path: Path, bytes_world: P
 
 
 def test_no_orphan_when_the_parent_is_killed(tmp_path: Path, bytes_world: Path) -> None:
-    """As a backend's service: `salmon_core.launch` ties it to the process that started it."""
+    """As a backend's service: `salmon_core.run.processes` ties it to the process that started it."""
     code = (
-        "import sys, time; from pathlib import Path; from salmon_core.launch import Running\n"
+        "import sys, time; from pathlib import Path; from salmon_core.run.processes import Running\n"
         "with Running(sys.argv[1:], env={}, cwd=Path.cwd(), log=Path('log.txt')): time.sleep(600)"
     )
     ready = tmp_path / "ready.json"
@@ -318,19 +318,19 @@ def test_memory_stays_flat(tmp_path: Path, bytes_world: Path) -> None:
 def test_the_memory_of_answers_is_bounded() -> None:
     import asyncio
 
-    from salmon_core.serving.answers import Answers
+    from salmon_serve.idempotency import IdempotencyCache
 
     async def fill() -> None:
-        answers = Answers(most=50, most_bytes=10_000)
+        cache = IdempotencyCache(max_answers=50, max_bytes=10_000)
         for size, most in ((10, 50), (1000, 10)):
             for number in range(200):
                 key = f"{size} {number}".encode()
-                answers.expect(key, b"d" * 16)
-                answers.settle(key, b"x" * size)
-                assert answers.find(key, b"d" * 16) == b"x" * size
-                assert len(answers) <= most + 50 * (size == 1000 and number < 60)
-            assert len(answers) == most
-        assert answers.find(b"1000 0", b"d" * 16) is None
+                cache.expect(key, b"d" * 16)
+                cache.finish(key, b"x" * size)
+                assert cache.find(key, b"d" * 16) == b"x" * size
+                assert len(cache) <= most + 50 * (size == 1000 and number < 60)
+            assert len(cache) == most
+        assert cache.find(b"1000 0", b"d" * 16) is None
 
     asyncio.run(fill())
 

@@ -14,10 +14,10 @@ from core_world import SALMON, salmon
 from serve_world import Server, by_row, free, make_bytes_world
 from trl_world import words
 
-from salmon_core.interfaces import Job
-from salmon_core.records import RewardBreakdown
-from salmon_core.reward import Reward
-from salmon_core.serving.sources import read_rows
+from salmon_core.api import Job
+from salmon_core.records import RewardBreakdown, Rollout
+from salmon_core.reward.reward import Reward
+from salmon_serve.load import read_rows
 
 CLOSE = 1e-5
 
@@ -49,11 +49,10 @@ class InProcess:
         )
         return self.reward(
             [
-                self.reward.rollout(
+                Rollout.from_row(
                     self.rows[item["row"]],
                     text,
                     completion_ids=item["completion_ids"],
-                    n_tokens=len(item["completion_ids"]) - item["stopped"],
                     stopped=item["stopped"],
                     rollout_index=item["rollout_index"],
                 )

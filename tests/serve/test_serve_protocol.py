@@ -15,12 +15,13 @@ from typing import Any
 
 import psutil
 import pytest
-from core_world import SALMON, environment, salmon
+from core_world import SALMON, environment, make_folder, salmon
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serve_world import Server, free, make_bytes_world, row_of
+from prometheus_client.parser import text_string_to_metric_families
+from serve_world import Server, free, make_bytes_job, make_bytes_world, row_of
 
-from salmon_core.serving.client import RewardClient, RewardServerError
+from salmon_core.kit.reward_client import RewardClient, RewardServerError
 
 # -- ids ---------------------------------------------------------------------------------------------------------------
 
@@ -201,15 +202,35 @@ def test_health_and_metrics(server: Server) -> None:
     server.score([free("oo"), free("e")])
     assert server.metric("salmon_rollouts_scored_total") == before + 2
     text = server.ask("GET", "/metrics").body.decode()
-    assert 'salmon_component_sum{component="rm"}' in text
-    for line in text.splitlines():
-        assert line.startswith("# ") or len(line.rsplit(" ", 1)) == 2
-        assert line.startswith("# ") or float(line.rsplit(" ", 1)[1]) == float(line.rsplit(" ", 1)[1])
+    kinds = {family.name: family.type for family in text_string_to_metric_families(text)}
+    assert kinds["salmon_requests"] == kinds["salmon_fallbacks"] == "counter"
+    assert kinds["salmon_component_sum"] == kinds["salmon_rollouts_queued"] == "gauge"
+    assert kinds["salmon_request_seconds"] == "histogram"
+    assert server.metric('salmon_requests_total{route="/v1/rewards",status="200"}') >= 1
+    parts = sum(server.metric(f'salmon_component_sum{{component="{name}"}}') for name in ("rm", "letters", "moody"))
+    assert parts == pytest.approx(server.metric("salmon_reward_sum"))
     size = len(text.splitlines())
     for i in range(30):
         server.ask("GET", f"/{i}")
         server.score([free("o" * i, category=f"c{i}")])
     assert len(server.ask("GET", "/metrics").body.decode().splitlines()) <= size + 3
+    wanted = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    answer = server.ask("GET", "/metrics", headers=wanted)
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+    assert answer.body.endswith(b"# EOF\n")
+
+
+def test_another_reward_model_than_the_runs(tmp_path: Path) -> None:
+    """By `--rm`, even if the run has trained none yet."""
+    reward = {"principles": "rules.yaml", "show": 1, "engine": "bytes"}
+    config = make_folder(tmp_path / "world", reward=reward)
+    done = salmon("serve", config, cwd=tmp_path)
+    assert done.code == 1
+    assert "train-rm" in done.err
+    argv = [str(SALMON), "serve", str(config), "--rm", str(config.parent / "policy")]
+    with Server(argv, tmp_path / "server") as server:
+        (reward,) = server.score([free("e" * 5, principles=[])]).json["rewards"]
+        assert reward["components"] == {"rm": reward["total"]}
 
 
 def test_the_ready_file_and_the_token_are_for_their_owner(bytes_world: Path, tmp_path: Path) -> None:
@@ -270,6 +291,7 @@ def test_what_cannot_be_served_is_said_in_one_line(bytes_world: Path, tmp_path: 
         ([other], "it has no config.json"),
         (["--job", tmp_path / "job.json"], "is no job"),
         (["--job", tmp_path / "job.json", "--rm", tmp_path], "a job brings its own"),
+        ([config, "--log-rollouts", "2"], "only a job's rollouts are written"),
     ]:
         done = salmon("serve", *args, cwd=tmp_path)
         assert done.code in (1, 2), (args, done.text)
@@ -279,22 +301,8 @@ def test_what_cannot_be_served_is_said_in_one_line(bytes_world: Path, tmp_path: 
 
 def test_a_job_without_a_reward_model(tmp_path: Path, bytes_world: Path) -> None:
     """Its rows say which principles may be named; nothing says which to draw."""
-    from trl_world import job, reward_spec
-
-    world = bytes_world.parent
-    bonus = {"label": "moody", "weight": 2.0, "name": "moody", "owner": str(world / "moody.py"), "options": {}}
-    spec = reward_spec(
-        world / "moody.py",
-        None,
-        world / "policy",
-        file_plugins=[str(world / "world.py"), str(world / "moody.py")],
-        engine={"name": "bytes", "options": {"scale": 1.0}},
-        template="toy",
-        bonuses=[bonus],
-    )
-    data = {"train": str(world / "rows.parquet")}
-    (tmp_path / "job.json").write_text(job("train-policy", tmp_path, world / "policy", data, reward=spec).to_json())
-    with Server([str(SALMON), "serve", "--job", str(tmp_path / "job.json")], tmp_path / "server") as server:
+    job = make_bytes_job(tmp_path, bytes_world)
+    with Server([str(SALMON), "serve", "--job", str(job)], tmp_path / "server") as server:
         by_row = {"id": "r", "row": 7, "completion_ids": [*b"foo", 257], "stopped": True}
         answer = server.score([by_row, free("foo", principles=["kind"])])
         assert answer.totals == [0.5, 0.5]
@@ -304,7 +312,7 @@ def test_a_job_without_a_reward_model(tmp_path: Path, bytes_world: Path) -> None
 
 def test_a_service_that_cannot_start_tells_its_pipeline(tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text("{}")
-    argv = [sys.executable, "-m", "salmon_core.serving", "job.json"]
+    argv = [sys.executable, "-m", "salmon_serve", "job.json"]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, env=environment())
     assert done.returncode == 1
     assert "is no job" in json.loads((tmp_path / "error.json").read_text())["message"]

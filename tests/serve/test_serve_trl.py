@@ -13,7 +13,8 @@ from core_world import environment
 from serve_world import Server
 from trl_world import rl_rows
 
-from salmon_core.serving.client import RewardClient, RewardServerError, TRLReward
+from salmon_core.kit.reward_client import RewardClient, RewardServerError
+from salmon_trl.served_reward import ServedReward
 
 
 @pytest.mark.parametrize("conversational", [True, False], ids=["messages", "texts"])
@@ -25,10 +26,10 @@ def test_two_steps_of_grpo(conversational: bool, tiny_server: Server, tiny_job: 
     policy = tiny_job.parent.parent / "policy"
     tokenizer = AutoTokenizer.from_pretrained(policy)
     client = RewardClient.from_ready_file(tiny_server.ready)
-    reward = TRLReward(client, eos_token_ids=tokenizer.eos_token_id, steps_per_generation=1)
+    reward = ServedReward(client, eos_token_ids=tokenizer.eos_token_id, steps_per_generation=1)
     calls: list[tuple[dict[str, Any], list[float]]] = []
 
-    class Watched(TRLReward):
+    class Watched(ServedReward):
         def __call__(self, **values: Any) -> list[float]:
             found = super().__call__(**values)
             calls.append((values, found))
@@ -81,14 +82,14 @@ def test_two_steps_of_grpo(conversational: bool, tiny_server: Server, tiny_job: 
 
 def test_it_raises_rather_than_leave_a_reward_out(tiny_server: Server) -> None:
     """A None would be left out of TRL's averages without a word."""
-    reward = TRLReward(RewardClient(tiny_server.url, "wrong" * 8, patience=0), eos_token_ids=[1, 2])
+    reward = ServedReward(RewardClient(tiny_server.url, "wrong" * 8, patience=0), eos_token_ids=[1, 2])
     with pytest.raises(RewardServerError, match="HTTP 401"):
         reward(prompts=["a"], completions=["b"], completion_ids=[[5]])
 
 
 def test_the_client_needs_only_the_standard_library(tmp_path: Path) -> None:
     code = (
-        "import sys, salmon_core.serving.client; names = {name.partition('.')[0] for name in sys.modules}\n"
+        "import sys, salmon_core.kit.reward_client; names = {name.partition('.')[0] for name in sys.modules}\n"
         "print(sorted(names - sys.stdlib_module_names - {'salmon_core', '__main__', 'sitecustomize'}))"
     )
     done = subprocess.run(

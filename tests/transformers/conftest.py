@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from transformers import (
     Qwen2Config,
 )
 
-from salmon_core.interfaces import ModelSpec
+from salmon_core.api import Ability, ModelSpec, OpenModel
 from salmon_transformers.engine import TransformersEngine
 
 CHAT = (
@@ -134,12 +134,15 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 
 @pytest.fixture
-def engine() -> Callable[..., TransformersEngine]:
-    """engine(folder, purpose, **options) -> a loaded engine on the CPU."""
+def engine() -> Iterator[Callable[..., Any]]:
+    """engine(folder, ability, **options) -> a model on the CPU, opened by a method of the engine, closed at the end."""
+    opened: list[OpenModel] = []
 
-    def load(folder: str | Path, purpose: Any, **options: Any) -> TransformersEngine:
-        loaded = TransformersEngine(TransformersEngine.Options(**options))
-        loaded.load(ModelSpec(str(folder), device="cpu"), purpose)
-        return loaded
+    def open_model(folder: str | Path, ability: Ability, **options: Any) -> Any:
+        made = TransformersEngine(TransformersEngine.Options(**options))
+        opened.append(getattr(made, ability)(ModelSpec(str(folder), device="cpu")))
+        return opened[-1]
 
-    return load
+    yield open_model
+    for model in opened:
+        model.close()

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from salmon_core.api import ModelSpec, TokenCodec
+from salmon_core.api.templates import Limits, Template
 from salmon_core.errors import SalmonError
-from salmon_core.interfaces import ModelSpec, TokenCodec
+from salmon_core.kit.hf import HFCodec
 from salmon_core.records import Completion, Pair, Prompt, ShownPrinciple
-from salmon_core.rendering import Limits, Renderer, Template
-from salmon_transformers.codec import TransformersCodec
+from salmon_core.reward.rendering import Renderer
 from salmon_transformers.engine import TransformersEngine
 
 TEMPLATE = Template(
@@ -46,17 +47,17 @@ untrusted = st.one_of(
 )
 
 
-def codec_of(folder: str, **changes) -> TransformersCodec:
-    return TransformersEngine().open_codec(ModelSpec(folder, **changes))
+def codec_of(folder: str, **changes) -> HFCodec:
+    return TransformersEngine().codec(ModelSpec(folder, **changes))
 
 
 @pytest.fixture(scope="module")
-def codec(make) -> TransformersCodec:
+def codec(make) -> HFCodec:
     return codec_of(make())
 
 
 @pytest.fixture(scope="module")
-def with_bos(make) -> TransformersCodec:
+def with_bos(make) -> HFCodec:
     return codec_of(make(bos=True))
 
 
@@ -98,10 +99,10 @@ def test_eos_and_length(make, codec, tmp_path):
     assert codec.max_length == 512
     assert codec_of(make("bloom")).max_length is None, "ALiBi knows no limit, and 1e30 is none"
     tokenizer = AutoTokenizer.from_pretrained(make("bloom"), model_max_length=77)
-    assert TransformersCodec(tokenizer, name="x").max_length == 77
+    assert HFCodec(tokenizer, name="x").max_length == 77
     tokenizer.eos_token = None
     with pytest.raises(SalmonError, match="no EOS token"):
-        TransformersCodec(tokenizer, name="x")
+        HFCodec(tokenizer, name="x")
 
 
 @given(untrusted)
@@ -180,10 +181,10 @@ def test_no_special_id_beyond_the_templates_own(codec, with_bos, instruction, on
 
 @pytest.mark.parametrize("text", NASTY)
 def test_nasty_texts_can_be_judged_and_scored(make, engine, text):
-    judge, scorer = engine(make(), "choice_logits"), engine(make(reward=True), "reward")
+    judge, scorer = engine(make(), "chooser"), engine(make(reward=True), "scorer")
     prompt = Prompt.from_text(text, id="p")
     pair = Pair(prompt, *(Completion("p", i, text * (i + 1), (), 0, True) for i in range(2)))
-    answers = judge.choice_logits(Renderer(TEMPLATE, judge.codec).judge(pair, RULES), TEMPLATE.choices)
+    answers = judge.choose(Renderer(TEMPLATE, judge.codec).judge(pair, RULES), TEMPLATE.choices)
     assert [len(rows) for rows in answers] == [2, 2]
     request = Renderer(TEMPLATE, scorer.codec).reward(prompt.messages, text, [RULES])
-    assert len(scorer.reward([request])[0]) == 1
+    assert len(scorer.score([request])[0]) == 1

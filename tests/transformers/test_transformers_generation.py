@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
+from salmon_core.api import Sampling
 from salmon_core.errors import SalmonError
-from salmon_core.interfaces import Sampling
 from salmon_core.records import Prompt
 from salmon_transformers.engine import TransformersEngine
 from salmon_transformers.sampling import choose, uniforms
@@ -30,35 +30,35 @@ def prompts(engine: TransformersEngine, texts: list[str] = TEXTS) -> list[tuple[
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen2", "gemma2", "bloom"])
 def test_batch_size_and_order_do_not_matter(make, engine, kind):
-    loaded = engine(make(kind), "generate")
+    loaded = engine(make(kind), "sampler")
     asked = prompts(loaded)
     settings_ = {"max_new_tokens": 16, "samples": 3, "seed": 5}
-    one = loaded.generate(asked, Sampling(batch_size=1, **settings_))
+    one = loaded.sample(asked, Sampling(batch_size=1, **settings_))
     assert [(c.prompt_id, c.index) for c in one] == [(p.id, i) for p, _ in asked for i in range(3)]
     for size in (4, 64):
         shuffled = random.Random(size).sample(asked, len(asked))
-        other = {(c.prompt_id, c.index): c for c in loaded.generate(shuffled, Sampling(batch_size=size, **settings_))}
+        other = {(c.prompt_id, c.index): c for c in loaded.sample(shuffled, Sampling(batch_size=size, **settings_))}
         assert [other[c.prompt_id, c.index] for c in one] == one
     assert len({c.token_ids for c in one}) > len(asked), "samples of a prompt differ"
-    assert loaded.generate(asked, Sampling(**{**settings_, "seed": 6})) != one
+    assert loaded.sample(asked, Sampling(**{**settings_, "seed": 6})) != one
 
 
 def test_a_longer_limit_continues_the_shorter_one(make, engine):
-    loaded = engine(make(), "generate")
-    short = loaded.generate(prompts(loaded), Sampling(max_new_tokens=5, seed=2))
-    long = loaded.generate(prompts(loaded), Sampling(max_new_tokens=12, seed=2))
+    loaded = engine(make(), "sampler")
+    short = loaded.sample(prompts(loaded), Sampling(max_new_tokens=5, seed=2))
+    long = loaded.sample(prompts(loaded), Sampling(max_new_tokens=12, seed=2))
     assert all(b.token_ids[: len(a.token_ids)] == a.token_ids for a, b in zip(short, long, strict=True))
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_every_token_is_the_one_a_plain_forward_pass_would_choose(make, engine, kind):
     folder = make(kind)
-    loaded = engine(folder, "generate")
+    loaded = engine(folder, "sampler")
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     sampling = Sampling(temperature=0.8, top_p=0.9, max_new_tokens=12, seed=3)
     asked = prompts(loaded)
     rendered = {prompt.id: text for prompt, text in asked}
-    for completion in loaded.generate(asked, sampling):
+    for completion in loaded.sample(asked, sampling):
         start = loaded.codec.encode(rendered[completion.prompt_id])
         with torch.no_grad():
             logits = model(torch.tensor([start + list(completion.token_ids)])).logits[0, len(start) - 1 : -1]
@@ -68,8 +68,8 @@ def test_every_token_is_the_one_a_plain_forward_pass_would_choose(make, engine, 
 
 def test_greedy_is_the_most_likely_token_and_all_samples_alike(make, engine):
     folder = make()
-    loaded = engine(folder, "generate")
-    first, second = loaded.generate(prompts(loaded, ["The river"]), Sampling(temperature=0, max_new_tokens=8))
+    loaded = engine(folder, "sampler")
+    first, second = loaded.sample(prompts(loaded, ["The river"]), Sampling(temperature=0, max_new_tokens=8))
     assert first.token_ids == second.token_ids
     ids = torch.tensor([loaded.codec.encode(prompts(loaded, ["The river"])[0][1])])
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
@@ -97,14 +97,14 @@ def test_samples_follow_the_softmax():
 
 def test_a_models_samples_follow_its_own_distribution(make, engine):
     folder = make()
-    loaded = engine(folder, "generate")
+    loaded = engine(folder, "sampler")
     asked = prompts(loaded, ["salmon"])
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     with torch.no_grad():
         logits = model(torch.tensor([loaded.codec.encode(asked[0][1])])).logits[0, -1]
     expected = torch.softmax(logits / 0.5, 0)
     n = 4000
-    drawn = loaded.generate(asked, Sampling(temperature=0.5, max_new_tokens=1, samples=n, batch_size=n))
+    drawn = loaded.sample(asked, Sampling(temperature=0.5, max_new_tokens=1, samples=n, batch_size=n))
     counts = Counter(c.token_ids[0] for c in drawn)
     distance = sum(abs(counts[i] / n - p) for i, p in enumerate(expected.tolist())) / 2
     assert distance < 0.08  # of total variation; n samples of this distribution give about 0.05
@@ -144,13 +144,13 @@ def with_eos(folder: str, target: Path, eos: list[int]) -> Path:
 
 
 def test_every_eos_of_the_generation_config_ends_a_completion(make, engine, tmp_path):
-    plain = engine(make(), "generate")
+    plain = engine(make(), "sampler")
     asked = prompts(plain)
     sampling = Sampling(max_new_tokens=24, samples=4, seed=1)
-    before = plain.generate(asked, sampling)
+    before = plain.sample(asked, sampling)
     extra = [token for token, _ in Counter(t for c in before for t in c.token_ids).most_common(2)]
-    loaded = engine(with_eos(make(), tmp_path / "model", extra), "generate")
-    after = loaded.generate(asked, sampling)
+    loaded = engine(with_eos(make(), tmp_path / "model", extra), "sampler")
+    after = loaded.sample(asked, sampling)
     ends = {*extra, plain.codec.eos_id}
     assert any(c.stopped for c in after)
     for old, new in zip(before, after, strict=True):
@@ -163,13 +163,13 @@ def test_every_eos_of_the_generation_config_ends_a_completion(make, engine, tmp_
 
 
 def test_stop_strings_cut_the_text_and_end_the_row(make, engine):
-    loaded = engine(make(), "generate")
+    loaded = engine(make(), "sampler")
     asked = prompts(loaded)
     sampling = Sampling(max_new_tokens=30, samples=3, seed=4)
-    before = loaded.generate(asked, sampling)
+    before = loaded.sample(asked, sampling)
     chosen = [c.text[4:6] for c in before if len(c.text) > 8 and c.text.isprintable()][:3]
     assert chosen
-    after = loaded.generate(asked, Sampling(max_new_tokens=30, samples=3, seed=4, stop=tuple(chosen)))
+    after = loaded.sample(asked, Sampling(max_new_tokens=30, samples=3, seed=4, stop=tuple(chosen)))
     assert any(c.stopped and c.token_ids[-1] != loaded.codec.eos_id for c in after)
     for old, new in zip(before, after, strict=True):
         at = min((i for stop in chosen if (i := old.text.find(stop)) >= 0), default=None)
@@ -183,10 +183,10 @@ def test_stop_strings_cut_the_text_and_end_the_row(make, engine):
 
 
 def test_a_special_token_can_be_a_stop_string(make, engine):
-    loaded = engine(make(), "generate")
+    loaded = engine(make(), "sampler")
     asked = prompts(loaded)
     stops = ("<|end|>", "<|user|>")
-    found = loaded.generate(asked, Sampling(max_new_tokens=60, samples=8, temperature=2.0, stop=stops))
+    found = loaded.sample(asked, Sampling(max_new_tokens=60, samples=8, temperature=2.0, stop=stops))
     hits = [c for c in found if any(stop in loaded.codec.decode(c.token_ids) for stop in stops)]
     assert hits, "no sample happened to hold the token; raise samples"
     for completion in hits:
@@ -195,14 +195,14 @@ def test_a_special_token_can_be_a_stop_string(make, engine):
 
 
 def test_a_prompt_too_long_is_named(make, engine):
-    loaded = engine(make(max_position_embeddings=64), "generate")
+    loaded = engine(make(max_position_embeddings=64), "sampler")
     prompt = Prompt.from_text("word " * 60, id="the-long-one")
     with pytest.raises(SalmonError, match=r"the-long-one.*exceed the model's 64"):
-        loaded.generate([(prompt, loaded.codec.chat(list(prompt.messages)))], Sampling(max_new_tokens=30))
+        loaded.sample([(prompt, loaded.codec.chat(list(prompt.messages)))], Sampling(max_new_tokens=30))
 
 
 @pytest.mark.parametrize("wrong", [{"temperature": -1.0}, {"top_p": 0.0}, {"max_new_tokens": 0}, {"samples": 0}])
 def test_settings_that_make_no_sense(make, engine, wrong):
-    loaded = engine(make(), "generate")
+    loaded = engine(make(), "sampler")
     with pytest.raises(SalmonError, match=next(iter(wrong))):
-        loaded.generate(prompts(loaded), Sampling(**wrong))
+        loaded.sample(prompts(loaded), Sampling(**wrong))

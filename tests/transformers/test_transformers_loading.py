@@ -14,8 +14,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
+from salmon_core.api import Engine, ModelSpec, PrefixRequest, Sampling
 from salmon_core.errors import SalmonError
-from salmon_core.interfaces import Engine, ModelSpec, PrefixRequest, Sampling
 from salmon_core.records import Prompt
 from salmon_transformers import plugin
 from salmon_transformers.engine import TransformersEngine
@@ -32,11 +32,11 @@ def edit(path: Path, **changes) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def refused(spec: ModelSpec | Path | str, purpose="generate") -> str:
+def refused(spec: ModelSpec | Path | str, purpose="sampler") -> str:
     """-> the message; one line, short enough to read."""
     engine = TransformersEngine()
     with pytest.raises(SalmonError) as caught:
-        engine.load(spec if isinstance(spec, ModelSpec) else ModelSpec(str(spec), device="cpu"), purpose)
+        getattr(engine, purpose)(spec if isinstance(spec, ModelSpec) else ModelSpec(str(spec), device="cpu"))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
     return str(caught.value)
@@ -88,7 +88,7 @@ def test_remote_code_is_refused_unless_opted_in(make, tmp_path, name):
     assert f"auto_map` in {name}" in message
     assert "trust_remote_code: true" in message
     with pytest.raises(SalmonError, match="auto_map"):
-        TransformersEngine().open_codec(ModelSpec(str(folder)))
+        TransformersEngine().codec(ModelSpec(str(folder)))
 
 
 def test_pickles_are_refused(make, tmp_path):
@@ -107,44 +107,47 @@ def test_dtype_and_device(make):
     assert "unknown device 'toaster'" in refused(ModelSpec(make(), device="toaster"))
     if not torch.cuda.is_available():
         assert "torch sees 0 GPUs" in refused(ModelSpec(make(), device="cuda"))
-    engine = TransformersEngine()
-    engine.load(ModelSpec(make(), dtype="bfloat16", device="cpu"), "generate")
-    assert engine._sampler._model.dtype == torch.bfloat16
-    engine.load(ModelSpec(make(), device="cpu"), "generate")
-    assert engine._sampler._model.dtype == torch.float32
+    for dtype, kind in (("bfloat16", torch.bfloat16), ("auto", torch.float32)):
+        with TransformersEngine().sampler(ModelSpec(make(), dtype=dtype, device="cpu")) as model:
+            assert model._part._model.dtype == kind
 
 
 def test_reward_models_that_would_score_wrongly(make, tmp_path):
-    assert "2 labels" in refused(make(reward=True, num_labels=2), "reward")
-    assert "not a reward model but LlamaForCausalLM" in refused(make(), "reward")
+    assert "2 labels" in refused(make(reward=True, num_labels=2), "scorer")
+    assert "not a reward model but LlamaForCausalLM" in refused(make(), "scorer")
     same = copy_of(make(reward=True), tmp_path / "pad-is-eos")
     edit(same / "config.json", pad_token_id=1)
     edit(same / "tokenizer_config.json", pad_token="</s>")
-    assert "pad token of this reward model is its EOS" in refused(same, "reward")
+    assert "pad token of this reward model is its EOS" in refused(same, "scorer")
     none = copy_of(make(reward=True), tmp_path / "no-pad")
     edit(none / "config.json", pad_token_id=None)
-    assert "model's config of this reward model has no pad token" in refused(none, "reward")
+    assert "model's config of this reward model has no pad token" in refused(none, "scorer")
     other = copy_of(make(reward=True), tmp_path / "other-pad")
     edit(other / "config.json", pad_token_id=5)
-    assert "pad token is 5 in the model's config, but 2" in refused(other, "reward")
+    assert "pad token is 5 in the model's config, but 2" in refused(other, "scorer")
 
 
 def test_a_model_without_its_head_is_refused(make):
-    assert "is not a language model: no weights for lm_head" in refused(make(reward=True), "generate")
+    assert "is not a language model: no weights for lm_head" in refused(make(reward=True), "sampler")
 
 
-def test_asking_for_what_was_not_loaded(make, engine):
-    loaded = engine(make(), "generate")
-    with pytest.raises(SalmonError, match="loaded for 'generate', but 'reward' was asked for"):
-        loaded.reward(REQUEST)
+@pytest.mark.parametrize("ability", ["sampler", "chooser", "scorer"])
+def test_a_closed_model_says_so_and_is_freed(make, engine, ability):
+    import weakref
+
+    loaded = engine(make(reward=ability == "scorer"), ability)
+    network = weakref.ref(loaded._part._model)
     loaded.close()
     loaded.close()
-    with pytest.raises(SalmonError, match="no model is loaded"):
-        loaded.generate([], Sampling())
-    with pytest.raises(SalmonError, match="no model is loaded"):
-        _ = loaded.codec
-    with pytest.raises(SalmonError, match="no capability 'dance'"):
-        loaded.load(ModelSpec(make()), "dance")
+    assert network() is None
+    ask = {
+        "sampler": lambda: loaded.sample([], Sampling()),
+        "chooser": lambda: loaded.choose(REQUEST, ("a", "b")),
+        "scorer": lambda: loaded.score(REQUEST),
+    }[ability]
+    with pytest.raises(SalmonError, match="the model was closed"):
+        ask()
+    assert loaded.codec.eos_token == "</s>"
 
 
 class TestAdapters:
@@ -167,30 +170,27 @@ class TestAdapters:
 
     def test_a_language_models_adapter_is_merged(self, peft, make, tmp_path):
         adapter = self.saved(peft, make(), tmp_path / "a", "CAUSAL_LM")
-        engine = TransformersEngine()
-        engine.load(ModelSpec(make(), device="cpu", adapter=str(adapter)), "choice_logits")
-        assert not any("lora" in name for name, _ in engine._scorer._model.named_parameters())
+        engine = TransformersEngine().chooser(ModelSpec(make(), device="cpu", adapter=str(adapter)))
+        assert not any("lora" in name for name, _ in engine._part._model.named_parameters())
         ids = torch.tensor([engine.codec.encode(REQUEST[0].texts[0])])
         with torch.no_grad():
             expected = self.trained(ids).logits[0, -1, [engine.codec.encode(c)[0] for c in "ab"]]
-        got = torch.tensor(engine.choice_logits(REQUEST, ("a", "b"))[0][0])
+        got = torch.tensor(engine.choose(REQUEST, ("a", "b"))[0][0])
         assert torch.allclose(got, expected, atol=1e-4)
-        plain = TransformersEngine()
-        plain.load(ModelSpec(make(), device="cpu"), "choice_logits")
-        assert not torch.allclose(got, torch.tensor(plain.choice_logits(REQUEST, ("a", "b"))[0][0]), atol=1e-2)
+        plain = TransformersEngine().chooser(ModelSpec(make(), device="cpu"))
+        assert not torch.allclose(got, torch.tensor(plain.choose(REQUEST, ("a", "b"))[0][0]), atol=1e-2)
 
     def test_a_reward_adapter_brings_its_head(self, peft, make, tmp_path):
         adapter = self.saved(peft, make(), tmp_path / "a", "SEQ_CLS", modules_to_save=["score"])
-        engine = TransformersEngine()
-        engine.load(ModelSpec(make(), device="cpu", adapter=str(adapter)), "reward")
+        engine = TransformersEngine().scorer(ModelSpec(make(), device="cpu", adapter=str(adapter)))
         ids = torch.tensor([engine.codec.encode(REQUEST[0].texts[1])])
         with torch.no_grad():
             expected = self.trained(ids).logits[0, 0].item()
-        assert engine.reward(REQUEST)[0][1] == pytest.approx(expected, abs=1e-4)
+        assert engine.score(REQUEST)[0][1] == pytest.approx(expected, abs=1e-4)
 
     def test_refusals(self, peft, make, tmp_path):
         adapter = self.saved(peft, make(), tmp_path / "a", "CAUSAL_LM")
-        assert "no weights for score" in refused(ModelSpec(make(), adapter=str(adapter)), "reward")
+        assert "no weights for score" in refused(ModelSpec(make(), adapter=str(adapter)), "scorer")
         assert "no such folder" in refused(ModelSpec(make(), adapter=str(tmp_path / "b")))
         assert "cannot fetch it" in refused(ModelSpec(make(), adapter="salmon-core-tests/none"))
         assert "does not fit" in refused(ModelSpec(make("gpt2"), adapter=str(adapter)))
@@ -202,8 +202,8 @@ def test_a_loaded_model_leaves_the_folder_as_it_was(make, engine, caplog):
     folder = Path(make())
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with caplog.at_level(logging.WARNING, "salmon"):
-        loaded = engine(folder, "generate")
-        loaded.generate([(Prompt.from_text("x"), "x")], Sampling(max_new_tokens=2))
+        loaded = engine(folder, "sampler")
+        loaded.sample([(Prompt.from_text("x"), "x")], Sampling(max_new_tokens=2))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert not caplog.records
     assert AutoTokenizer.from_pretrained(folder).get_vocab() == loaded.codec.tokenizer.get_vocab()

@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from salmon_core.api import ModelSpec, PrefixRequest
 from salmon_core.errors import SalmonError
-from salmon_core.interfaces import ModelSpec, PrefixRequest
 from salmon_transformers import scoring
 from salmon_transformers.engine import TransformersEngine
 from salmon_transformers.packed import PackedLinear, can_pack
@@ -49,12 +49,12 @@ def plain_logits(folder: str, codec, requests: Sequence[PrefixRequest]) -> list[
 )
 def test_choice_logits_equal_plain_forwards(make, engine, kind, shares, attention):
     folder = make(kind)
-    loaded = engine(folder, "choice_logits", attn_implementation=attention if kind in BOTH else None)
-    assert loaded._scorer.shares is shares
-    assert loaded._scorer.body_only is (kind != "gemma2"), "soft-capped logits need the whole model"
+    loaded = engine(folder, "chooser", attn_implementation=attention if kind in BOTH else None)
+    assert loaded._part.shares is shares
+    assert loaded._part.body_only is (kind != "gemma2"), "soft-capped logits need the whole model"
     for same in (True, False):
         requests = judge_requests(same)
-        got = loaded.choice_logits(requests, ("a", "b"))
+        got = loaded.choose(requests, ("a", "b"))
         expected = plain_logits(folder, loaded.codec, requests)
         assert torch.allclose(torch.tensor(got), torch.tensor(expected), atol=1e-4, rtol=0)
         assert torch.tensor(expected).std() > 0.02, "the comparison would mean nothing"
@@ -63,29 +63,29 @@ def test_choice_logits_equal_plain_forwards(make, engine, kind, shares, attentio
 @pytest.mark.parametrize("budget", [1, 200, 100_000])
 def test_the_batch_budget_changes_nothing(make, engine, budget):
     requests = judge_requests()
-    usual = engine(make(), "choice_logits").choice_logits(requests, ("a", "b"))
-    got = engine(make(), "choice_logits", batch_tokens=budget).choice_logits(requests, ("a", "b"))
+    usual = engine(make(), "chooser").choose(requests, ("a", "b"))
+    got = engine(make(), "chooser", batch_tokens=budget).choose(requests, ("a", "b"))
     assert torch.allclose(torch.tensor(got), torch.tensor(usual), atol=1e-5, rtol=0)
 
 
 def test_more_suffixes_than_one_pack_takes(make, engine):
     folder = make(max_position_embeddings=1024)
-    loaded = engine(folder, "choice_logits")
+    loaded = engine(folder, "chooser")
     suffixes = tuple(f"[[principle]] {'words and ' * (i + 3)}\n{VERDICT}" for i in range(20))
     requests = [PrefixRequest(f"the salmon {order}\n", suffixes) for order in ("one", "two", "three")]
-    assert sum(len(loaded.codec.encode(s)) for s in suffixes) > 2 * loaded._scorer._reader.pack
-    got = loaded.choice_logits(requests, ("a", "b"))
+    assert sum(len(loaded.codec.encode(s)) for s in suffixes) > 2 * loaded._part._reader.pack
+    got = loaded.choose(requests, ("a", "b"))
     assert torch.allclose(torch.tensor(got), torch.tensor(plain_logits(folder, loaded.codec, requests)), atol=1e-4)
 
 
 def test_texts_that_tokenize_otherwise_as_a_whole_are_not_shared(make, engine):
     folder = make()
-    loaded = engine(folder, "choice_logits")
+    loaded = engine(folder, "chooser")
     prefix, suffixes = "the riv", ("er\n", "er runs\n", "\nwords\n", "\n")
     encode = loaded.codec.encode
     assert encode(prefix) + encode(suffixes[0]) != encode(prefix + suffixes[0])
     requests = [PrefixRequest(prefix, suffixes), PrefixRequest("", suffixes), PrefixRequest("x\n", ("", "a\n", "b\n"))]
-    got = loaded.choice_logits(requests, ("a", "b"))
+    got = loaded.choose(requests, ("a", "b"))
     expected = plain_logits(folder, loaded.codec, requests)
     for ours, plain in zip(got, expected, strict=True):
         assert torch.allclose(torch.tensor(ours), torch.tensor(plain), atol=1e-4)
@@ -93,9 +93,9 @@ def test_texts_that_tokenize_otherwise_as_a_whole_are_not_shared(make, engine):
 
 def test_a_model_that_cannot_share_says_so_once_and_is_right(make, engine, caplog):
     with caplog.at_level(logging.WARNING, "salmon"):
-        loaded = engine(make("bloom"), "choice_logits")
-        loaded.choice_logits(judge_requests(), ("a", "b"))
-        loaded.choice_logits(judge_requests(), ("a", "b"))
+        loaded = engine(make("bloom"), "chooser")
+        loaded.choose(judge_requests(), ("a", "b"))
+        loaded.choose(judge_requests(), ("a", "b"))
     assert len(caplog.records) == 1
     assert "prefixes cannot be shared" in caplog.text
 
@@ -121,32 +121,32 @@ def test_the_probe_notices_a_mask_that_is_not_honoured(make, engine, caplog, mon
     monkeypatch.setattr(LlamaModel, "forward", deaf)
     folder = make()
     with caplog.at_level(logging.WARNING, "salmon"):
-        loaded = engine(folder, "choice_logits")
+        loaded = engine(folder, "chooser")
     assert "packed and plain passes differ" in caplog.text
     requests = judge_requests()
-    got = loaded.choice_logits(requests, ("a", "b"))
+    got = loaded.choose(requests, ("a", "b"))
     assert torch.allclose(torch.tensor(got), torch.tensor(plain_logits(folder, loaded.codec, requests)), atol=1e-4)
 
 
 def test_texts_beyond_a_sliding_window_are_read_alone(make, engine):
-    loaded = engine(make("mistral"), "choice_logits")
-    assert loaded._scorer._longest_shared == 32
+    loaded = engine(make("mistral"), "chooser")
+    assert loaded._part._longest_shared == 32
     requests = judge_requests()
     starts = [5 * i for i in range(len(requests) + 1)]
-    shared, _, plain, _ = loaded._scorer._plan(requests, starts)
+    shared, _, plain, _ = loaded._part._plan(requests, starts)
     assert shared
     assert plain
     assert all(len(text) > 32 for text in plain)
 
 
 def test_each_prefix_is_encoded_once(make, engine):
-    loaded = engine(make(), "choice_logits")
+    loaded = engine(make(), "chooser")
     seen = []
-    loaded._scorer._body.register_forward_pre_hook(
+    loaded._part._body.register_forward_pre_hook(
         lambda module, args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
     )
     requests = judge_requests()
-    loaded.choice_logits(requests, ("a", "b"))
+    loaded.choose(requests, ("a", "b"))
     encode = loaded.codec.encode
     unique = sum(len(encode(r.prefix)) + sum(len(encode(s)) for s in r.suffixes) for r in requests)
     assert sum(seen) <= unique * (1 + scoring_waste())
@@ -161,7 +161,7 @@ def scoring_waste() -> float:
 def seen_by_last_block(loaded) -> list[tuple[int, ...]]:
     """Shapes that the last layer's feed-forward block is given from now on."""
     shapes: list[tuple[int, ...]] = []
-    body = loaded._scorer._body
+    body = loaded._part._body
     layer = (body.layers if hasattr(body, "layers") else body.h)[-1]
     layer.mlp.register_forward_pre_hook(lambda module, inputs: shapes.append(tuple(inputs[0].shape)))
     return shapes
@@ -170,10 +170,10 @@ def seen_by_last_block(loaded) -> list[tuple[int, ...]]:
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen2", "mistral"])
 def test_the_last_block_is_computed_where_it_is_read(make, engine, kind):
     """That scores stay right is what the other tests say."""
-    loaded = engine(make(kind, reward=True), "reward", batch_tokens=100_000)
+    loaded = engine(make(kind, reward=True), "scorer", batch_tokens=100_000)
     shapes = seen_by_last_block(loaded)
     requests = [PrefixRequest("the salmon " * k, ("\n</s>",)) for k in (10, 10, 11)]
-    loaded.reward(requests)
+    loaded.score(requests)
     assert [shape[:2] for shape in shapes] == [(3, 2)], "two different last positions, of three rows"
 
 
@@ -183,36 +183,36 @@ def test_a_last_block_that_looks_at_other_positions_is_computed_whole(make, engi
     honest = LlamaMLP.forward
     monkeypatch.setattr(LlamaMLP, "forward", lambda self, x: honest(self, x.cumsum(1) / 10))
     folder = make(reward=True)
-    loaded = engine(folder, "reward")
-    assert loaded._scorer.body_only
+    loaded = engine(folder, "scorer")
+    assert loaded._part.body_only
     shapes = seen_by_last_block(loaded)
     requests = [PrefixRequest("the salmon " * k, ("\n</s>",)) for k in (3, 10)]
-    got = loaded.reward(requests)
+    got = loaded.score(requests)
     assert min(shape[1] for shape in shapes) > 3
     expected = plain_scores(folder, loaded.codec, requests)
     assert torch.allclose(torch.tensor(got), torch.tensor(expected), atol=1e-5)
 
 
 def test_choices_must_be_single_tokens(make, engine):
-    loaded = engine(make(), "choice_logits")
+    loaded = engine(make(), "chooser")
     with pytest.raises(SalmonError, match=r"'salmon the' is not one token behind .*verdict.*makes \["):
-        loaded.choice_logits(judge_requests(), ("a", "salmon the"))
+        loaded.choose(judge_requests(), ("a", "salmon the"))
     with pytest.raises(SalmonError, match="not one token"):  # the space and the letter become one token
-        loaded.choice_logits([PrefixRequest("x", ("[[verdict]] ",))], ("a", "b"))
+        loaded.choose([PrefixRequest("x", ("[[verdict]] ",))], ("a", "b"))
     with pytest.raises(SalmonError, match="same token"):
-        loaded.choice_logits(judge_requests(), ("a", "a"))
+        loaded.choose(judge_requests(), ("a", "a"))
 
 
 def test_a_text_too_long_is_an_error(make, engine):
-    loaded = engine(make(max_position_embeddings=64), "choice_logits")
+    loaded = engine(make(max_position_embeddings=64), "chooser")
     with pytest.raises(SalmonError, match=r"request 1: .* exceeds the model's 64"):
-        loaded.choice_logits([PrefixRequest("x", ("\n",)), PrefixRequest("word " * 80, ("\n",))], ("a", "b"))
+        loaded.choose([PrefixRequest("x", ("\n",)), PrefixRequest("word " * 80, ("\n",))], ("a", "b"))
 
 
 def test_nothing_in_nothing_out(make, engine):
-    loaded = engine(make(), "choice_logits")
-    assert loaded.choice_logits([], ("a", "b")) == []
-    assert loaded.choice_logits([PrefixRequest("x", ())], ("a", "b")) == [[]]
+    loaded = engine(make(), "chooser")
+    assert loaded.choose([], ("a", "b")) == []
+    assert loaded.choose([PrefixRequest("x", ())], ("a", "b")) == [[]]
 
 
 def plain_scores(folder: str, codec, requests: Sequence[PrefixRequest]) -> list[list[float]]:
@@ -225,24 +225,24 @@ def plain_scores(folder: str, codec, requests: Sequence[PrefixRequest]) -> list[
 @pytest.mark.parametrize("suffixes", [1, 4])
 def test_rewards_equal_plain_sequence_classification(make, engine, kind, suffixes):
     folder = make(kind, reward=True)
-    loaded = engine(folder, "reward")
+    loaded = engine(folder, "scorer")
     tails = tuple(f"[[principle]] {'be brief ' * (i + 1)}\n[[score]]</s>" for i in range(suffixes))
     requests = [PrefixRequest(f"the salmon {'swims up ' * k}\n", tails) for k in (1, 2, 2, 9, 30)]
-    got = loaded.reward(requests)
+    got = loaded.score(requests)
     expected = plain_scores(folder, loaded.codec, requests)
     assert torch.allclose(torch.tensor(got), torch.tensor(expected), atol=1e-5, rtol=1e-5)
     assert torch.tensor(expected).std() > 0.01
 
 
 def test_padding_does_not_change_a_reward(make, engine):
-    loaded = engine(make(reward=True), "reward", batch_tokens=100_000)
+    loaded = engine(make(reward=True), "scorer", batch_tokens=100_000)
     requests = [PrefixRequest("the salmon " * k, ("\n</s>",)) for k in (10, 10, 11)]
-    alone = [loaded.reward([request])[0][0] for request in requests]
+    alone = [loaded.score([request])[0][0] for request in requests]
     widths = []
-    loaded._scorer._body.register_forward_pre_hook(
+    loaded._part._body.register_forward_pre_hook(
         lambda module, args, kwargs: widths.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
     )
-    together = [row[0] for row in loaded.reward(requests)]
+    together = [row[0] for row in loaded.score(requests)]
     assert len(widths) == 1, "all three in one padded batch"
     assert torch.allclose(torch.tensor(alone), torch.tensor(together), atol=1e-6)
 
@@ -261,19 +261,18 @@ def test_a_reward_head_that_is_no_linear_layer_goes_through_the_model(make, engi
     monkeypatch.setattr(LlamaForSequenceClassification, "forward", squashed)
     folder = make(reward=True)
     with caplog.at_level(logging.WARNING, "salmon"):
-        loaded = engine(folder, "reward")
+        loaded = engine(folder, "scorer")
     assert "not a plain linear layer" in caplog.text
     requests = [PrefixRequest("the salmon " * k, ("\n</s>", "words\n</s>")) for k in (3, 10, 11)]
     expected = plain_scores(folder, loaded.codec, requests)
-    assert torch.allclose(torch.tensor(loaded.reward(requests)), torch.tensor(expected), atol=1e-5)
+    assert torch.allclose(torch.tensor(loaded.score(requests)), torch.tensor(expected), atol=1e-5)
 
 
 def test_bfloat16_still_shares(make, engine):
-    loaded = TransformersEngine()
-    loaded.load(ModelSpec(make(), dtype="bfloat16", device="cpu"), "choice_logits")
-    assert loaded._scorer.shares
-    assert loaded._scorer.body_only
-    got = torch.tensor(loaded.choice_logits(judge_requests(), ("a", "b")))
+    loaded = TransformersEngine().chooser(ModelSpec(make(), dtype="bfloat16", device="cpu"))
+    assert loaded._part.shares
+    assert loaded._part.body_only
+    got = torch.tensor(loaded.choose(judge_requests(), ("a", "b")))
     expected = torch.tensor(plain_logits(make(), loaded.codec, judge_requests()))
     assert (got - expected).abs().max() < 0.2
 
@@ -295,17 +294,16 @@ def test_where_lengths_change_the_positions_sharing_ends():
 
 
 def packed_layers(loaded) -> int:
-    return sum(isinstance(each, PackedLinear) for each in loaded._scorer._body.modules())
+    return sum(isinstance(each, PackedLinear) for each in loaded._part._body.modules())
 
 
 def test_linear_layers_are_packed_where_the_cpu_gains_by_it(make, engine):
     """That scores stay right is what the other tests say: they all run packed here."""
-    loaded = engine(make(reward=True), "reward")
+    loaded = engine(make(reward=True), "scorer")
     if not can_pack(torch.nn.Linear(2, 2)):
         pytest.skip("no x86 CPU, or a PyTorch without oneDNN")
     assert packed_layers(loaded) == 2 * 7
-    half = TransformersEngine()
-    half.load(ModelSpec(make(reward=True), dtype="bfloat16", device="cpu"), "reward")
+    half = TransformersEngine().scorer(ModelSpec(make(reward=True), dtype="bfloat16", device="cpu"))
     assert packed_layers(half) == 0
 
 
@@ -322,8 +320,8 @@ def test_layers_that_compute_otherwise_when_packed_stay_as_they_are(make, engine
     honest = PackedLinear.forward
     monkeypatch.setattr(PackedLinear, "forward", lambda self, inputs: 1.01 * honest(self, inputs))
     folder = make(reward=True)
-    loaded = engine(folder, "reward")
+    loaded = engine(folder, "scorer")
     assert packed_layers(loaded) == 0
     requests = [PrefixRequest("the salmon " * k, ("\n</s>",)) for k in (3, 10)]
     expected = plain_scores(folder, loaded.codec, requests)
-    assert torch.allclose(torch.tensor(loaded.reward(requests)), torch.tensor(expected), atol=1e-5)
+    assert torch.allclose(torch.tensor(loaded.score(requests)), torch.tensor(expected), atol=1e-5)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 import trl_world as world
 
-from salmon_core.interfaces import Job, ModelSpec
+from salmon_core.api import Job, ModelSpec
 from salmon_trl import worker
 
 #: options of a job with a window of two optimizer steps
@@ -72,6 +72,20 @@ def make_scorer(folder: Path, policy: Path, *, seed: int = 1, labels: int = 1) -
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def make_reward_adapter(base: Path, policy: Path, **options: Any) -> Path:
+    """From the train-rm stage, as an adapter; it brings a pad token of its own."""
+    data = {"train": world.write(base / "d.parquet", world.preferences(80))}
+    options = {
+        "per_device_train_batch_size": 8,
+        "total_batch_size": 8,
+        "learning_rate": 3e-3,
+        "lora": LORA,
+        "merge": False,
+        **options,
+    }
+    return work(world.job("train-rm", base / "rm", policy, data, options=options)) / "model"
 
 
 def disturb(module: torch.nn.Module, *, by: float = 0.03, seed: int = 0) -> None:
@@ -162,8 +176,6 @@ def ppo_job(folder: Path, policy: Path, reward_model: Path | None = None, *, row
     base.mkdir(parents=True, exist_ok=True)
     data = {"train": world.write(base / f"rl-{rows}.parquet", world.rl_rows(rows))}
     model = None if reward_model is None else ModelSpec(str(reward_model), dtype="float32", device="cpu")
-    spec = world.reward_spec(world.write_bonus(base / "bonus.py"), None, policy)
-    if model is not None:
-        spec |= {"model": asdict(model), "rm_weight": 1.0, "template": "standard"}
+    spec = world.reward_spec(world.write_bonus(base / "bonus.py"), model, policy)
     options = {**OPTIONS, **more.pop("options", {})}
     return world.job("train-policy", folder, policy, data, algorithm="ppo", reward=spec, options=options, **more)

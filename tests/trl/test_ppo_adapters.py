@@ -13,33 +13,12 @@ import ppo_world as ppo
 import torch
 import trl_world as world
 
+from salmon_core.api import Job
 from salmon_core.errors import StageError
-from salmon_core.interfaces import Job, ModelSpec
-from salmon_core.reward import Reward, reward_engine
+from salmon_core.plugins.engines import open_codec
+from salmon_core.records import Rollout
+from salmon_core.reward.reward import Reward, registry_of
 from salmon_trl.adapters import POLICY, REWARD, VALUE, SharedCritic, SharedReward, adapter
-
-RM_OPTIONS = {
-    "per_device_train_batch_size": 8,
-    "total_batch_size": 8,
-    "learning_rate": 3e-3,
-    "lora": ppo.LORA,
-    "merge": False,
-}
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ppo.make_policy(tmp_path_factory.mktemp("models") / "policy")
-
-
-@pytest.fixture(scope="module")
-def reward_model(policy: Path) -> Path:
-    """From the train-rm stage, as an adapter; it brings a pad token of its own."""
-    base = policy.parent
-    data = {"train": world.write(base / "d.parquet", world.preferences(80))}
-    folder = ppo.work(world.job("train-rm", base / "rm", policy, data, options=RM_OPTIONS)) / "model"
-    assert (folder / "adapter_config.json").is_file()
-    return folder
 
 
 def lora(task: str | None = "CAUSAL_LM") -> Any:
@@ -192,27 +171,28 @@ def test_a_value_adapter_of_its_own_size(value_config: bool, policy: Path, rewar
     assert ranks == {2 if value_config else 4}
 
 
-# ---- the reward adapter as an engine
+# ---- the reward adapter as a scorer
 
 
 def test_scores_are_the_engines(policy: Path, reward_model: Path, tmp_path: Path) -> None:
-    """The same rollouts through `Reward`, once with the engine's own model and once with the adapter."""
+    """The same rollouts through `Reward`, once with the model that the engine opens and once with the adapter."""
     rows = world.rl_rows(6)
-    job = ppo.ppo_job(tmp_path / "stage", policy, reward_model, rows=8)
-    assert job.reward is not None
+    spec = ppo.ppo_job(tmp_path / "stage", policy, reward_model, rows=8).reward
+    assert spec is not None
+    assert spec.model is not None
     texts = ["red green", "", "blue " * 30, "tree river house", "x", "quick cold"]
     shared = SharedCritic(str(reward_model))
     trainer = ppo.make_trainer(tmp_path / "run", policy, critic=shared, peft_config=lora())
     move_adapters(trainer)  # must not matter
-    spec = ModelSpec(**job.reward["model"])
-    engine = SharedReward(reward_engine(job.reward), spec, shared, batch_size=4)
+    codec = open_codec(registry_of(spec), spec.engine, spec.model)
     scores = []
-    for reward in (Reward.from_spec(job.reward), Reward.from_spec(job.reward, engine=engine)):
+    for scorer in (None, SharedReward(codec, shared, batch_size=4)):
         rollouts = [
-            reward.rollout(row, text, completion_ids=[5], n_tokens=1, stopped=True, rollout_index=0)
+            Rollout.from_row(row, text, completion_ids=[5], stopped=True, rollout_index=0)
             for row, text in zip(rows, texts, strict=True)
         ]
-        scores.append([breakdown.components["rm"] for breakdown in reward(rollouts)])
+        with Reward.from_spec(spec, scorer=scorer) as reward:
+            scores.append([breakdown.components["rm"] for breakdown in reward(rollouts)])
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)
     assert len({round(score, 4) for score in scores[0]}) > 3
     assert trainer.model.active_adapters == [POLICY]
@@ -312,7 +292,7 @@ def test_the_stage(merge: bool, policy: Path, reward_model: Path, tmp_path: Path
     folder = ppo.work(job)
     result = TRLBackend().finish(job, folder)
     assert result.metrics["steps"] == 6
-    logged = world.events(folder)
+    logged = world.steps(folder)
     assert {"value/loss", "value/explained_variance", "reward/rm/mean", "kl"} <= set(logged[0][1])
     assert any(values["value/grad_norm"] > 0 for _, values in logged)
     model = folder / "model"
@@ -343,7 +323,7 @@ def test_a_stage_started_again_at_its_last_checkpoint(policy: Path, reward_model
     assert world.metrics(b)["resumed_from"] == 4
     times = ("step_time",)
     one, two = (
-        [(s, {k: v for k, v in values.items() if k not in times}) for s, values in world.events(f)] for f in (a, b)
+        [(s, {k: v for k, v in values.items() if k not in times}) for s, values in world.steps(f)] for f in (a, b)
     )
     assert one == two
     weights = world.weights(a / "model"), world.weights(b / "model")
@@ -357,7 +337,7 @@ def test_a_base_in_four_bits(policy: Path, reward_model: Path, tmp_path: Path) -
 
     job = stage(tmp_path / "stage", policy, reward_model, quantization="nf4", gradient_checkpointing=True, save_steps=2)
     folder = ppo.work(job)
-    logged = world.events(folder)
+    logged = world.steps(folder)
     assert logged[0][1]["kl"] == pytest.approx(0, abs=1e-6)  # the reference is the same rounded base
     assert all(values["grad_norm"] > 0 for step, values in logged if step > 1)
     assert not (folder / "adapter.tmp").exists()

@@ -20,11 +20,6 @@ from salmon_trl import PPOConfig
 PAGE = world.ROOT / "docs" / "backends" / "trl.md"
 
 
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ppo.make_policy(tmp_path_factory.mktemp("models") / "policy")
-
-
 def test_importing_the_package_is_light() -> None:
     code = (
         "import sys, salmon_trl\n"

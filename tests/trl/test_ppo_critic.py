@@ -12,16 +12,11 @@ import ppo_world as ppo
 import torch
 import trl_world as world
 
+from salmon_core.api import Job
 from salmon_core.errors import StageError
-from salmon_core.interfaces import Job
 from salmon_trl.critic import build_critic
 
 IDS = [[0, 40, 41, 42, 50, 51, 52]]
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ppo.make_policy(tmp_path_factory.mktemp("models") / "policy")
 
 
 @pytest.fixture(scope="module")
@@ -58,25 +53,12 @@ def test_from_a_reward_adapter(policy: Path, tmp_path: Path) -> None:
     """As train-rm leaves it with lora and merge: false, a pad token added."""
     from peft import AutoPeftModelForSequenceClassification
 
-    folder = reward_adapter(policy, tmp_path)
+    folder = ppo.make_reward_adapter(tmp_path, policy)
     model = AutoPeftModelForSequenceClassification.from_pretrained(folder, num_labels=1)
     critic = build_critic(str(folder))
     assert last_value(critic) == pytest.approx(score(model), abs=1e-5)
     assert not any("lora" in name for name in critic.trained())
     assert len(critic.trained()) == len(list(critic.parameters()))
-
-
-def reward_adapter(policy: Path, base: Path, **options: Any) -> Path:
-    data = {"train": world.write(base / "d.parquet", world.preferences(80))}
-    options = {
-        "per_device_train_batch_size": 8,
-        "total_batch_size": 8,
-        "learning_rate": 3e-3,
-        "lora": ppo.LORA,
-        "merge": False,
-        **options,
-    }
-    return ppo.work(world.job("train-rm", base / "rm", policy, data, options=options)) / "model"
 
 
 def test_from_the_policy_it_knows_nothing(policy: Path, tmp_path: Path) -> None:

@@ -188,11 +188,6 @@ def plain_values(critic: Any, prompt: list[int], completion: list[int]) -> torch
 
 
 @pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ppo.make_policy(tmp_path_factory.mktemp("models") / "policy")
-
-
-@pytest.fixture(scope="module")
 def scorer(policy: Path) -> Path:
     return ppo.make_scorer(policy.parent / "scorer", policy)
 

@@ -8,16 +8,22 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from salmon_core.api import Job, Launch, ModelSpec, RewardSpec
 from salmon_core.errors import ConfigError
-from salmon_core.interfaces import Job, ModelSpec
 from salmon_trl.backend import TRLBackend
 from salmon_trl.layout import layout
 from salmon_trl.options import GroupOptions, PPOOptions, RolloutOptions
 
 
 def make(**more: Any) -> Job:
-    values = {"algorithm": "ppo", "folder": "/runs/x", "model": ModelSpec("/models/m"), "data": {}, "seed": 1}
-    return Job(stage="train-policy", **{**values, "reward": {}, **more})  # type: ignore[arg-type]
+    values: dict[str, Any] = {"algorithm": "ppo", "folder": "/runs/x", "model": ModelSpec("/models/m"), "data": {}}
+    return Job(stage="train-policy", **{**values, "seed": 1, "reward": reward(), **more})
+
+
+def reward(model: ModelSpec | None = None) -> RewardSpec:
+    from trl_world import reward_spec
+
+    return reward_spec(Path("/bonus.py"), model, Path("/models/m"))
 
 
 def problems(**options: Any) -> str:
@@ -28,7 +34,6 @@ def problems(**options: Any) -> str:
 
 def test_ppo_is_what_the_paper_runs() -> None:
     options = PPOOptions()
-    assert TRLBackend().options_for("train-policy") is PPOOptions
     assert TRLBackend().options_for("train-policy", "ppo") is PPOOptions
     assert TRLBackend().options_for("train-policy", "grpo") is GroupOptions
     assert {"ppo", "grpo", "rloo"} <= TRLBackend.algorithms
@@ -45,7 +50,7 @@ def test_ppo_is_what_the_paper_runs() -> None:
 def test_the_plan_is_the_same_step() -> None:
     plan = TRLBackend().plan(make(options={"threads": 1}))
     assert plan.steps[0].argv[1:] == ("-m", "salmon_trl.worker", "job.json")
-    plan = TRLBackend().plan(make(launch={"processes": 2}))
+    plan = TRLBackend().plan(make(launch=Launch(2)))
     assert "torch.distributed.run" in plan.steps[0].argv
 
 
@@ -60,16 +65,17 @@ def test_windows() -> None:
     ("options", "message"),
     [
         ({"sharing": "adapters"}, "sharing: adapters needs lora"),
-        ({"sharing": "adapters", "lora": {}, "critic": "/models/rm"}, "not from a folder"),
+        ({"sharing": "adapters", "lora": {}, "critic": "/models/rm"}, "not from a model"),
+        ({"critic": "reward"}, "options.critic: is `reward`, but the reward has no reward model"),
         ({"quantization": "nf4"}, "quantization needs sharing: adapters"),
         ({"quantization": "int3", "sharing": "adapters", "lora": {}}, "nf4"),
         ({"sharing": "some"}, "'separate' or 'adapters'"),
         ({"kl_coef": -1}, "greater than or equal to 0"),
         ({"gamma": 1.2}, "less than or equal to 1"),
         ({"kl_estimator": "k2"}, "'k1' or 'k3'"),
-        ({"beta": 0.1}, "Extra inputs are not permitted"),
-        ({"loss_type": "dapo"}, "Extra inputs are not permitted"),
-        ({"critic_lora": {"rank": 4}}, "Extra inputs are not permitted"),
+        ({"beta": 0.1}, "there is no such option"),
+        ({"loss_type": "dapo"}, "there is no such option"),
+        ({"critic_lora": {"rank": 4}}, "there is no such option"),
         ({"extra": {"kl_coef": 1}}, "extra.kl_coef is an option of its own"),
         ({"extra": {"load_best_model_at_end": True}}, "load_best_model_at_end is refused"),
         ({"extra": {"mask_truncated_completions": True}}, "mask_truncated_completions is refused"),
@@ -81,7 +87,7 @@ def test_what_cannot_be(options: dict[str, Any], message: str) -> None:
 
 def test_several_reasons_at_once() -> None:
     text = problems(sharing="adapters", critic="/models/rm", merge=False, generation_batch_size=100)
-    for part in ("needs lora", "not from a folder", "merge: false needs lora", "multiple of total_batch_size"):
+    for part in ("needs lora", "not from a model", "merge: false needs lora", "multiple of total_batch_size"):
         assert part in text
 
 
@@ -95,7 +101,7 @@ def test_other_algorithms_have_none_of_its_options(name: str) -> None:
 
 
 def test_what_is_logged(tmp_path: Path) -> None:
-    """Each component, the critic and the arguments of TRL, in events.jsonl and for TensorBoard."""
+    """Each component, the critic and the arguments of TRL, in steps.jsonl and for TensorBoard."""
     pytest.importorskip("trl")
     import ppo_world as ppo
     import trl_world as world
@@ -106,7 +112,7 @@ def test_what_is_logged(tmp_path: Path) -> None:
     options = {"kl_coef": 0.05, "kl_estimator": "k3", "lam": 0.9, "report_to": ["tensorboard"]}
     job = ppo.ppo_job(tmp_path / "stage", policy, scorer, rows=16, options=options)
     folder = ppo.work(job)
-    logged = world.events(folder)
+    logged = world.steps(folder)
     assert [step for step, _ in logged] == [1, 2, 3, 4]
     first = logged[0][1]
     names = {"reward", "reward/rm/mean", "reward/rm/std", "reward/words/mean", "kl", "entropy"}

@@ -16,24 +16,10 @@ import ppo_world as ppo
 import torch
 import trl_world as world
 
-from salmon_core.interfaces import Job
+from salmon_core.api import Job
 from salmon_trl.backend import TRLBackend
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ppo.make_policy(tmp_path_factory.mktemp("models") / "policy")
-
-
-@pytest.fixture(scope="module")
-def reward_model(policy: Path) -> Path:
-    base = policy.parent
-    data = {"train": world.write(base / "d.parquet", world.preferences(40))}
-    options = {"per_device_train_batch_size": 8, "total_batch_size": 8, "learning_rate": 3e-3}
-    options |= {"lora": ppo.LORA, "merge": False}
-    return ppo.work(world.job("train-rm", base / "rm", policy, data, options=options)) / "model"
 
 
 #: two processes on a CPU; accelerate starts only one if the file says `use_cpu: true`
@@ -60,9 +46,7 @@ def job(folder: Path, policy: Path, reward_model: Path, sharing: str, processes:
     }
     if sharing == "adapters":
         options |= {"sharing": "adapters", "lora": ppo.LORA, "merge": False}
-    return ppo.ppo_job(
-        folder, policy, reward_model, options=options, launch={"processes": processes, **launch}, rows=16
-    )
+    return ppo.ppo_job(folder, policy, reward_model, options=options, processes=processes, **launch, rows=16)
 
 
 #: not clocks, nor deviations that each process takes over its own rows
@@ -98,9 +82,14 @@ def test_two_processes_compute_what_one_does(
     TRLBackend().finish(two, b)
     states = sorted(path.name for path in (b / "checkpoints" / "checkpoint-2").glob("rng_state*"))
     assert states == ["rng_state_0.pth", "rng_state_1.pth"], "one of each process"
-    lines = [json.loads(line) for line in (a / "rollouts.jsonl").read_text().splitlines()]
-    assert len({line["n_tokens"] for line in lines}) > 1, "the test wants ragged completions"
-    first, second = world.events(a), world.events(b)
+    x, y = (sorted(world.rollouts(folder), key=lambda line: line["row"]) for folder in (a, b))
+    assert [(line["row"], line["completion_ids"]) for line in x] == [
+        (line["row"], line["completion_ids"]) for line in y
+    ]
+    assert [line["reward"] for line in x] == pytest.approx([line["reward"] for line in y], abs=1e-4)
+    assert len({line["n_tokens"] for line in x}) > 1, "the test wants ragged completions"
+    assert {path.stem[-2:] for path in (b / "rollouts").iterdir()} == {"-0", "-1"}, "each process writes its own"
+    first, second = world.steps(a), world.steps(b)
     assert [step for step, _ in first] == [step for step, _ in second] == [1, 2, 3, 4]
     for (step, x), (_, y) in zip(first, second, strict=True):
         names = [name for name in COMPARED if name in x]

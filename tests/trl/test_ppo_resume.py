@@ -15,27 +15,14 @@ import ppo_world as ppo
 import torch
 import trl_world as world
 
+from salmon_core.api import Job
 from salmon_core.errors import ConfigError, StageError
-from salmon_core.interfaces import Job
 from salmon_trl.backend import TRLBackend
 from salmon_trl.checkpoints import step_of
 
 #: what a clock wrote
 TIMES = ("step_time",)
 STEPS, WINDOW = 24, 4
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ppo.make_policy(tmp_path_factory.mktemp("models") / "policy")
-
-
-@pytest.fixture(scope="module")
-def reward_model(policy: Path) -> Path:
-    base = policy.parent
-    data = {"train": world.write(base / "d.parquet", world.preferences(40))}
-    options = {"per_device_train_batch_size": 8, "total_batch_size": 8, "lora": ppo.LORA, "merge": False}
-    return ppo.work(world.job("train-rm", base / "rm", policy, data, options=options)) / "model"
 
 
 def make(folder: Path, policy: Path, reward_model: Path | None, sharing: str) -> Job:
@@ -46,7 +33,7 @@ def make(folder: Path, policy: Path, reward_model: Path | None, sharing: str) ->
 
 
 def logged(folder: Path) -> list[tuple[int, dict[str, float]]]:
-    return [(s, {k: v for k, v in values.items() if k not in TIMES}) for s, values in world.events(folder)]
+    return [(s, {k: v for k, v in values.items() if k not in TIMES}) for s, values in world.steps(folder)]
 
 
 def last_checkpoint(folder: Path) -> Path:
@@ -80,7 +67,7 @@ def test_killed_and_started_again(sharing: str, seed: int, policy: Path, reward_
     step = rng.randrange(WINDOW + 1, STEPS - 2)
     process = world.start(broken)
     deadline = time.monotonic() + 240
-    while not any(s >= step for s, _ in world.events(b)):
+    while not any(s >= step for s, _ in world.steps(b)):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.002)
@@ -92,7 +79,7 @@ def test_killed_and_started_again(sharing: str, seed: int, policy: Path, reward_
     assert world.metrics(b)["resumed_from"] >= WINDOW
     assert [s for s, _ in logged(b)] == list(range(1, STEPS + 1))
     assert logged(a) == logged(b)
-    assert (a / "rollouts.jsonl").read_text() == (b / "rollouts.jsonl").read_text()
+    assert world.rollouts(a) == world.rollouts(b)
     assert same_tensors(a / "model" / "model.safetensors", b / "model" / "model.safetensors")
     one, two = last_checkpoint(a), last_checkpoint(b)
     assert step_of(one) == step_of(two) == STEPS

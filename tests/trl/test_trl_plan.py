@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from salmon_core.api import Job, Launch, ModelSpec, RewardSpec
 from salmon_core.errors import ConfigError, StageError
-from salmon_core.interfaces import Job, ModelSpec
 from salmon_trl.backend import TRLBackend
 from salmon_trl.layout import layout
 from salmon_trl.options import GroupOptions, PPOOptions, RewardOptions, TrainOptions
@@ -22,6 +22,12 @@ from salmon_trl.options import GroupOptions, PPOOptions, RewardOptions, TrainOpt
 def make(stage: str = "train-rm", **more: object) -> Job:
     values = {"algorithm": "reward", "folder": "/runs/x", "model": ModelSpec("/models/m"), "data": {}, "seed": 1}
     return Job(stage=stage, **{**values, **more})  # type: ignore[arg-type]
+
+
+def reward() -> RewardSpec:
+    from trl_world import reward_spec
+
+    return reward_spec(Path("/bonus.py"), None, Path("/models/m"))
 
 
 def test_planning_imports_no_trainer() -> None:
@@ -49,7 +55,7 @@ def test_plan_is_one_step() -> None:
 
 
 def test_plan_of_several_processes() -> None:
-    job = make(launch={"processes": 2}, python="/opt/bin/python")
+    job = make(launch=Launch(2), python="/opt/bin/python")
     assert TRLBackend().plan(job).steps[0].argv[:5] == (
         "/opt/bin/python",
         "-m",
@@ -57,7 +63,7 @@ def test_plan_of_several_processes() -> None:
         "--standalone",
         "--nproc-per-node=2",
     )
-    job = make(launch={"processes": 1, "accelerate_config": "/a.yaml"})
+    job = make(launch=Launch(1, "/a.yaml"))
     assert "accelerate.commands.launch" in TRLBackend().plan(job).steps[0].argv
 
 
@@ -65,7 +71,7 @@ def test_one_gpu_by_name() -> None:
     job = make(model=ModelSpec("/m", device="cuda:1"))
     assert TRLBackend().plan(job).steps[0].env["CUDA_VISIBLE_DEVICES"] == "1"
     with pytest.raises(ConfigError, match="one GPU"):
-        TRLBackend().plan(make(model=ModelSpec("/m", device="cuda:1"), launch={"processes": 2}))
+        TRLBackend().plan(make(model=ModelSpec("/m", device="cuda:1"), launch=Launch(2)))
 
 
 def test_defaults_are_the_papers() -> None:
@@ -75,6 +81,28 @@ def test_defaults_are_the_papers() -> None:
     assert (policy.generation_batch_size, policy.total_batch_size, policy.num_iterations) == (576, 288, 2)
     assert layout(policy, 1)[0].window == 4  # type: ignore[union-attr]
     assert GroupOptions().beta == policy.kl_coef
+
+
+def test_the_papers_numbers_stand_beside_the_options() -> None:
+    numbers = {}
+    for stage, algorithm in (("train-rm", None), ("train-policy", "ppo"), ("train-policy", "grpo")):
+        fields = TRLBackend().options_for(stage, algorithm).model_fields
+        extras = {name: field.json_schema_extra for name, field in fields.items()}
+        numbers[algorithm or stage] = {n: e["paper"] for n, e in extras.items() if isinstance(e, dict) and "paper" in e}
+    assert numbers["train-rm"] == {"learning_rate": 3e-5, "num_train_epochs": 1, "max_length": 1280}
+    rl = {"learning_rate": 2e-5, "temperature": 0.7, "num_iterations": 2, "max_completion_length": 1024}
+    rl |= {"warmup_steps": 5, "total_batch_size": 288, "generation_batch_size": 576}
+    assert numbers["grpo"] == {**rl, "beta": 0.01}
+    assert numbers["ppo"] == {
+        **rl, "kl_coef": 0.01, "sharing": "adapters", "quantization": "nf4", "whiten_advantages": True
+    }  # fmt: skip
+
+
+def test_it_is_the_one_taken_where_none_is_named() -> None:
+    from salmon_trl import plugin
+
+    (component,) = plugin.salmon_backends()
+    assert component.default
 
 
 def test_all_impossible_combinations_at_once() -> None:
@@ -98,17 +126,17 @@ def test_all_impossible_combinations_at_once() -> None:
 
 
 def test_save_steps_fit_the_rollout_window() -> None:
-    job = make("train-policy", algorithm="grpo", reward={}, options={"save_steps": 6})
+    job = make("train-policy", algorithm="grpo", reward=reward(), options={"save_steps": 6})
     with pytest.raises(ConfigError, match=r"save_steps \(6\) must be a multiple of 4"):
         TRLBackend().plan(job)
 
 
 def test_options_of_another_algorithm() -> None:
-    job = make("train-policy", algorithm="rloo", reward={}, options={"loss_type": "dapo"})
+    job = make("train-policy", algorithm="rloo", reward=reward(), options={"loss_type": "dapo"})
     with pytest.raises(ConfigError, match="means nothing to rloo"):
         TRLBackend().plan(job)
     with pytest.raises(ConfigError, match="no 'dpo'"):
-        TRLBackend().plan(make("train-policy", algorithm="dpo", reward={}))
+        TRLBackend().plan(make("train-policy", algorithm="dpo", reward=reward()))
 
 
 @given(st.integers(1, 8), st.integers(1, 8), st.integers(1, 8), st.integers(1, 4), st.integers(1, 3), st.integers(2, 8))
@@ -132,8 +160,8 @@ def test_layout_adds_up(
 
 
 def test_validated_dump_is_valid_again() -> None:
-    for stage in ("sft", "train-rm", "train-policy"):
-        model = TRLBackend().options_for(stage)
+    for stage, algorithm in (("sft", None), ("train-rm", None), ("train-policy", "ppo"), ("train-policy", "grpo")):
+        model = TRLBackend().options_for(stage, algorithm)
         assert issubclass(model, TrainOptions)
         assert model.model_validate(model().model_dump()) == model()
 
@@ -150,10 +178,10 @@ def test_finish_wants_files_and_finite_metrics(tmp_path: Path) -> None:
         backend.finish(job, tmp_path)
 
 
-def test_events_leave_out_a_torn_line(tmp_path: Path) -> None:
-    (tmp_path / "events.jsonl").write_text('{"step": 1, "values": {"loss": 2.0}}\n{"step": 2, "val')
-    assert [(e.step, e.values) for e in TRLBackend().events(tmp_path)] == [(1, {"loss": 2.0})]
-    assert not list(TRLBackend().events(tmp_path / "nothing"))
+def test_steps_leave_out_a_torn_line(tmp_path: Path) -> None:
+    (tmp_path / "steps.jsonl").write_text('{"step": 1, "values": {"loss": 2.0}}\n{"step": 2, "val')
+    assert [(s.step, s.values) for s in TRLBackend().steps(tmp_path)] == [(1, {"loss": 2.0})]
+    assert not list(TRLBackend().steps(tmp_path / "nothing"))
 
 
 def test_documented_options_are_the_schemas() -> None:

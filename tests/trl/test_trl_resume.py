@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import shutil
 import time
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ pytest.importorskip("trl")
 import torch
 import trl_world as world
 
-from salmon_core.interfaces import Job
+from salmon_core.api import Job, Launch
 from salmon_trl import worker
 from salmon_trl.backend import TRLBackend
 from salmon_trl.checkpoints import last_complete, prepare_folder
@@ -24,7 +26,7 @@ TIMES = ("step_time", "eval_runtime")
 
 
 def logged(folder: Path) -> list[tuple[int, dict[str, float]]]:
-    return [(s, {k: v for k, v in values.items() if k not in TIMES}) for s, values in world.events(folder)]
+    return [(s, {k: v for k, v in values.items() if k not in TIMES}) for s, values in world.steps(folder)]
 
 
 def same_weights(a: Path, b: Path) -> bool:
@@ -36,7 +38,7 @@ def kill_after(job: Job, step: int) -> None:
     """Starts the worker and kills it soon after it logged that step, wherever it then is."""
     process = world.start(job)
     deadline = time.monotonic() + 120
-    while not any(s >= step for s, _ in world.events(Path(job.folder))):
+    while not any(s >= step for s, _ in world.steps(Path(job.folder))):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.002)
@@ -93,7 +95,7 @@ def test_killed_and_started_again(stage: str, steps: int, tmp_path: Path) -> Non
     assert [step for step, _ in logged(b)] == list(range(1, steps + 1))
     assert same_weights(a / "model", b / "model")
     if stage == "train-policy":
-        assert (a / "rollouts.jsonl").read_text() == (b / "rollouts.jsonl").read_text()
+        assert world.rollouts(a) == world.rollouts(b)
 
 
 @pytest.mark.parametrize("stage", ["train-rm", "train-policy"])
@@ -108,10 +110,10 @@ def test_finished_run_is_not_trained_further(stage: str, tmp_path: Path) -> None
     assert worker.main([str(folder / "job.json")]) == 0  # finds its result
     assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == stamp
     shutil.rmtree(folder / "model")  # as if killed just before the end
-    lines = world.events(folder)
+    lines = world.steps(folder)
     assert worker.main([str(folder / "job.json")]) == 0
     assert same_weights(tmp_path / "first", folder / "model")
-    assert world.events(folder) == lines
+    assert world.steps(folder) == lines
     TRLBackend().finish(job, folder)
 
 
@@ -125,11 +127,11 @@ def test_half_written_checkpoints_are_dropped(tmp_path: Path) -> None:
         (checkpoint / "trainer_state.json").write_text("{}")
         if complete:
             (checkpoint / "complete.json").write_text("{}")
-    (folder / "events.jsonl").write_text("".join(f'{{"step": {s}, "values": {{}}}}\n' for s in (2, 4, 6)) + '{"st')
+    (folder / "steps.jsonl").write_text("".join(f'{{"step": {s}, "values": {{}}}}\n' for s in (2, 4, 6)) + '{"st')
     prepare_folder(job, folder)
     assert [path.name for path in (folder / "checkpoints").glob("checkpoint-*")] == ["checkpoint-4"]
-    assert [step for step, _ in world.events(folder)] == [2, 4]
-    assert (folder / "events.jsonl").read_text().endswith("}\n")
+    assert [step for step, _ in world.steps(folder)] == [2, 4]
+    assert (folder / "steps.jsonl").read_text().endswith("}\n")
 
 
 def test_checkpoints_of_another_job_are_not_used(tmp_path: Path) -> None:
@@ -146,16 +148,35 @@ def test_checkpoints_of_another_job_are_not_used(tmp_path: Path) -> None:
     assert last_complete(folder / "checkpoints") is None
 
 
+def test_rollouts_that_are_generated_again_are_dropped(tmp_path: Path) -> None:
+    """Those of the batches after the checkpoint, of whatever process; a run goes on with fewer processes, too."""
+    job = make("train-policy", tmp_path / "run")
+    folder = Path(job.folder)
+    prepare_folder(job, folder, 4)
+    checkpoint = folder / "checkpoints" / "checkpoint-8"
+    checkpoint.mkdir()
+    (checkpoint / "complete.json").write_text("{}")
+    (folder / "rollouts").mkdir()
+    for index in range(4):
+        for writer in range(2):
+            (folder / "rollouts" / f"part-{index:06d}-{writer}.parquet").write_text("")
+    prepare_folder(job, folder, 4)
+    left = sorted(path.stem for path in (folder / "rollouts").iterdir())
+    assert left == ["part-000000-0", "part-000000-1", "part-000001-0", "part-000001-1"]
+
+
 @pytest.mark.slow
 def test_two_processes_share_the_rows(tmp_path: Path) -> None:
     job = make("train-policy", tmp_path / "run")
-    more = {"launch": {"processes": 2}, "reward": job.reward}
     options = {**job.options, "per_device_train_batch_size": 4, "max_steps": 8}
-    job = world.job("train-policy", Path(job.folder), tmp_path / "policy", job.data, options=options, **more)
+    job = replace(job, options=options, launch=Launch(2))
     world.run(job)
     TRLBackend().finish(job, Path(job.folder))
+    written = world.rollouts(Path(job.folder))
+    assert Counter(line["rollout_index"] for line in written) == {0: 16, 1: 16}
+    assert Counter(line["row"] for line in written) == dict.fromkeys(range(8), 4)
     assert world.metrics(Path(job.folder))["rollouts"] == 2
-    assert [step for step, _ in world.events(Path(job.folder))] == list(range(1, 9))
+    assert [step for step, _ in world.steps(Path(job.folder))] == list(range(1, 9))
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ pytest.importorskip("trl")
 import torch
 import trl_world as world
 
-from salmon_core.interfaces import Job
+from salmon_core.api import Job
 
 FAST = {"per_device_train_batch_size": 8, "total_batch_size": 8, "learning_rate": 3e-3}
 RL = {
@@ -71,7 +71,7 @@ def test_reward_model_learns(reward_model: Job) -> None:
     result = TRLBackend().finish(reward_model, Path(reward_model.folder))
     assert result.metrics["eval"]["eval_accuracy"] > 0.9
     assert result.metrics["steps"] == 60
-    steps = [step for step, values in world.events(Path(reward_model.folder)) if "loss" in values]
+    steps = [step for step, values in world.steps(Path(reward_model.folder)) if "loss" in values]
     assert steps == [10, 20, 30, 40, 50, 60]
 
 
@@ -96,8 +96,8 @@ def test_reward_trainer_sees_the_codecs_ids(policy: Path, tmp_path: Path) -> Non
     from datasets import Dataset
     from trl import RewardConfig
 
-    from salmon_core.interfaces import ModelSpec
-    from salmon_transformers.codec import TransformersCodec
+    from salmon_core.api import ModelSpec
+    from salmon_core.kit.hf import HFCodec
     from salmon_trl.common import load_tokenizer
     from salmon_trl.data import SimilarLengths
     from salmon_trl.options import RewardOptions
@@ -106,7 +106,7 @@ def test_reward_trainer_sees_the_codecs_ids(policy: Path, tmp_path: Path) -> Non
     rows = [*world.preferences(20), {"chosen": "<s>a" * 40 + "</s>", "rejected": "ü </s></s>", "margin": 1.0}]
     path = world.write(tmp_path / "rows.parquet", rows)
     tokenizer = load_tokenizer(ModelSpec(str(policy)))
-    codec = TransformersCodec(load_tokenizer(ModelSpec(str(policy))), name="policy")
+    codec = HFCodec(load_tokenizer(ModelSpec(str(policy))), name="policy")
     add_pad_token(tokenizer)
     data = preference_rows(tokenizer, path, margin=True)
     args = RewardConfig(str(tmp_path), max_length=None, use_cpu=True, bf16=False, per_device_train_batch_size=4)
@@ -135,7 +135,7 @@ def test_too_long_rows_are_counted(policy: Path, tmp_path: Path) -> None:
 
 def test_grpo_visits_the_rows_in_order_once(grpo: Job) -> None:
     """14 rows, 4 prompts a batch: three batches, each group on one row; two rows fill no batch."""
-    lines = [json.loads(line) for line in (Path(grpo.folder) / "rollouts.jsonl").read_text().splitlines()]
+    lines = world.rollouts(Path(grpo.folder))
     assert [line["row"] for line in lines] == [row for row in range(12) for _ in range(4)]
     assert [line["rollout_index"] for line in lines] == [batch for batch in range(3) for _ in range(16)]
     for line in lines:
@@ -146,7 +146,7 @@ def test_grpo_visits_the_rows_in_order_once(grpo: Job) -> None:
 
 
 def test_grpo_logs_every_component(grpo: Job) -> None:
-    logged = world.events(Path(grpo.folder))
+    logged = world.steps(Path(grpo.folder))
     assert [step for step, _ in logged] == list(range(1, 13))
     values = next(values for _, values in logged if "reward" in values)
     assert math.isclose(values["reward"], values["reward/words/mean"], rel_tol=1e-5)
@@ -172,12 +172,12 @@ def test_prompts_reach_the_trainer_as_the_codecs_ids(algorithm: str, policy: Pat
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from salmon_transformers.codec import TransformersCodec
+    from salmon_core.kit.hf import HFCodec
     from salmon_trl import rollouts
 
     kind: Any = getattr(rollouts, algorithm)
     tokenizer = AutoTokenizer.from_pretrained(policy)
-    codec = TransformersCodec(AutoTokenizer.from_pretrained(policy), name="policy")
+    codec = HFCodec(AutoTokenizer.from_pretrained(policy), name="policy")
     prompts = [row["prompt"] for row in world.rl_rows(5)]
     args = kind.config(str(tmp_path), use_cpu=True, bf16=False, num_generations=2, per_device_train_batch_size=2)
     trainer = kind(
@@ -235,6 +235,14 @@ def test_extra_arguments_are_checked(extra: dict[str, Any], message: str, policy
     assert message in json.loads((work(job, 1) / "error.json").read_text())["message"]
 
 
+@pytest.mark.parametrize("text", ["{", "{}", '{"stage": "bake"}'])
+def test_a_file_that_is_no_job(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "job.json").write_text(text)
+    assert worker.main([str(tmp_path / "job.json")]) == 1
+    assert "is no job" in json.loads((tmp_path / "error.json").read_text())["message"]
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_missing_model(tmp_path: Path) -> None:
     data = {"train": world.write(tmp_path / "d.parquet", world.preferences(16))}
     job = world.job("train-rm", tmp_path / "s", tmp_path / "nowhere", data, options=FAST)
@@ -266,7 +274,7 @@ def test_adapter_of_the_start_model(policy: Path, tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    from salmon_core.interfaces import ModelSpec
+    from salmon_core.api import ModelSpec
 
     torch.manual_seed(1)
     config = LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", init_lora_weights=False)
@@ -277,13 +285,13 @@ def test_adapter_of_the_start_model(policy: Path, tmp_path: Path) -> None:
     options = {**RL, "num_iterations": 1}
     job = world.job("train-policy", tmp_path / "s", policy, data, start=start, reward=spec, options=options)
     folder = work(job)
-    assert world.events(folder)[0][1]["kl"] == 0
+    assert world.steps(folder)[0][1]["kl"] == 0
     old, new = world.weights(policy), world.weights(folder / "model")
     assert (old["model.layers.0.mlp.up_proj.weight"] - new["model.layers.0.mlp.up_proj.weight"]).abs().max() > 0.05
 
 
 def test_sft_learns_completions_only(policy: Path, tmp_path: Path) -> None:
-    from salmon_core.interfaces import ModelSpec
+    from salmon_core.api import ModelSpec
     from salmon_trl.common import load_tokenizer
     from salmon_trl.sft import completion_rows
 
@@ -299,5 +307,5 @@ def test_sft_learns_completions_only(policy: Path, tmp_path: Path) -> None:
     job = world.job("sft", tmp_path / "s", policy, data, options={**FAST, "logging_steps": 1, "num_train_epochs": 2})
     folder = work(job)
     TRLBackend().finish(job, folder)
-    losses = [values["loss"] for _, values in world.events(folder)]
+    losses = [values["loss"] for _, values in world.steps(folder)]
     assert losses[-1] < losses[0] / 2

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from salmon_core.interfaces import Job, ModelSpec
+from salmon_core.api import BonusSpec, ComponentSpec, Job, Launch, Limits, ModelSpec, RewardSpec
 
 WORDS = ["red", "green", "blue", "small", "large", "quick", "slow", "warm", "cold", "house", "tree", "river", "bird"]
 CHAT = (
@@ -114,25 +114,24 @@ def rl_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
     return rows
 
 
-def reward_spec(bonus_file: Path, model: ModelSpec | None, policy: Path, **more: Any) -> dict[str, Any]:
+def component(kind: str, name: str, owner: str, **options: Any) -> ComponentSpec:
+    return ComponentSpec(kind, name, owner, options)
+
+
+def reward_spec(bonus_file: Path, model: ModelSpec | None, policy: Path, **more: Any) -> RewardSpec:
     """What the core writes into a job: no reward model unless given, and one bonus from a file plugin."""
-    spec: dict[str, Any] = {
-        "file_plugins": [str(bonus_file)],
-        "template": "",
-        "limits": {},
-        "engine": {"name": "transformers", "options": {}},
-        "model": None,
-        "policy": {"path": str(policy)},
+    words = BonusSpec("words", 2.0, component("bonuses", "words", str(bonus_file)))
+    values: dict[str, Any] = {
+        "template": component("templates", "standard", "salmon-judge"),
+        "limits": Limits(),
+        "engine": component("engines", "transformers", "salmon-transformers"),
+        "model": model,
+        "policy": ModelSpec(str(policy), dtype="float32", device="cpu"),
         "rm_weight": 0.0 if model is None else 1.0,
-        "combine": "joint",
-        "weights": {},
-        "interventions": [],
-        "bonuses": [
-            {"label": "words", "weight": 2.0, "name": "words", "owner": str(bonus_file), "options": {}},
-        ],
-        "on_failure": "stop",
+        "bonuses": (words,),
+        "file_plugins": (str(bonus_file),),
     }
-    return {**spec, **more}
+    return RewardSpec(**{**values, **more})
 
 
 BONUS = '''
@@ -161,7 +160,8 @@ def write_bonus(path: Path, *, fail: bool = False) -> Path:
 def job(stage: str, folder: Path, model: Path, data: Mapping[str, str], **more: Any) -> Job:
     folder.mkdir(parents=True, exist_ok=True)
     algorithm = {"sft": "sft", "train-rm": "reward"}.get(stage, "grpo")
-    values = {"algorithm": algorithm, "seed": 3, **more}
+    launch = Launch(more.pop("processes", 1), more.pop("accelerate_config", None))
+    values = {"algorithm": algorithm, "seed": 3, "launch": launch, **more}
     spec = values.pop("start", ModelSpec(str(model), dtype="float32", device="cpu"))
     return Job(stage=stage, folder=str(folder), model=spec, data=data, **values)  # type: ignore[arg-type]
 
@@ -192,10 +192,18 @@ def run(job: Job, *, code: int = 0) -> str:
     return output
 
 
-def events(folder: Path) -> list[tuple[int, dict[str, float]]]:
+def steps(folder: Path) -> list[tuple[int, dict[str, float]]]:
+    """What was logged, in order."""
     from salmon_trl.backend import TRLBackend
 
-    return [(event.step, dict(event.values)) for event in TRLBackend().events(folder)]
+    return [(logged.step, dict(logged.values)) for logged in TRLBackend().steps(folder)]
+
+
+def rollouts(folder: Path) -> list[dict[str, Any]]:
+    """What was written of the generated batches, in order."""
+    from salmon_core.data.rollouts import read_rollout_rows
+
+    return list(read_rollout_rows(folder))
 
 
 def weights(folder: Path) -> dict[str, Any]:

@@ -1,35 +1,33 @@
-"""The backend as the pipeline sees it: plans, events, results. Imports no trainer."""
+"""The backend as the pipeline sees it: plans, logged steps, results. Imports no trainer."""
 
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from salmon_core.backend_kit import options_of, read_options
+from salmon_core.api import Job, LaunchPlan, LoggedStep, Service, StageResult, Step
 from salmon_core.errors import ConfigError, Problem, StageError
-from salmon_core.interfaces import Backend, Event, Job, LaunchPlan, Service, StageResult, Step
+from salmon_core.kit import foreign
+from salmon_core.kit.training import (
+    TrainerBackend,
+    check_finite,
+    check_model,
+    environment,
+    finite,
+    job_problems,
+    read_metrics,
+)
 from salmon_openrlhf.algorithms import ALGORITHMS
 from salmon_openrlhf.command import agent_json, critic_of, merging, row_problems, start_of, training
-from salmon_openrlhf.events import finite, read_scalars
 from salmon_openrlhf.layout import Layout, layout
-from salmon_openrlhf.options import LaunchOptions, PolicyOptions, RewardOptions, RowOptions, SFTOptions, TrainOptions
+from salmon_openrlhf.options import PolicyOptions, RewardOptions, RowOptions, SFTOptions, TrainOptions
+from salmon_openrlhf.scalars import read_scalars
 
-#: No usage reports, no thread pools fighting the trainer's processes, progress as it happens.
-ENVIRONMENT = {
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "PYTHONUNBUFFERED": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TOKENIZERS_PARALLELISM": "false",
-    "VLLM_NO_USAGE_STATS": "1",
-    "WANDB_MODE": "disabled",
-}
+#: of OpenRLHF's own processes, beside what every trainer has: no usage reports of its parts either
+_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "VLLM_NO_USAGE_STATS": "1", "WANDB_MODE": "disabled"}
 #: run by path in OpenRLHF's interpreter, where no salmon is installed
 OUTSIDE = Path(__file__).parent / "outside"
 SERVICE = "reward"
@@ -37,31 +35,12 @@ SERVICE = "reward"
 PORT_TAKEN = ("EADDRINUSE",)
 
 
-class OpenRLHFBackend(Backend):
+class OpenRLHFBackend(TrainerBackend):
     """SFT, reward model and policy on OpenRLHF."""
 
-    stages = frozenset({"sft", "train-rm", "train-policy"})
-    algorithms = frozenset(ALGORITHMS)
-
-    class Options(BaseModel, extra="forbid"):
-        """The backend itself has none; a stage's options are `options_for(stage)`."""
-
-    def __init__(self, options: BaseModel | None = None):
-        self.options = options
-
-    def options_for(self, stage: str, algorithm: str | None = None) -> type[TrainOptions]:
-        """The option model of a stage (and, in train-policy, of an algorithm).
-
-        Raises:
-            ConfigError: no such stage or algorithm.
-        """
-        return options_of(
-            "openrlhf",
-            stage,
-            algorithm or "grpo",
-            stages={"sft": SFTOptions, "train-rm": RewardOptions},
-            algorithms={name: each.options for name, each in ALGORITHMS.items()},
-        )
+    name = "openrlhf"
+    stage_options = {"sft": SFTOptions, "train-rm": RewardOptions}  # noqa: RUF012
+    algorithm_options = {name: each.options for name, each in ALGORITHMS.items()}  # noqa: RUF012
 
     def plan(self, job: Job) -> LaunchPlan:
         """Prepare, train, export; in RL beside the reward server.
@@ -75,7 +54,7 @@ class OpenRLHFBackend(Backend):
         if problems:
             raise ConfigError(problems)
         env = _environment(job, options)
-        files = {"job.json": job.to_json(), "outside.json": _outside(job, options)}
+        files = {"job.json": job.to_json(), "outside.json": _outside(job, options), **foreign.copy()}
         services: tuple[Service, ...] = ()
         if isinstance(options, PolicyOptions):
             files["agent.json"] = agent_json(options, found)
@@ -87,22 +66,22 @@ class OpenRLHFBackend(Backend):
         return LaunchPlan(tuple(steps), services, files, ("model", "metrics.json"))
 
     def _validated(self, job: Job) -> tuple[TrainOptions, Layout]:
-        model = self.options_for(job.stage, job.algorithm if job.stage == "train-policy" else None)
-        options, launch = read_options(job, model, LaunchOptions)
-        problems: list[Problem] = []
+        options, launch = self.read_options(job), job.launch
+        assert isinstance(options, TrainOptions)
         where = f"{job.stage} options"
         found, impossible = layout(options, launch.processes)
-        problems += [Problem(where, text) for text in [*impossible, *row_problems(job, options)]]
+        problems = [Problem(where, text) for text in [*impossible, *row_problems(job, options)]]
         if launch.accelerate_config is not None:
             problems.append(
                 Problem("launch.accelerate_config", "OpenRLHF is not started by accelerate", "leave it out")
             )
-        problems += _model_problems(job, found)
-        if isinstance(options, PolicyOptions):
-            if job.reward is None:
-                problems.append(Problem("reward", "train-policy needs a reward"))
-            if options.reward_gpu is not None and job.model.device.startswith("cuda:"):
-                problems.append(Problem("options.reward_gpu", f"and `device` both name a GPU: {job.model.device}"))
+        problems += [*_model_problems(job), *job_problems(job, found.gpus)]
+        if (
+            isinstance(options, PolicyOptions)
+            and options.reward_gpu is not None
+            and job.model.device.startswith("cuda:")
+        ):
+            problems.append(Problem("options.reward_gpu", f"and `device` both name a GPU: {job.model.device}"))
         if problems:
             raise ConfigError(problems)
         return options, found
@@ -114,10 +93,10 @@ class OpenRLHFBackend(Backend):
             return None
         return options.max_steps // options.window * options.prompts
 
-    def events(self, folder: Path) -> Iterator[Event]:
+    def steps(self, folder: Path) -> Iterator[LoggedStep]:
         """The numbers in TensorBoard's files so far; a record still being written is left out."""
         for step, values in read_scalars(folder / "tb"):
-            yield Event(step, finite(values))
+            yield LoggedStep(step, finite(values))
 
     def finish(self, job: Job, folder: Path) -> StageResult:
         """Checks what the steps left.
@@ -125,33 +104,20 @@ class OpenRLHFBackend(Backend):
         Raises:
             StageError: a file is missing, or a number is not finite.
         """
-        metrics = _read_json(folder / "metrics.json")
+        metrics = read_metrics(folder)
         last: Mapping[str, float] = {}
         steps = 0
         for step, values in read_scalars(folder / "tb"):
-            for name, value in values.items():
-                if not math.isfinite(value):
-                    raise StageError(
-                        f"{name} is {value} at step {step}", where=str(folder), hint="lower the learning rate"
-                    )
+            check_finite(values, f"step {step} of {folder}")
             steps, last = step, values
         if not last:
             raise StageError("the trainer logged nothing", where=str(folder / "tb"), hint="see log.txt")
-        for name in metrics.pop("files", []):
-            if not (folder / "model" / name).is_file():
-                raise StageError(f"{name} is missing", where=str(folder / "model"), hint="remove the folder, run again")
-        for need in ("*.safetensors", "config.json", "tokenizer_config.json"):
-            if not any((folder / "model").glob(need)):
-                raise StageError(f"no {need} was saved", where=str(folder / "model"), hint="run the stage again")
+        check_model(folder / "model", metrics.pop("files", []), ["config.json"])
         return StageResult({"steps": steps, **metrics, "final": dict(last)})
 
 
 def _environment(job: Job, options: TrainOptions) -> dict[str, str]:
-    env = dict(ENVIRONMENT)
-    if options.threads:
-        env["OMP_NUM_THREADS"] = str(options.threads)
-    if job.model.device.startswith("cuda:"):
-        env["CUDA_VISIBLE_DEVICES"] = job.model.device.removeprefix("cuda:")
+    env = {**environment(threads=options.threads, device=job.model.device), **_ENVIRONMENT}
     if isinstance(options, PolicyOptions):
         if options.ray_address is not None:
             env["RAY_ADDRESS"] = options.ray_address  # which GPUs that Ray has was said when it was started
@@ -161,13 +127,11 @@ def _environment(job: Job, options: TrainOptions) -> dict[str, str]:
 
 
 def _service(job: Job, options: PolicyOptions) -> Service:
-    env = {name: ENVIRONMENT[name] for name in ("DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY", "TOKENIZERS_PARALLELISM")}
-    if options.threads:
-        env["OMP_NUM_THREADS"] = str(options.threads)
+    env = environment(threads=options.threads)
     if options.reward_gpu is not None:
         env["CUDA_VISIBLE_DEVICES"] = str(options.reward_gpu)
     host = ("--host", options.reward_host) if options.reward_host is not None else ()
-    argv = (sys.executable, "-m", "salmon_core.serving", "job.json", *host)
+    argv = (sys.executable, "-m", "salmon_serve", "job.json", *host)
     return Service(SERVICE, argv, env, ready_timeout=options.reward_ready_timeout)
 
 
@@ -202,7 +166,7 @@ def _outside(job: Job, options: TrainOptions) -> str:
     return json.dumps(values, indent=1, sort_keys=True)
 
 
-def _model_problems(job: Job, found: Layout) -> Iterator[Problem]:
+def _model_problems(job: Job) -> Iterator[Problem]:
     if job.model.trust_remote_code:
         yield Problem(
             "trust_remote_code",
@@ -211,17 +175,5 @@ def _model_problems(job: Job, found: Layout) -> Iterator[Problem]:
         )
     if job.model.device == "cpu":
         yield Problem("device", "OpenRLHF trains on GPUs", "leave `device` out, or use backend trl")
-    if job.model.device.startswith("cuda:") and found.gpus > 1:
-        yield Problem("device", f"{job.model.device} is one GPU, but {found.gpus} are asked for")
     if job.stage == "train-policy" and job.model.dtype == "float16":
         yield Problem("dtype", "OpenRLHF's vLLM runs in bfloat16, so the policy cannot be float16", "use bfloat16")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise StageError("the trainer left no readable metrics", where=str(path), hint=str(error)) from None
-    if not isinstance(values, dict):
-        raise StageError("not a JSON object", where=str(path))
-    return values

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from salmon_core.errors import Problem
-from salmon_core.interfaces import Job
+from salmon_core.api import Job
+from salmon_core.errors import ConfigError, Problem
+from salmon_core.kit.training import critic_start
 from salmon_openrlhf.algorithms import ALGORITHMS
 from salmon_openrlhf.flags import Flags, as_argv, lora_reason, problems
 from salmon_openrlhf.layout import Layout
@@ -24,7 +25,10 @@ _ROLLOUTS_BETWEEN = 10
 def training(job: Job, options: TrainOptions, layout: Layout, python: str) -> tuple[tuple[str, ...], list[Problem]]:
     """The training command, and what is wrong with the flags the user added."""
     program = PROGRAMS[job.stage]
-    ours = _rl(job, options, layout) if isinstance(options, PolicyOptions) else _rows(job, options)
+    try:
+        ours = _rl(job, options, layout) if isinstance(options, PolicyOptions) else _rows(job, options)
+    except ConfigError as error:
+        return (), list(error.problems)
     found = list(problems(program, job.stage, ours, options.extra, options.attn_implementation))
     argv = (*_launcher(options, layout, python, f"openrlhf.cli.{program}"), *as_argv(ours | options.extra))
     return argv, found
@@ -48,13 +52,17 @@ def start_of(job: Job) -> str:
 
 
 def critic_of(job: Job, options: PolicyOptions) -> str | None:
-    """Where the critic of an RL job starts; None where there is no critic."""
+    """The model that the critic of an RL job starts from; None where there is no critic.
+
+    Raises:
+        ConfigError: the reward model, and there is none.
+    """
     if not isinstance(options, PPOOptions):
         return None
-    model = (job.reward or {}).get("model")
-    if options.critic not in (None, "reward", "policy"):
-        return options.critic
-    return start_of(job) if options.critic == "policy" or model is None else str(model["path"])
+    start = critic_start(job, options.critic)
+    if start == "reward" and job.reward is not None and job.reward.model is not None:
+        return job.reward.model.path
+    return start_of(job) if start == "policy" else start
 
 
 def save_every(options: PolicyOptions) -> int:
@@ -223,8 +231,7 @@ def _placement(options: PolicyOptions, layout: Layout) -> Flags:
 
 def agent_json(options: PolicyOptions, layout: Layout) -> str:
     """What the executor has to know; `prepare` adds where a resumed run continues."""
-    rows = options.prompts // layout.engines
-    return json.dumps({"rows_per_engine": rows, "log_rollouts_every": options.log_rollouts_every})
+    return json.dumps({"rows_per_engine": options.prompts // layout.engines})
 
 
 def row_problems(job: Job, options: TrainOptions) -> list[str]:

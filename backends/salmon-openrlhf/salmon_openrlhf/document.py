@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pydantic import BaseModel
-
-from salmon_core.backend_kit import fill_blocks, option_table
+from salmon_core.kit.training import fill_blocks, option_blocks
 from salmon_openrlhf.algorithms import ALGORITHMS
 from salmon_openrlhf.flags import REFUSED
 from salmon_openrlhf.options import (
@@ -20,15 +18,17 @@ from salmon_openrlhf.options import (
     TrainOptions,
 )
 
-_TABLES: dict[str, type[BaseModel]] = {
-    "shared": TrainOptions,
-    "rows": RowOptions,
-    "train-rm": RewardOptions,
-    "train-policy": PolicyOptions,
-    "reinforce": ReinforceOptions,
-    "group": GroupOptions,
-    "ppo": PPOOptions,
-}
+_BLOCKS = option_blocks(
+    {
+        "shared": (TrainOptions, None),
+        "rows": (RowOptions, TrainOptions),
+        "train-rm": (RewardOptions, RowOptions),
+        "train-policy": (PolicyOptions, TrainOptions),
+        "reinforce": (ReinforceOptions, PolicyOptions),
+        "group": (GroupOptions, ReinforceOptions),
+        "ppo": (PPOOptions, PolicyOptions),
+    }
+)
 
 
 def algorithms() -> str:
@@ -55,8 +55,7 @@ def refused() -> str:
 
 def fill(text: str) -> str:
     """The text with every `<!-- options NAME -->` ... `<!-- end -->` block made anew."""
-    tables = {f"options {name}": option_table(model) for name, model in _TABLES.items()}
-    return fill_blocks(text, {**tables, "algorithms": algorithms(), "refused": refused()})
+    return fill_blocks(text, {**_BLOCKS, "algorithms": algorithms(), "refused": refused()})
 
 
 if __name__ == "__main__":

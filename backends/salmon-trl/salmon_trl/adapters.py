@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from trl.trainer.utils import disable_dropout_in_model
 
+from salmon_core.api import PrefixRequest, Scorer, TokenCodec
 from salmon_core.errors import StageError
-from salmon_core.interfaces import Capability, Engine, ModelSpec, PrefixRequest, TokenCodec
 from salmon_trl.critic import Critic, head_values, new_head, run_body
 
 if TYPE_CHECKING:
@@ -39,9 +39,14 @@ def adapter(model: PeftModel, name: str) -> Iterator[None]:
         model.set_adapter(POLICY)
 
 
+def base_of(model: PeftModel) -> Any:
+    """The model below the adapters, as transformers made it."""
+    return model.get_base_model()
+
+
 def body_of(model: PeftModel) -> Any:
     """The transformer below the language model's head, adapters inside."""
-    return model.get_base_model().base_model
+    return base_of(model).base_model
 
 
 class AdapterCritic(Critic):
@@ -111,7 +116,7 @@ class SharedCritic:
         model.set_adapter(POLICY)
         device = next(model.parameters()).device
         self.model, self.score = model, None if score is None else score.to(device).requires_grad_(False)
-        size = model.get_base_model().config.get_text_config().hidden_size
+        size = base_of(model).config.get_text_config().hidden_size
         return AdapterCritic(model, new_head(size, score if copied is not None else None))
 
 
@@ -128,7 +133,7 @@ def read_reward_adapter(folder: Path, model: PeftModel) -> tuple[Any, dict[str, 
     if not (folder / "adapter_config.json").is_file():
         raise StageError("the reward model is not an adapter", where=str(folder), hint=hint)
     config = PeftConfig.from_pretrained(str(folder))
-    base, own = str(config.base_model_name_or_path), str(model.get_base_model().config._name_or_path)
+    base, own = str(config.base_model_name_or_path), str(base_of(model).config._name_or_path)
     if base != own and Path(base).resolve() != Path(own).resolve():
         raise StageError(f"its adapter is of {base}, the policy starts from {own}", where=str(folder), hint=hint)
     config.modules_to_save, config.task_type, config.inference_mode = None, None, True
@@ -146,8 +151,7 @@ def read_reward_adapter(folder: Path, model: PeftModel) -> tuple[Any, dict[str, 
 
 def _check_embedding(folder: Path, name: str, weight: torch.Tensor, model: PeftModel) -> None:
     """PEFT saves embeddings with an adapter that has one more token, for padding: the others must be the base's."""
-    embedding: Any = model.get_base_model().get_input_embeddings()
-    own = embedding.weight.detach().cpu()
+    own = base_of(model).get_input_embeddings().weight.detach().cpu()
     if weight.ndim == 2 and len(weight) >= len(own) and weight.shape[1] == own.shape[1]:
         kept = weight[: len(own)]
         # Either may have been rounded to the other's precision.
@@ -159,47 +163,36 @@ def _check_embedding(folder: Path, name: str, weight: torch.Tensor, model: PeftM
 def _set_weights(model: PeftModel, weights: dict[str, torch.Tensor], name: str, where: str) -> None:
     from peft import set_peft_model_state_dict
 
-    result = set_peft_model_state_dict(model, dict(weights), adapter_name=name)
+    result: Any = set_peft_model_state_dict(model, dict(weights), adapter_name=name)
     if result.unexpected_keys:
         raise StageError(f"the adapter does not fit the policy: {result.unexpected_keys[0]}", where=where)
 
 
-class SharedReward(Engine):
-    """Scores with the reward adapter on the policy's base.
+class SharedReward(Scorer):
+    """The reward model as an adapter on the policy's base.
 
     Args:
-        source: the configured engine, never loaded: its tokenizers are used.
-        spec: the reward model.
+        codec: the reward model's tokenizer.
         shared: where the policy's model will be.
         batch_size: texts in one forward.
     """
 
-    capabilities = frozenset[Capability]({"reward"})
-
-    def __init__(self, source: Engine, spec: ModelSpec, shared: SharedCritic, batch_size: int):
-        self._source, self._shared, self._batch_size = source, shared, batch_size
-        self._codec = source.open_codec(spec)
-
-    def load(self, model: ModelSpec, purpose: Capability) -> None:
-        """Nothing: the policy's base is there."""
-
-    def open_codec(self, model: ModelSpec) -> TokenCodec:
-        return self._source.open_codec(model)
+    def __init__(self, codec: TokenCodec, shared: SharedCritic, batch_size: int):
+        self._codec, self._shared, self._batch_size = codec, shared, batch_size
 
     @property
     def codec(self) -> TokenCodec:
         return self._codec
 
     @torch.no_grad()
-    def reward(self, requests: Sequence[PrefixRequest]) -> list[list[float]]:
-        """Scores of whole texts, read at the last token."""
-        model, score = self._shared.model, self._shared.score
-        assert model is not None and score is not None  # noqa: PT018  (made before the first rollout)
+    def score(self, requests: Sequence[PrefixRequest]) -> list[list[float]]:
+        model, head = self._shared.model, self._shared.score
+        assert model is not None and head is not None  # noqa: PT018  (made before the first rollout)
         texts = [text for request in requests for text in request.texts]
         ids = [self._codec.encode(text) for text in texts]
         order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
         scores = [0.0] * len(ids)
-        device = score.weight.device
+        device = head.weight.device
         with adapter(model, REWARD):
             for start in range(0, len(order), self._batch_size):
                 rows = order[start : start + self._batch_size]
@@ -209,7 +202,7 @@ class SharedReward(Engine):
                 mask = (torch.arange(width, device=device) < lengths.unsqueeze(1)).long()
                 hidden = run_body(body_of(model), batch, mask)
                 last = hidden[torch.arange(len(rows), device=device), lengths - 1].float()
-                for row, value in zip(rows, score(last).squeeze(-1).tolist(), strict=True):
+                for row, value in zip(rows, head(last).squeeze(-1).tolist(), strict=True):
                     scores[row] = value
         values = iter(scores)
         return [[next(values) for _ in request.suffixes] for request in requests]

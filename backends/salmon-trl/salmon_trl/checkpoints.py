@@ -13,20 +13,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from salmon_core.interfaces import Job
-from salmon_trl.events import keep_lines
+from salmon_core.api import Job
+from salmon_core.data.files import write_text
+from salmon_trl.steps import STEPS, keep_lines
 
 COMPLETE = "complete.json"
 
 #: parts of a job that do not change what is computed, up to floating-point order
 _NEUTRAL = ("resume", "run_name", "python", "launch")
-
-
-def write_aside(path: Path, text: str) -> None:
-    """The file is there whole, or not at all."""
-    aside = path.with_name(path.name + ".tmp")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -55,28 +49,40 @@ def is_finished(job: Job, folder: Path) -> bool:
     return job.resume and done and all(map(os.path.isfile, job.data.values())) and stamp.read_text() == _stamp(job)
 
 
-def prepare_folder(job: Job, folder: Path) -> None:
+def prepare_folder(job: Job, folder: Path, window: int = 1) -> None:
     """Removes what cannot be continued: half-written checkpoints, results of another job, a torn end of a log.
 
     To be called by one process, before the others look for a checkpoint.
+
+    Args:
+        window: optimizer steps per generated batch.
     """
     checkpoints, stamp = folder / "checkpoints", folder / "checkpoints" / "job.json"
     same = stamp.is_file() and stamp.read_text() == _stamp(job)
     if not (job.resume and same):
         for name in ("checkpoints", "model", "tb", "start"):
             shutil.rmtree(folder / name, ignore_errors=True)
-        for name in ("events.jsonl", "rollouts.jsonl", "metrics.json"):
+        for name in (STEPS, "metrics.json"):
             (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "model.tmp", ignore_errors=True)
     checkpoints.mkdir(parents=True, exist_ok=True)
-    write_aside(stamp, _stamp(job))
+    write_text(stamp, _stamp(job))
     for path in checkpoints.glob("checkpoint-*"):
         if not (path / COMPLETE).is_file():
             shutil.rmtree(path)
     checkpoint = last_complete(checkpoints)
     step = step_of(checkpoint) if checkpoint else 0
-    keep_lines(folder / "events.jsonl", lambda line: line["step"] <= step)
-    keep_lines(folder / "rollouts.jsonl", lambda line: line["step"] < step)
+    keep_lines(folder / STEPS, lambda line: line["step"] <= step)
+    _drop_rollouts(folder, step // window)
+
+
+def _drop_rollouts(folder: Path, first: int) -> None:
+    """Batches that are generated again; there may be fewer processes this time, so not every file would be replaced."""
+    from salmon_core.data.rollouts import rollout_files
+
+    for file in rollout_files(folder):
+        if int(file.stem.split("-")[1]) >= first:
+            file.unlink()
 
 
 if TYPE_CHECKING:
@@ -94,7 +100,7 @@ class Resumable(_Base):
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
             counters = {"step": self.state.global_step, "tokens": getattr(self, "_total_train_tokens", 0)}
-            write_aside(folder / COMPLETE, json.dumps(counters))
+            write_text(folder / COMPLETE, json.dumps(counters))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)

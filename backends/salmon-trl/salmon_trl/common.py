@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, TrainerState
 
-from salmon_core.backend_kit import LoRAOptions
+from salmon_core.api import Job, ModelSpec
+from salmon_core.data.files import write_text
 from salmon_core.errors import ConfigError, Problem, StageError
-from salmon_core.interfaces import Job, ModelSpec
-from salmon_trl.checkpoints import last_complete, prepare_folder, step_of, write_aside
-from salmon_trl.events import keep_lines, read_events
+from salmon_core.kit.training_options import LoRAOptions
+from salmon_trl.checkpoints import last_complete, prepare_folder, step_of
 from salmon_trl.layout import Layout, layout
 from salmon_trl.options import TrainOptions
 from salmon_trl.recorder import Recorder
+from salmon_trl.steps import STEPS, keep_lines, read_steps
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -75,7 +76,7 @@ class Run:
             raise StageError(f"TRL refuses these options: {error}", where=f"{self.job.stage} options") from error
         with self.args.main_process_first(local=False):
             if self.args.process_index == 0:
-                prepare_folder(self.job, self.folder)
+                prepare_folder(self.job, self.folder, self.layout.window)
             self.checkpoint = last_complete(self.folder / "checkpoints")
         return self.args
 
@@ -170,7 +171,7 @@ def quantized(options: TrainOptions) -> dict[str, Any]:
             "quantization: nf4 needs bitsandbytes", where=sys.executable, hint="pip install bitsandbytes there"
         )
     compute = torch.bfloat16 if mixed_precision(options) else torch.float32
-    config = BitsAndBytesConfig(
+    config = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
@@ -258,9 +259,7 @@ def train(run: Run, trainer: Any, evaluate: bool = False) -> dict[str, Any]:
         trainer._load_from_checkpoint(str(run.checkpoint))
         trainer.state = TrainerState.load_from_json(str(run.checkpoint / "trainer_state.json"))
         if evaluate and run.main:  # evaluated again below
-            keep_lines(
-                run.folder / "events.jsonl", lambda line: "eval_loss" not in line["values"] or line["step"] < steps
-            )
+            keep_lines(run.folder / STEPS, lambda line: "eval_loss" not in line["values"] or line["step"] < steps)
     else:
         trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
     if evaluate:
@@ -269,7 +268,7 @@ def train(run: Run, trainer: Any, evaluate: bool = False) -> dict[str, Any]:
         return {}
     last: dict[str, float] = {}
     evaluation: dict[str, float] = {}
-    for _, values in read_events(run.folder / "events.jsonl"):
+    for _, values in read_steps(run.folder / STEPS):
         if any(name.startswith("eval_") for name in values):
             evaluation = {name: value for name, value in values.items() if name.startswith("eval_")}
         else:
@@ -315,7 +314,7 @@ def save_plain(run: Run, trainer: Any, tokenizer: PreTrainedTokenizerBase, metri
         "chat_template": tokenizer.chat_template is not None,
         "files": sorted(path.name for path in aside.iterdir()),
     }
-    write_aside(run.folder / "metrics.json", json.dumps(metrics, indent=1))
+    write_text(run.folder / "metrics.json", json.dumps(metrics, indent=1))
     shutil.rmtree(run.folder / "model", ignore_errors=True)
     os.replace(aside, run.folder / "model")
     shutil.rmtree(run.folder / "start", ignore_errors=True)

@@ -163,7 +163,8 @@ def _load(path: str, loading: dict[str, Any]) -> PreTrainedModel:
             return _merged(path, loading)
         config = AutoConfig.from_pretrained(path, trust_remote_code=loading.get("trust_remote_code", False))
         kind = AutoModelForSequenceClassification if _classifies(config) else AutoModel
-        return kind.from_pretrained(path, **loading)
+        model: PreTrainedModel = kind.from_pretrained(path, **loading)
+        return model
     except (OSError, ValueError, ImportError) as error:
         raise StageError(f"cannot load the critic: {error}", where=path) from error
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import Sampler
 
+from salmon_core.data.parquet import open_table
 from salmon_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,15 +23,9 @@ def read_table(path: str | Path, columns: Sequence[str]) -> pa.Table:
     Raises:
         DataError: unreadable, a column missing, or no rows.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"cannot be read: {error}", where=str(path)) from None
+    table = open_table(Path(path))
     if missing := [name for name in columns if name not in table.column_names]:
-        raise DataError(f"has no column {', '.join(missing)}", where=str(path))
+        raise DataError(f"lacks the column(s) {', '.join(missing)}", where=str(path))
     if not table.num_rows:
         raise DataError("has no rows", where=str(path), hint="earlier stages dropped everything; see their reports")
     return table

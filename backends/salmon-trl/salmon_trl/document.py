@@ -5,31 +5,24 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pydantic import BaseModel
+from salmon_core.kit.training import fill_blocks, option_blocks
+from salmon_trl.options import GroupOptions, PPOOptions, RewardOptions, RolloutOptions, RowOptions, TrainOptions
 
-from salmon_core.backend_kit import fill_blocks, option_table
-from salmon_trl.options import (
-    GroupOptions,
-    PPOOptions,
-    RewardOptions,
-    RolloutOptions,
-    RowOptions,
-    TrainOptions,
+_BLOCKS = option_blocks(
+    {
+        "shared": (TrainOptions, None),
+        "rows": (RowOptions, TrainOptions),
+        "train-rm": (RewardOptions, RowOptions),
+        "train-policy": (RolloutOptions, TrainOptions),
+        "ppo": (PPOOptions, RolloutOptions),
+        "groups": (GroupOptions, RolloutOptions),
+    }
 )
-
-_TABLES: dict[str, type[BaseModel]] = {
-    "shared": TrainOptions,
-    "rows": RowOptions,
-    "train-rm": RewardOptions,
-    "train-policy": RolloutOptions,
-    "ppo": PPOOptions,
-    "groups": GroupOptions,
-}
 
 
 def fill(text: str) -> str:
     """The text with every `<!-- options NAME -->` ... `<!-- end -->` block made anew."""
-    return fill_blocks(text, {f"options {name}": option_table(model) for name, model in _TABLES.items()})
+    return fill_blocks(text, _BLOCKS)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ from typing import Any
 from datasets import Dataset
 from transformers import AutoModelForCausalLM
 
+from salmon_core.api import Job
+from salmon_core.data.rollouts import RolloutLog
 from salmon_core.errors import DataError, StageError
-from salmon_core.interfaces import Job
-from salmon_core.reward import RL_COLUMNS, Reward
+from salmon_core.records import RL_COLUMNS
+from salmon_core.reward.reward import Reward
 from salmon_trl.algorithms import ALGORITHMS
 from salmon_trl.common import (
     Run,
@@ -28,9 +30,9 @@ from salmon_trl.common import (
     train,
 )
 from salmon_trl.data import check_lengths, encode, position_limit, read_table
-from salmon_trl.events import read_events
 from salmon_trl.options import RolloutOptions
 from salmon_trl.reward_function import RewardFunction
+from salmon_trl.steps import STEPS, read_steps
 
 
 def train_policy(job: Job, options: RolloutOptions, folder: Path) -> None:
@@ -52,37 +54,32 @@ def train_policy(job: Job, options: RolloutOptions, folder: Path) -> None:
         check_lengths(lengths, max(room, 0), job.data["train"], hint)
     restore = keep_generation(model)
     assert job.reward is not None  # checked by the plan
-    components, engine = trainer_class.components(run, options)
-    function = RewardFunction(
-        Reward.from_spec(job.reward, engine=engine),
-        rows,
-        tokenizer,
-        window=run.layout.window,
-        log=folder / "rollouts.jsonl" if run.main else None,
-        log_every=options.log_rollouts_every,
-    )
-    try:
-        trainer = trainer_class(
-            model,
-            reward_funcs=function,
-            args=args,
-            # Only what TRL needs: the rest of a row is looked up by its position.
-            train_dataset=Dataset.from_dict({"prompt": prompts, "position": list(range(len(rows)))}),
-            processing_class=tokenizer,
-            peft_config=lora_config(options.lora, "CAUSAL_LM"),
-            **components,
-        )
-    except (ValueError, ImportError) as error:  # vLLM is not installed, say
-        raise StageError(f"TRL refuses these options: {error}", where="train-policy options") from error
-    if getattr(options, "quantization", None):
-        # TRL keeps adapters of a base in 4 bits in bfloat16, whose steps are coarser than our learning rates.
-        for value in trainer.model.parameters():
-            if value.requires_grad:
-                value.data = value.data.float()
-    function.eos_ids = frozenset(trainer.eos_token_ids)
-    metrics = train(run, trainer)
+    components, scorer = trainer_class.components(run, options)
+    with Reward.from_spec(job.reward, scorer=scorer) as reward:
+        log = RolloutLog(folder, every=options.log_rollouts_every, writer=args.process_index)
+        function = RewardFunction(reward, rows, tokenizer, window=run.layout.window, log=log)
+        try:
+            trainer = trainer_class(
+                model,
+                reward_funcs=function,
+                args=args,
+                # Only what TRL needs: the rest of a row is looked up by its position.
+                train_dataset=Dataset.from_dict({"prompt": prompts, "position": list(range(len(rows)))}),
+                processing_class=tokenizer,
+                peft_config=lora_config(options.lora, "CAUSAL_LM"),
+                **components,
+            )
+        except (ValueError, ImportError) as error:  # vLLM is not installed, say
+            raise StageError(f"TRL refuses these options: {error}", where="train-policy options") from error
+        if getattr(options, "quantization", None):
+            # TRL keeps adapters of a base in 4 bits in bfloat16, whose steps are coarser than our learning rates.
+            for value in trainer.model.parameters():
+                if value.requires_grad:
+                    value.data = value.data.float()
+        function.eos_ids = frozenset(trainer.eos_token_ids)
+        metrics = train(run, trainer)
     restore(trainer.accelerator.unwrap_model(trainer.model))
-    metrics |= trainer_class.summary([values for _, values in read_events(folder / "events.jsonl")])
+    metrics |= trainer_class.summary([values for _, values in read_steps(folder / STEPS)])
     metrics |= {"rows": len(rows), "rows_unused": unused, "rollouts": -(-steps // run.layout.window)}
     save_plain(run, trainer, load_tokenizer(job.model), metrics)
 

@@ -59,6 +59,8 @@ class PPOTrainer(GRPOTrainer):
         StageError: a critic that is no value model.
     """
 
+    args: PPOConfig
+    accelerator: Any  # some of its methods are untyped
     _tag_names: ClassVar[list[str]] = ["trl", "ppo"]
     _name = "PPO"
     _paper: ClassVar[dict[str, str]] = {"title": "Proximal Policy Optimization Algorithms", "id": "1707.06347"}

@@ -1,4 +1,4 @@
-"""Where a trainer's numbers go: `events.jsonl`, TensorBoard, one line of progress."""
+"""Where a trainer's numbers go: `steps.jsonl`, TensorBoard, one line of progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from salmon_core.errors import StageError
-from salmon_trl.events import append_line, finite
+from salmon_core.kit.training import finite
+from salmon_trl.steps import STEPS, append_line
 
 #: TRL's statistics of our reward function, which `reward` and `reward_std` say already; and an evaluation's speed
 _LEFT_OUT = ("rewards/salmon/", "eval_runtime", "eval_samples_per", "eval_steps_per", "eval_num_tokens")
@@ -38,7 +39,7 @@ class Recorder(TrainerCallback):
     """
 
     def __init__(self, folder: Path, *, tensorboard: bool, start: int):
-        self.path = folder / "events.jsonl"
+        self.path = folder / STEPS
         self._writer = _scalars(folder / "tb", start) if tensorboard else None
         self._since = time.perf_counter()
         self._at = start

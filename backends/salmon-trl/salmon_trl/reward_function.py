@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any
 
+from salmon_core.data.rollouts import RolloutLog
 from salmon_core.errors import StageError
-from salmon_core.records import RewardBreakdown, Rollout
-from salmon_core.reward import Reward
-from salmon_trl.events import append_line
+from salmon_core.records import Rollout
+from salmon_core.reward.reward import Reward
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
 class RewardFunction:
-    """Builds rollouts from what was generated, and scores them.
+    """Builds rollouts from what was generated, scores them, and writes them down.
 
     Args:
         reward: scores.
@@ -26,8 +25,10 @@ class RewardFunction:
         tokenizer: the policy's.
         window: optimizer steps per generated batch: makes the rollout index a function of the step, so a resumed run
             continues it with no state of its own.
-        log: where sampled rollouts are written for people to read, or None.
-        log_every: writes every N-th generated batch.
+        log: of this process; None writes nothing.
+
+    Attributes:
+        eos_ids: ids that end a completion; to be set before the first call.
     """
 
     __name__ = "salmon"
@@ -39,11 +40,9 @@ class RewardFunction:
         tokenizer: PreTrainedTokenizerBase,
         *,
         window: int,
-        log: Path | None = None,
-        log_every: int = 0,
+        log: RolloutLog | None = None,
     ):
-        self.reward, self.rows, self.tokenizer, self.window = reward, rows, tokenizer, window
-        self.log, self.log_every = log, log_every
+        self.reward, self.rows, self.tokenizer, self.window, self.log = reward, rows, tokenizer, window, log
         self.eos_ids: frozenset[int] = frozenset()
 
     def __call__(
@@ -65,10 +64,8 @@ class RewardFunction:
         texts = self.tokenizer.batch_decode(
             [list(ids) for ids in completion_ids], skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        rollouts = [
-            self._rollout(self.rows[row], text, ids, index)
-            for row, text, ids in zip(position, texts, completion_ids, strict=True)
-        ]
+        rows = [self.rows[number] for number in position]
+        rollouts = [self._rollout(*each, index) for each in zip(rows, texts, completion_ids, strict=True)]
         breakdowns = self.reward(rollouts)
         for rollout, breakdown in zip(rollouts, breakdowns, strict=True):
             if not math.isfinite(breakdown.total):
@@ -82,34 +79,10 @@ class RewardFunction:
             log_metric(f"reward/{name}/std", pstdev(values))
         log_metric("reward/truncated", fmean(breakdown.truncated > 0 for breakdown in breakdowns))
         log_metric("reward/fallbacks", sum(len(breakdown.fallbacks) for breakdown in breakdowns))
-        if self.log is not None and self.log_every and index % self.log_every == 0:
-            for row, rollout, breakdown in zip(position, rollouts, breakdowns, strict=True):
-                append_line(self.log, _record(row, trainer_state.global_step, rollout, breakdown))
+        if self.log is not None and self.log.wants(index):
+            self.log.add([row["row"] for row in rows], [self.reward.shown(each) for each in rollouts], breakdowns)
         return [breakdown.total for breakdown in breakdowns]
 
     def _rollout(self, row: Mapping[str, Any], text: str, ids: Sequence[int], index: int) -> Rollout:
         stopped = bool(ids) and ids[-1] in self.eos_ids
-        return self.reward.rollout(
-            row,
-            text,
-            completion_ids=ids,
-            n_tokens=len(ids) - stopped,
-            stopped=stopped,
-            rollout_index=index,
-        )
-
-
-def _record(row: int, step: int, rollout: Rollout, breakdown: RewardBreakdown) -> dict[str, Any]:
-    return {
-        "step": step,
-        "rollout_index": rollout.rollout_index,
-        "row": row,
-        "prompt_id": rollout.prompt_id,
-        "prompt": rollout.prompt,
-        "completion": rollout.completion,
-        "n_tokens": rollout.n_tokens,
-        "stopped": rollout.stopped,
-        "principles": list(breakdown.principles),
-        "reward": breakdown.total,
-        "components": dict(breakdown.components),
-    }
+        return Rollout.from_row(row, text, completion_ids=ids, stopped=stopped, rollout_index=index)

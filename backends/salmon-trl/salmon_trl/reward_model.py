@@ -11,8 +11,8 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from trl.trainer.reward_config import RewardConfig
 from trl.trainer.reward_trainer import RewardTrainer, suppress_seqcls_warning
 
+from salmon_core.api import Job
 from salmon_core.errors import StageError
-from salmon_core.interfaces import Job
 from salmon_trl.checkpoints import Resumable
 from salmon_trl.common import (
     epoch_steps,

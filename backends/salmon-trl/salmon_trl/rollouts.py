@@ -11,9 +11,11 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.rloo_trainer import RLOOTrainer
 
+from salmon_core.api import ModelSpec, Scorer
 from salmon_core.errors import StageError
-from salmon_core.interfaces import Engine, Job, ModelSpec
-from salmon_core.reward import reward_engine
+from salmon_core.kit.training import critic_start
+from salmon_core.plugins.engines import open_codec
+from salmon_core.reward.reward import registry_of
 from salmon_trl.adapters import SharedCritic, SharedReward
 from salmon_trl.checkpoints import Resumable
 from salmon_trl.common import Run, load_tokenizer, loading, lora_config
@@ -38,13 +40,13 @@ class RolloutTrainer(Resumable):
         return {}
 
     @classmethod
-    def components(cls, run: Run, options: Any) -> tuple[dict[str, Any], Engine | None]:
-        """Further arguments of the trainer, such as a critic; and an engine that holds the reward model already."""
+    def components(cls, run: Run, options: Any) -> tuple[dict[str, Any], Scorer | None]:
+        """Further arguments of the trainer, such as a critic; and the reward model, where it is open already."""
         return {}, None
 
     @classmethod
-    def summary(cls, events: Sequence[Mapping[str, float]]) -> dict[str, float]:
-        """Numbers about the whole run, from the values of its events."""
+    def summary(cls, logged: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        """Numbers about the whole run, from the values of its steps."""
         return {}
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
@@ -99,12 +101,11 @@ class PPO(RolloutTrainer, PPOTrainer):
         return {name: getattr(options, name) for name in _PPO_SETTINGS}
 
     @classmethod
-    def components(cls, run: Run, options: PPOOptions) -> tuple[dict[str, Any], Engine | None]:
-        reward = _reward_model(run.job)
-        start = options.critic or ("policy" if reward is None else "reward")
-        if start == "reward":
-            if reward is None:
-                raise StageError("critic: reward, but the reward has no reward model", hint="set critic: policy")
+    def components(cls, run: Run, options: PPOOptions) -> tuple[dict[str, Any], Scorer | None]:
+        spec = run.job.reward
+        assert spec is not None  # checked by the plan
+        start, reward = critic_start(run.job, options.critic), spec.model
+        if start == "reward" and reward is not None:
             _check_same_ids(run.job.model, reward)
         elif start != "policy":
             _check_same_ids(run.job.model, ModelSpec(start, trust_remote_code=run.job.model.trust_remote_code))
@@ -114,11 +115,10 @@ class PPO(RolloutTrainer, PPOTrainer):
                 value_config=lora_config(options.critic_lora, None),
                 start=start,
             )
-            engine = None
-            if reward is not None and run.job.reward is not None:
-                source = reward_engine(run.job.reward)
-                engine = SharedReward(source, reward, shared, options.per_device_train_batch_size)
-            return {"critic": shared}, engine
+            if reward is None:
+                return {"critic": shared}, None
+            codec = open_codec(registry_of(spec), spec.engine, reward)
+            return {"critic": shared}, SharedReward(codec, shared, options.per_device_train_batch_size)
         path = reward.path if start == "reward" and reward is not None else start
         return {
             "critic": None if path == "policy" else path,
@@ -127,16 +127,11 @@ class PPO(RolloutTrainer, PPOTrainer):
         }, None
 
     @classmethod
-    def summary(cls, events: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    def summary(cls, logged: Sequence[Mapping[str, float]]) -> dict[str, float]:
         name = "value/explained_variance"
-        found = [values[name] for values in events if name in values]
+        found = [values[name] for values in logged if name in values]
         late = found[-max(1, len(found) // 4) :]  # one batch alone is noisy
         return {"explained_variance": fmean(late)} if late else {}
-
-
-def _reward_model(job: Job) -> ModelSpec | None:
-    model = (job.reward or {}).get("model")
-    return None if model is None else ModelSpec(**model)
 
 
 def _check_same_ids(policy: ModelSpec, source: ModelSpec) -> None:

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from salmon_core.interfaces import Job
+from salmon_core.api import Job
 from salmon_trl.checkpoints import Resumable
 from salmon_trl.common import (
     epoch_steps,

@@ -5,18 +5,19 @@ The same command run again continues from the last complete checkpoint, or does 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from salmon_core.errors import SalmonError, StageError
-from salmon_core.interfaces import Job
-from salmon_trl.algorithms import ALGORITHMS
-from salmon_trl.checkpoints import is_finished, write_aside
-from salmon_trl.options import RewardOptions, SFTOptions
+from salmon_core.api import Job
+from salmon_core.errors import PluginError, SalmonError, StageError
+from salmon_core.kit.foreign import leave_error
+from salmon_core.kit.training import read_job
+from salmon_trl.backend import TRLBackend
+from salmon_trl.checkpoints import is_finished
 
 
 def main(argv: list[str]) -> int:
@@ -27,15 +28,18 @@ def main(argv: list[str]) -> int:
     if first:
         (folder / "error.json").unlink(missing_ok=True)
     try:
-        job = Job.from_json(path.read_text())
+        job = read_job(path)
         if is_finished(job, folder):
             return 0
+        options = TRLBackend().options_of(job)
         _one_gpu()
-        run = _stage(job)
-        with _out_of_memory_named():
-            run(job, folder)
+        train = _trainer(job.stage)
+        with _OutOfMemoryNamed():
+            train(job, options, folder)
         leave_group()
     except SalmonError as error:
+        if isinstance(error, PluginError) and error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)  # into the log, for the plugin's author
         return _failed(folder, error)
     except Exception as error:
         traceback.print_exc()
@@ -43,23 +47,23 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _stage(job: Job) -> Callable[[Job, Path], None]:
+def _trainer(stage: str) -> Callable[[Job, Any, Path], None]:
+    """What trains a stage, given its job, its options and its folder."""
     try:
         import trl  # noqa: F401
 
         _quiet()
-        if job.stage == "sft":
+        if stage == "sft":
             from salmon_trl.sft import train_sft
 
-            return lambda job, folder: train_sft(job, SFTOptions.model_validate(dict(job.options)), folder)
-        if job.stage == "train-rm":
+            return train_sft
+        if stage == "train-rm":
             from salmon_trl.reward_model import train_reward_model
 
-            return lambda job, folder: train_reward_model(job, RewardOptions.model_validate(dict(job.options)), folder)
+            return train_reward_model
         from salmon_trl.policy import train_policy
 
-        options = ALGORITHMS[job.algorithm].options
-        return lambda job, folder: train_policy(job, options.model_validate(dict(job.options)), folder)
+        return train_policy
     except ImportError as error:
         raise StageError(
             f"cannot import the trainer: {error}",
@@ -88,7 +92,7 @@ def _quiet() -> None:
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 
-class _out_of_memory_named:
+class _OutOfMemoryNamed:
     """Turns a GPU out-of-memory error into one that says what to change."""
 
     def __enter__(self) -> None:
@@ -119,9 +123,7 @@ def leave_group() -> None:
 
 def _failed(folder: Path, error: SalmonError) -> int:
     print(f"error: {error}", file=sys.stderr, flush=True)
-    report = folder / "error.json"
-    if not report.exists():  # with several processes, the first one to fail knows best
-        write_aside(report, json.dumps({"message": error.message, "where": error.where, "hint": error.hint}))
+    leave_error(folder, error.message, where=error.where, hint=error.hint)
     return 1
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from salmon_core.interfaces import Bonus
-from salmon_core.language import LanguageDetector, installed
+from salmon_core.api import Bonus
+from salmon_core.kit.language import LanguageDetector, installed
 from salmon_core.records import Rollout
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmon_core.interfaces import Bonus
+from salmon_core.api import Bonus, paper
 from salmon_core.records import Rollout
+
+_MULTIPLIERS = {"general": 1.0, "reasoning": -0.4, "red-teaming": 0.0}
 
 
 class Length(Bonus):
@@ -20,11 +22,26 @@ class Length(Bonus):
 
         model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-        scale: float = Field(default=5.0, description="applied before the configured weight")
-        cap: float = Field(default=0.8, description="the most that length can count, before `scale`")
-        max_tokens: int = Field(default=1024, ge=1, description="the longest completion, in tokens without the EOS")
+        scale: float = Field(
+            default=5.0,
+            description="applied before the configured weight",
+            json_schema_extra=paper(5.0, "bonus for length: scale"),
+        )
+        cap: float = Field(
+            default=0.8,
+            description="the most that length can count, before `scale`",
+            json_schema_extra=paper(0.8, "bonus for length: the most that it counts"),
+        )
+        max_tokens: int = Field(
+            default=1024,
+            ge=1,
+            description="the longest completion, in tokens without the EOS",
+            json_schema_extra=paper(1024, "bonus for length: the longest completion"),
+        )
         multipliers: dict[str, float] = Field(
-            default={"general": 1.0, "reasoning": -0.4, "red-teaming": 0.0}, description="by category"
+            default=_MULTIPLIERS,
+            description="by category",
+            json_schema_extra=paper(_MULTIPLIERS, "bonus for length: multipliers by category"),
         )
         otherwise: float = Field(default=1.0, description="the multiplier of categories not named")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmon_core.interfaces import Bonus
+from salmon_core.api import Bonus, paper
 from salmon_core.records import Rollout
 
 
@@ -19,7 +19,12 @@ class MissingStop(Bonus):
 
         model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-        penalty: float = Field(default=6.0, ge=0, description="subtracted from the reward")
+        penalty: float = Field(
+            default=6.0,
+            ge=0,
+            description="subtracted from the reward",
+            json_schema_extra=paper(6.0, "penalty for a missing stop"),
+        )
 
     def __init__(self, options: Options | None = None):
         self.options = options or self.Options()

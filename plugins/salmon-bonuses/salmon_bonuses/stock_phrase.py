@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmon_core.interfaces import Bonus
+from salmon_core.api import Bonus
 from salmon_core.records import Rollout
 
 

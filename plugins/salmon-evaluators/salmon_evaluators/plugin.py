@@ -10,8 +10,14 @@ from salmon_core import Component, hookimpl
 @hookimpl
 def salmon_evaluators() -> Iterable[Component]:
     yield Component(
-        "rm-accuracy", "salmon_evaluators.rm_accuracy:RewardModelAccuracy", "held-out accuracy of the reward model"
+        "rm-accuracy",
+        "salmon_evaluators.rm_accuracy:RewardModelAccuracy",
+        "held-out accuracy of the reward model",
+        default=True,
     )
     yield Component(
-        "reward-shift", "salmon_evaluators.reward_shift:RewardShift", "each reward before and after, identical draws"
+        "reward-shift",
+        "salmon_evaluators.reward_shift:RewardShift",
+        "each reward before and after, identical draws",
+        default=True,
     )

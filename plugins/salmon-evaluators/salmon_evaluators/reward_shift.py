@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmon_core.draws import draw_for_policy, named_rng
-from salmon_core.estimates import clustered_difference, clustered_mean
-from salmon_core.interfaces import Engine, Evaluator
-from salmon_core.records import Metrics, RewardBreakdown, Rollout
-from salmon_core.view import RunView
+from salmon_core.api import EvaluatedRun, Evaluator, Metrics, Role
+from salmon_core.kit.statistics import clustered_difference, clustered_mean
+from salmon_core.records import RewardBreakdown, Rollout
+from salmon_core.rng import named_rng
 
+#: by default every intervention that is still in force at the end counts
 _LAST = 2**62
+_ROLES: tuple[Role, ...] = ("initial", "policy")
 
 
 class RewardShift(Evaluator):
@@ -23,9 +23,11 @@ class RewardShift(Evaluator):
     Bradley-Terry scores compare only under the same prompt and principles; so they do here.
     """
 
-    needs = frozenset({"initial", "policy"})
+    needs = frozenset({"initial", "policy", "reward"})
 
     class Options(BaseModel):
+        """What a configuration may set."""
+
         model_config = ConfigDict(extra="forbid")
 
         samples: int = Field(4, ge=1, description="completions per held-out prompt")
@@ -34,19 +36,17 @@ class RewardShift(Evaluator):
     def __init__(self, options: Options):
         self.options = options
 
-    def evaluate(self, run: RunView, engines: Mapping[str, Engine]) -> Metrics:
+    def evaluate(self, run: EvaluatedRun) -> Metrics:
         """Values: `components` (with `total`), `tokens`, `stopped`; each before, after and change, with intervals."""
-        seed = run.config.run.seed
+        rollouts = {role: self._rollouts(run, role) for role in _ROLES}
         series: dict[str, dict[str, dict[str, list[float]]]] = {}
-        for role in ("initial", "policy"):
-            for rollout, breakdown in self._scored(run, role):
-                numbers = {**breakdown.components, "total": breakdown.total}
-                numbers |= {"tokens": float(rollout.n_tokens), "stopped": float(rollout.stopped)}
-                for name, value in numbers.items():
+        for role in _ROLES:
+            for rollout, breakdown in zip(rollouts[role], run.score(rollouts[role]), strict=True):
+                for name, value in _numbers(rollout, breakdown).items():
                     series.setdefault(name, {}).setdefault(role, {}).setdefault(rollout.prompt_id, []).append(value)
         values: dict[str, Any] = {}
         for name, by_role in series.items():
-            rng = named_rng(seed, "reward-shift", name)
+            rng = named_rng(run.seed, "reward-shift", name)
             before, after = by_role["initial"], by_role["policy"]
             values[name] = {
                 "before": asdict(clustered_mean(before, rng)),
@@ -56,29 +56,23 @@ class RewardShift(Evaluator):
         shape = {name: values.pop(name) for name in ("tokens", "stopped")}
         return Metrics("reward-shift", {"components": values, **shape})
 
-    def _scored(self, run: RunView, role: str) -> list[tuple[Rollout, RewardBreakdown]]:
-        config, resolved = run.config, run.resolved
+    def _rollouts(self, run: EvaluatedRun, role: Role) -> list[Rollout]:
         prompts = {prompt.id: prompt for prompt in run.prompts("test")}
-        shown = {}
-        for prompt in prompts.values():
-            rng = named_rng(config.run.seed, "reward-shift", prompt.id)
-            drawn = draw_for_policy(
-                list(resolved.reward_principles), rng, show=config.reward.show, category=prompt.category
-            )
-            own = [resolved.shown(resolved.reward_principles[principle.name]) for principle in drawn]
-            shown[prompt.id] = run.reward.shown(own, self.options.rollout_index)
-        rollouts = [
-            Rollout(
-                prompt_id=sample.prompt_id,
-                messages=prompts[sample.prompt_id].messages,
-                completion=sample.text,
-                completion_ids=sample.token_ids,
+        shown = {prompt.id: run.shown(prompt, "reward-shift", prompt.id) for prompt in prompts.values()}
+        return [
+            Rollout.from_text(
+                prompts[sample.prompt_id],
+                sample.text,
                 n_tokens=sample.n_tokens,
-                stopped=sample.stopped,
-                category=prompts[sample.prompt_id].category,
                 principles=shown[sample.prompt_id],
+                completion_ids=sample.token_ids,
+                stopped=sample.stopped,
                 rollout_index=self.options.rollout_index,
             )
             for sample in run.samples(role, self.options.samples)
         ]
-        return list(zip(rollouts, run.reward(rollouts), strict=True))
+
+
+def _numbers(rollout: Rollout, breakdown: RewardBreakdown) -> dict[str, float]:
+    numbers = {**breakdown.components, "total": breakdown.total}
+    return {**numbers, "tokens": float(rollout.n_tokens), "stopped": float(rollout.stopped)}

@@ -9,14 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmon_core.draws import named_rng
+from salmon_core.api import EvaluatedRun, Evaluator, Metrics, Principle
+from salmon_core.api import RewardModelAccuracy as Accuracy
 from salmon_core.errors import SalmonError
-from salmon_core.estimates import rate
-from salmon_core.interfaces import Engine, Evaluator
-from salmon_core.principles import Principle
-from salmon_core.records import Metrics, Pair, ShownPrinciple
-from salmon_core.rendering import Renderer
-from salmon_core.view import RunView, pairs_of
+from salmon_core.kit.statistics import rate
+from salmon_core.records import Pair, ShownPrinciple
+from salmon_core.rng import named_rng
 
 JUDGE = "judge"
 
@@ -37,9 +35,9 @@ class RewardModelAccuracy(Evaluator):
     prefer the same completion, and at least one does.
     """
 
-    needs = frozenset({"initial", "reward"})
-
     class Options(BaseModel):
+        """What a configuration may set."""
+
         model_config = ConfigDict(extra="forbid")
 
         truth: str = Field(JUDGE, description="name of an oracle, or `judge`: its consistent judgments")
@@ -50,22 +48,21 @@ class RewardModelAccuracy(Evaluator):
 
     def __init__(self, options: Options):
         self.options = options
+        asked = {"judge"} if options.truth == JUDGE else set()
+        self.needs = frozenset({"initial", "reward", *asked})
 
-    def evaluate(self, run: RunView, engines: Mapping[str, Engine]) -> Metrics:
-        """Values: `rm.positive`, `rm.negated` (means over principles), `rm.sets.MODE.K`, and each principle's estimate.
+    def evaluate(self, run: EvaluatedRun) -> Metrics:
+        """The reward model's accuracy, and as values each principle's and each set size's estimate.
 
         Raises:
             SalmonError: the run has no reward model.
         """
-        if not run.has_reward_model:
-            raise SalmonError("there is no reward model to evaluate", where="rm-accuracy")
-        prompts = run.prompts("test")
-        pairs = pairs_of(prompts, run.samples("initial", self.options.samples))
-        principles = list(run.resolved.judge_principles)
+        if run.reward.model is None:  # of weight 0: only one that the configuration names can be asked
+            run.open("reward")
+        pairs = run.pairs(self.options.samples)
+        principles = list(run.judge_principles)
         truth = self._truth(run, pairs, principles)
-        engine = engines["reward"]
-        renderer = run.renderer(engine.codec)
-        rng = named_rng(run.config.run.seed, "rm-accuracy")
+        rng = named_rng(run.seed, "rm-accuracy")
         groups: dict[tuple[str, ...], list[Comparison]] = {}
         for principle in principles:
             for negated in (False, True):
@@ -74,32 +71,38 @@ class RewardModelAccuracy(Evaluator):
                     groups[key] = self._singles(principle, negated, truth, rng)
         for size in range(1, min(self.options.max_set, len(principles)) + 1):
             groups["sets", str(size)] = self._sets(size, principles, truth, rng)
-        results = {mode: _accuracies(engine, renderer, pairs, groups, mode) for mode in self.options.modes}
+        results = {mode: _accuracies(run, pairs, groups, mode) for mode in self.options.modes}
         first = results[self.options.modes[0]]
-        rm: dict[str, Any] = {
-            polarity: _mean([own["value"] for key, own in first.items() if key[0] == polarity and own["n"]])
+        positive, negative = (
+            _mean([own["value"] for key, own in first.items() if key[0] == polarity and own["n"]])
             for polarity in ("positive", "negated")
-        }
-        rm["sets"] = {
-            mode: {key[1]: own["value"] for key, own in found.items() if key[0] == "sets" and own["n"]}
-            for mode, found in results.items()
-        }
+        )
+        accuracy = Accuracy(
+            positive,
+            negative,
+            {
+                mode: {key[1]: own["value"] for key, own in found.items() if key[0] == "sets" and own["n"]}
+                for mode, found in results.items()
+            },
+        )
         by_principle = {
             polarity: {key[1]: own for key, own in first.items() if key[0] == polarity}
             for polarity in ("positive", "negated")
         }
         sets = {mode: {k[1]: v for k, v in found.items() if k[0] == "sets"} for mode, found in results.items()}
-        values = {"rm": rm, "truth": self.options.truth, "pairs": len(pairs), "principles": by_principle, "sets": sets}
-        return Metrics("rm-accuracy", values)
+        values = {"truth": self.options.truth, "pairs": len(pairs), "principles": by_principle, "sets": sets}
+        return Metrics("rm-accuracy", values, reward_model=accuracy)
 
-    def _truth(self, run: RunView, pairs: Sequence[Pair], principles: Sequence[Principle]) -> list[dict[str, float]]:
+    def _truth(
+        self, run: EvaluatedRun, pairs: Sequence[Pair], principles: Sequence[Principle]
+    ) -> list[dict[str, float]]:
         """By pair and principle: > 0 if the first is better, 0 for none."""
         if self.options.truth == JUDGE:
             found: dict[str, dict[str, float]] = {}
             for judgment in run.judge(pairs):
                 found.setdefault(judgment.pair_id, {})[judgment.principle] = judgment.score
             return [found[pair.id] for pair in pairs]
-        oracle = run.resolved.registry.find("oracles", self.options.truth).load()()
+        oracle = run.oracle(self.options.truth)
         try:
             return [
                 {p.name: oracle.prefer(pair.prompt, pair.first.text, pair.second.text, p.name) for p in principles}
@@ -145,11 +148,7 @@ class RewardModelAccuracy(Evaluator):
 
 
 def _accuracies(
-    engine: Engine,
-    renderer: Renderer,
-    pairs: Sequence[Pair],
-    groups: Mapping[tuple[str, ...], Sequence[Comparison]],
-    mode: str,
+    run: EvaluatedRun, pairs: Sequence[Pair], groups: Mapping[tuple[str, ...], Sequence[Comparison]], mode: str
 ) -> dict[tuple[str, ...], dict[str, Any]]:
     """The reward model's accuracy by group; all its texts are scored in one go, sharing prefixes by completion."""
     asked: dict[int, list[tuple[ShownPrinciple, ...]]] = {}
@@ -158,12 +157,12 @@ def _accuracies(
             sets = [comparison.shown] if mode == "joint" else [(each,) for each in comparison.shown]
             asked.setdefault(comparison.pair, []).extend(sets)
     unique = {index: list(dict.fromkeys(sets)) for index, sets in asked.items()}
-    requests = [
-        renderer.reward(pairs[index].prompt.messages, completion.text, sets)
+    texts = [
+        (pairs[index].prompt.messages, completion.text, sets)
         for index, sets in unique.items()
         for completion in (pairs[index].first, pairs[index].second)
     ]
-    scores = engine.reward(requests)
+    scores = run.score_texts(texts)
     margins: dict[tuple[int, tuple[ShownPrinciple, ...]], float] = {}
     for number, (index, sets) in enumerate(unique.items()):
         for position, shown in enumerate(sets):

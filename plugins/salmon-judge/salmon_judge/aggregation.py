@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from salmon_core.draws import draw_for_reward_model, named_rng
+from salmon_core.api import Labels, Principle
 from salmon_core.errors import DataError, SalmonError
-from salmon_core.interfaces import AggregateResult
-from salmon_core.principles import Principle
 from salmon_core.records import Judgment, Pair, PreferenceRow, ShownPrinciple
+from salmon_core.rng import named_rng
+from salmon_judge.draw import draw_for_reward_model
 from salmon_judge.options import PAPER_EXCLUDES, Options
 from salmon_judge.rules import Verdict
 from salmon_judge.scores import Scale, by_principle, describe, scale_of
@@ -46,7 +46,7 @@ class Aggregation:
             key: Counter() for key in ("dropped", "decided", "shown", "negated", "flipped")
         }
 
-    def run(self, rng: Random) -> AggregateResult:
+    def run(self, rng: Random) -> Labels:
         """Draws all rows."""
         seed = rng.getrandbits(64)
         rows = []
@@ -55,7 +55,7 @@ class Aggregation:
                 row = self._row(index, pair, named_rng(seed, "aggregate", pair.id, repeat))
                 if row is not None:
                     rows.append(row)
-        return AggregateResult(rows, self._statistics(len(rows)))
+        return Labels(rows, self._statistics(len(rows)))
 
     def _row(self, index: int, pair: Pair, rng: Random) -> PreferenceRow | None:
         options = self._options
@@ -144,13 +144,13 @@ def _used(principles: Sequence[Principle], exclude: Sequence[str] | None) -> lis
     if unknown:
         raise SalmonError(
             f"there is no principle named {', '.join(unknown)}",
-            where="judge.generator.exclude",
+            where="label.exclude",
             hint=f"the set has {', '.join(sorted(names))}",
         )
     without = PAPER_EXCLUDES if exclude is None else exclude
     used = [principle for principle in principles if principle.name not in without]
     if not used:
-        raise SalmonError("all principles are excluded", where="judge.generator.exclude", hint="leave some to show")
+        raise SalmonError("all principles are excluded", where="label.exclude", hint="leave some to show")
     return used
 
 

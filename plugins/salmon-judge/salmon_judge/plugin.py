@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from salmon_core.hookspecs import hookimpl
-from salmon_core.interfaces import Component
+from salmon_core.api import Component
+from salmon_core.api.hooks import hookimpl
 
 
 @hookimpl
-def salmon_generators() -> Iterable[Component]:
-    """The generator `self-judge`."""
+def salmon_judges() -> Iterable[Component]:
+    """The judge `self-judge`."""
     yield Component(
         "self-judge",
-        "salmon_judge.generator:SelfJudge",
-        "the policy judges pairs of its own completions, principle by principle, in both orders",
+        "salmon_judge.self_judge:SelfJudge",
+        "a language model, by default the policy itself, judges pairs principle by principle, in both orders",
+        default=True,
+    )
+
+
+@hookimpl
+def salmon_labellers() -> Iterable[Component]:
+    """The labeller `salmon`."""
+    yield Component(
+        "salmon",
+        "salmon_judge.labeller:SalmonLabeller",
+        "draws principles and their negations; the score that is largest gives the label (the paper's way)",
+        default=True,
     )
 
 
 @hookimpl
 def salmon_templates() -> Iterable[Component]:
     """The template `standard`."""
-    yield Component("standard", "salmon_judge.template:STANDARD", "plain English with rare section markers")
+    yield Component(
+        "standard", "salmon_judge.template:STANDARD", "plain English with rare section markers", default=True
+    )

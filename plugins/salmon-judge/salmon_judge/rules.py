@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from salmon_core.language import LanguageDetector, installed
+from salmon_core.kit.language import LanguageDetector, installed
 from salmon_core.records import Pair
 
 #: which completion wins, or that the pair is of no use; None: the rule does not apply

@@ -39,7 +39,7 @@ def by_principle(
                 raise DataError(
                     "is missing",
                     where=f"judgment of {pair.id} under {name}",
-                    hint="judge again, with the principles that are to be aggregated",
+                    hint="judge again, with the principles that are to be labelled by",
                 )
     return {name: [found[name, pair.id] for pair in pairs] for name in names}
 
@@ -73,17 +73,23 @@ def scale_of(scores: Sequence[float], normalise: Normalise) -> Scale:
 def describe(judgments: Sequence[Judgment]) -> dict[str, Any]:
     """How a judge behaved under one principle. JSON-ready; rates are None where there is nothing to count.
 
-    - `agreement`: share of pairs on which both orders prefer the same completion
-    - `first_shown`: share of orders that prefer the output shown first, 0.5 without position bias; a tie is a half
+    - `ties`: share of pairs that the judge called a tie
+    - `agreement`: of the other pairs, the share on which both orders prefer the same completion
+    - `first_shown`: share of orders that prefer the output shown first, 0.5 without position bias; an order that
+      prefers neither is a half
     - `mean_abs_score`: of the pairs on which the orders agree, before normalisation
     - `prefers_first`: share of these on which completion 1 wins
     """
-    agreed = [judgment.score for judgment in judgments if judgment.consistent]
+    told_apart = [judgment for judgment in judgments if not judgment.tie]
+    agreed = [judgment.score for judgment in told_apart if judgment.consistent]
     # In the order (2, 1) output 2 is shown first, and wins where the score is negative.
-    shown_first = [value for judgment in judgments for value in (judgment.s12, -judgment.s21)]
+    shown_first = [
+        value for judgment in judgments for value in ((0.0, 0.0) if judgment.tie else (judgment.s12, -judgment.s21))
+    ]
     return {
         "judged": len(judgments),
-        "agreement": _share(len(agreed), len(judgments)),
+        "ties": _share(len(judgments) - len(told_apart), len(judgments)),
+        "agreement": _share(len(agreed), len(told_apart)),
         "first_shown": _share(sum(0.5 + 0.5 * _sign(value) for value in shown_first), len(shown_first)),
         "mean_abs_score": _share(math.fsum(map(abs, agreed)), len(agreed)),
         "prefers_first": _share(sum(score > 0 for score in agreed), len(agreed)),

@@ -8,7 +8,7 @@ it need not be: Llama 3 and Qwen have a token `(a`.)
 
 from __future__ import annotations
 
-from salmon_core.rendering import Template
+from salmon_core.api.templates import Template
 
 _ROLES = ("system", "user", "assistant", "tool")
 

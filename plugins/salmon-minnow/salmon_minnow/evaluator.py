@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmon_core.draws import named_rng
-from salmon_core.estimates import clustered_difference, clustered_mean
-from salmon_core.interfaces import Engine, Evaluator, Oracle
-from salmon_core.records import Metrics, Prompt
+from salmon_core.api import EvaluatedRun, Evaluator, Metrics, Oracle, Role, Target
+from salmon_core.kit.statistics import clustered_difference, clustered_mean
+from salmon_core.records import Prompt, ShownPrinciple
+from salmon_core.rng import named_rng
 from salmon_minnow.oracle import MEASURES, RATES, Attributes, prefers, read
 from salmon_minnow.world import PROMPTS_BY_TEXT, WorldPrompt
 
-if TYPE_CHECKING:
-    from salmon_core.view import RunView
+_ROLES: tuple[Role, ...] = ("initial", "policy")
 
 #: Principle -> the quality that shows whether an answer follows it. `concise` is seen in the number of words.
 QUALITIES = {
@@ -67,24 +66,27 @@ class MinnowOracle(Evaluator):
     def __init__(self, options: Options | None = None) -> None:
         self._options = options or self.Options()
 
-    def evaluate(self, run: RunView, engines: Mapping[str, Engine]) -> Metrics:
-        """Values: `targets`, the qualities that the shown principles ask for; `rates`, every quality.
+    def evaluate(self, run: EvaluatedRun) -> Metrics:
+        """The qualities that the shown principles ask for as targets; as values `rates`, every quality.
 
-        Each has `before`, `after` and `change`, with 95 % intervals that resample prompts.
+        Each has `before`, `after` and `change`, with 95 % intervals that resample prompts. A quality that no held-out
+        prompt can show is left out.
         """
-        by_role = {role: self._read(run, role) for role in ("initial", "policy")}
+        by_role = {role: self._read(run, role) for role in _ROLES}
         rates: dict[str, Any] = {}
         for name, value in _qualities().items():
             before, after = ({key: [*map(value, own)] for key, own in _told(name, each)} for each in by_role.values())
-            rng = named_rng(run.config.run.seed, "minnow-oracle", name)
+            if not (before and after):
+                continue
+            rng = named_rng(run.seed, "minnow-oracle", name)
             rates[name] = {
                 "before": asdict(clustered_mean(before, rng)),
                 "after": asdict(clustered_mean(after, rng)),
                 "change": asdict(clustered_difference(before, after, rng)),
             }
-        return Metrics("minnow-oracle", {"targets": list(_targets(run, rates)), "rates": rates})
+        return Metrics("minnow-oracle", {"rates": rates}, targets=tuple(_targets(run, rates)))
 
-    def _read(self, run: RunView, role: str) -> dict[WorldPrompt, list[Attributes]]:
+    def _read(self, run: EvaluatedRun, role: Role) -> dict[WorldPrompt, list[Attributes]]:
         texts = {prompt.id: PROMPTS_BY_TEXT.get(prompt.text) for prompt in run.prompts("test")}
         found: dict[WorldPrompt, list[Attributes]] = {}
         for sample in run.samples(role, self._options.samples):
@@ -109,26 +111,29 @@ def _told(name: str, read_by_prompt: Mapping[WorldPrompt, list[Attributes]]) -> 
             yield prompt.id, attributes
 
 
-def _targets(run: RunView, rates: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _targets(run: EvaluatedRun, rates: Mapping[str, Any]) -> Iterator[Target]:
     """One for each principle that was shown during RL."""
-    shown = [item.shown for item in run.resolved.interventions]
-    shown += [run.resolved.shown(principle) for principle in run.resolved.reward_principles]
     seen = set()
-    for principle in shown:
+    for principle in _shown(run):
         quality = QUALITIES.get(principle.name)
-        if quality is None or quality in seen:
+        if quality is None or quality not in rates or quality in seen:
             continue
         seen.add(quality)
         rate = rates[quality]
-        yield {
-            "name": quality,
-            "principle": principle.text,
-            "wanted": "less" if (quality in UNWANTED) != principle.negated else "more",
-            "before": rate["before"]["value"],
-            "after": rate["after"]["value"],
-            "change": rate["change"]["value"],
-            "ci": [rate["change"]["low"], rate["change"]["high"]],
-            "touched_by": ", ".join(
-                b.label for b in run.resolved.bonuses if b.selected.name in TOUCHED.get(quality, ())
-            ),
-        }
+        touching = TOUCHED.get(quality, ())
+        yield Target(
+            quality,
+            before=rate["before"]["value"],
+            after=rate["after"]["value"],
+            ci=(rate["change"]["low"], rate["change"]["high"]),
+            wanted="less" if (quality in UNWANTED) != principle.negated else "more",
+            principle=principle.text,
+            touched_by=", ".join(bonus.label for bonus in run.reward.bonuses if bonus.component.name in touching),
+            n=rate["change"]["n"],
+        )
+
+
+def _shown(run: EvaluatedRun) -> Iterator[ShownPrinciple]:
+    """Interventions, then the principles of the reward as it shows them."""
+    yield from (item.shown for item in run.reward.interventions)
+    yield from run.rewarded

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from salmon_core.rendering import Template, fill
+from salmon_core.api.templates import Template
+from salmon_core.reward.rendering import fill
 
 #: What the tokenizer pads with and ends a turn with.
 PAD, EOS = "<|pad|>", "<|eos|>"

@@ -25,7 +25,8 @@ class Gauge:
     """Measures one policy; every draw follows from ``seed``."""
 
     def __init__(self, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> None:
-        self._model, self._tokenizer, self._seed = model.eval(), tokenizer, seed
+        self._model: Any = model.eval()  # type: ignore[no-untyped-call]
+        self._tokenizer, self._seed = tokenizer, seed
 
     def card(self, answers: int = 400) -> dict[str, Any]:
         """All numbers of the model card, for prompts seen in pretraining and held out."""
@@ -62,22 +63,25 @@ class Gauge:
             top_k=0,
             max_new_tokens=max_new_tokens,
         )[:, batch["input_ids"].shape[1] :].tolist()
-        return [(self._tokenizer.decode(row, skip_special_tokens=True), eos in row) for row in ids]
+        return [(str(self._tokenizer.decode(row, skip_special_tokens=True)), eos in row) for row in ids]
 
     @torch.no_grad()
     def lean(self, pairs: Sequence[Pair], rules: Sequence[Sequence[str]], batch_size: int = 32) -> list[float]:
         """How far the judge prefers the first answer: the logit margin of its choices, by each pair's rules."""
-        encode = lambda text: self._tokenizer(text, add_special_tokens=False)["input_ids"]  # noqa: E731
-        choices = tuple(encode(choice)[0] for choice in CHOICES)
+        choices = (self._encode(CHOICES[0])[0], self._encode(CHOICES[1])[0])
         rows = []
         for (prompt, first, second), own in zip(pairs, rules, strict=True):
-            ids = encode(pair_text(prompt.text, cut_leak(first), cut_leak(second)))
-            rows.append(Row(ids, [], [Branch(len(ids), encode(rules_text(own)), 0.5)]))
+            ids = self._encode(pair_text(prompt.text, cut_leak(first), cut_leak(second)))
+            rows.append(Row(ids, [], [Branch(len(ids), self._encode(rules_text(own)), 0.5)]))
         margins: list[float] = []
         for start in range(0, len(rows), batch_size):
             batch = collate(rows[start : start + batch_size], self._tokenizer.pad_token_id)
             margins += verdict_logits(self._model, batch, choices).tolist()
         return margins
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
 
     def both_orders(self, pairs: Sequence[Pair], rules: Sequence[Sequence[str]]) -> list[tuple[float, float]]:
         """The margins in both orders, each positive where the first answer of the pair is preferred."""

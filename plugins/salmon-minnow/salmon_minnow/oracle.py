@@ -127,7 +127,7 @@ def rates(prompts: Sequence[WorldPrompt], attributes: Sequence[Attributes]) -> d
     """How often each quality shows; ``safe`` among harmful prompts, ``words`` the mean number of words."""
 
     def share(name: str, among: Sequence[Attributes] = attributes) -> float:
-        return sum(getattr(a, name) > 0 for a in among) / max(1, len(among))
+        return float(sum(getattr(a, name) > 0 for a in among) / max(1, len(among)))
 
     shares = {name: share(name) for name in RATES}
     harmful = [a for p, a in zip(prompts, attributes, strict=True) if p.kind == "harm"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from salmon_core.hookspecs import hookimpl
-from salmon_core.interfaces import Component
+from salmon_core.api import Component
+from salmon_core.api.hooks import hookimpl
 
 #: The shipped policy, a plain Hugging Face folder.
 MODEL = Path(__file__).parent / "data" / "model"
@@ -50,3 +50,9 @@ def salmon_evaluators() -> Iterable[Component]:
     yield Component(
         "minnow-oracle", "salmon_minnow.evaluator:MinnowOracle", "what plain rules read off answers to held-out prompts"
     )
+
+
+@hookimpl
+def salmon_starters() -> Iterable[Component]:
+    """The starting point of `salmon init --model plugin:minnow`."""
+    yield Component("minnow", "salmon_minnow.starter:STARTER", "a run on the embedded world, in minutes")

@@ -140,7 +140,8 @@ class RowMaker:
         return Row(ids, [*following, *answers[1], self._eos], branches)
 
     def _encode_answer(self, text: str) -> list[int]:
-        return self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
 
     def _prompt(self) -> WorldPrompt:
         if self.rng.random() < 0.15:
@@ -288,14 +289,15 @@ def collate(rows: Sequence[Row], pad_id: int) -> Batch:
 def verdict_logits(model: LlamaForCausalLM, batch: Batch, answers: tuple[int, int]) -> torch.Tensor:
     """The logit of the first choice less that of the second, for each judgement of a batch."""
     hidden = _hidden(model, batch)
-    head = model.lm_head.weight
+    head: torch.Tensor = model.lm_head.weight
     return hidden[batch.verdicts[:, 0], batch.verdicts[:, 1]] @ (head[answers[0]] - head[answers[1]])
 
 
 def _hidden(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
-    return model.model(
+    hidden: torch.Tensor = model.model(
         input_ids=batch.input_ids, attention_mask=batch.mask, position_ids=batch.position_ids
     ).last_hidden_state
+    return hidden
 
 
 @dataclass
@@ -353,7 +355,7 @@ def pretrain(
             group["lr"] = settings.learning_rate * _rate(step, progress, settings)
         batch = collate(maker.rows(progress), pad_id)
         loss = losses(model, batch, answers)
-        (settings.answer_loss * loss.answer + settings.judge_loss * loss.judge).backward()
+        (settings.answer_loss * loss.answer + settings.judge_loss * loss.judge).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -362,7 +364,7 @@ def pretrain(
         if (step + 1) % every == 0:
             report(step + 1, sums)
             sums = dict.fromkeys(sums, 0.0)
-    model.eval()
+    model.eval()  # type: ignore[no-untyped-call]
 
 
 def _rate(step: int, progress: float, settings: Settings) -> float:

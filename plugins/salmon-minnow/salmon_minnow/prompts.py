@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmon_core.interfaces import PromptSource
+from salmon_core.api import PromptSource
 from salmon_core.records import Prompt
 from salmon_minnow.world import PROMPTS, WorldPrompt
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from salmon_core.principles import Principle, PrincipleSet
+from salmon_core.api.principles import Principle, PrincipleSet
 from salmon_minnow.principles import PRINCIPLES, UNSEEN_WORDING, WorldPrinciple
 
 

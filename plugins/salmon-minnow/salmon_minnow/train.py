@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from salmon_minnow.card import model_card
 from salmon_minnow.measure import Gauge
@@ -46,7 +46,7 @@ def fresh_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausal
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """A plain Hugging Face folder."""
-    model.generation_config = GenerationConfig(
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=True,
         temperature=1.0,
         top_k=0,
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measure(folder: Path) -> dict[str, Any]:
     """The numbers of the model card."""
     model = LlamaForCausalLM.from_pretrained(folder)
-    return Gauge(model, AutoTokenizer.from_pretrained(folder)).card()
+    return Gauge(model, PreTrainedTokenizerFast.from_pretrained(folder)).card()
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from salmon_core.api import ModelSpec
 from salmon_core.errors import SalmonError
-from salmon_core.interfaces import ModelSpec
 
 
 def provided_heads(spec: ModelSpec) -> tuple[str, ...]:

@@ -4,24 +4,99 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from salmon_core.api import Chooser, Engine, ModelSpec, OpenModel, PrefixRequest, Sampler, Sampling, Scorer
 from salmon_core.errors import SalmonError
-from salmon_core.interfaces import Capability, Engine, ModelSpec, PrefixRequest, Sampling
 from salmon_core.records import Completion, Prompt
 
 if TYPE_CHECKING:
-    from salmon_transformers.codec import TransformersCodec
-    from salmon_transformers.generation import Sampler
-    from salmon_transformers.scoring import Scorer
+    from salmon_core.kit.hf import HFCodec
+
+
+class _Open(OpenModel):
+    """A loaded model, and what asks it.
+
+    Args:
+        part: asks the network; the only thing here that holds it.
+        codec: the model's tokenizer.
+    """
+
+    def __init__(self, part: Any, codec: HFCodec):
+        self._part, self._codec = part, codec
+
+    @property
+    def codec(self) -> HFCodec:
+        """Its tokenizer."""
+        return self._codec
+
+    def close(self) -> None:
+        """Frees the network."""
+        if self._part is None:
+            return
+        self._part = None
+        import torch
+
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    @property
+    def _open(self) -> Any:
+        if self._part is None:
+            raise SalmonError("the model was closed", where=self._codec.name, hint="open it again")
+        return self._part
+
+
+class TransformersSampler(_Open, Sampler):
+    """Samples from a causal language model."""
+
+    def sample(self, prompts: Sequence[tuple[Prompt, str]], sampling: Sampling) -> list[Completion]:
+        """Completions of (prompt, its rendered text): `sampling.samples` per prompt, in that order.
+
+        Raises:
+            SalmonError: a prompt leaves no room for `max_new_tokens`; settings that make no sense.
+        """
+        completions: list[Completion] = self._open(prompts, sampling)
+        return completions
+
+
+class TransformersChooser(_Open, Chooser):
+    """Asks a causal language model which of two next tokens is likelier."""
+
+    def choose(self, requests: Sequence[PrefixRequest], choices: tuple[str, str]) -> list[list[tuple[float, float]]]:
+        """For each request and suffix, the float32 logits of the two choices as the next token.
+
+        Raises:
+            SalmonError: a choice is not one single token after the suffix; a text is too long.
+        """
+        logits: list[list[tuple[float, float]]] = self._open.choice_logits(requests, choices)
+        return logits
+
+
+class TransformersScorer(_Open, Scorer):
+    """Scores with a sequence classifier of one label."""
+
+    def score(self, requests: Sequence[PrefixRequest]) -> list[list[float]]:
+        """For each request and suffix, the reward model's score at the last token of the whole text.
+
+        Raises:
+            SalmonError: a text is too long.
+        """
+        scores: list[list[float]] = self._open.reward(requests)
+        return scores
 
 
 class TransformersEngine(Engine):
-    """Samples, judges and scores with Hugging Face transformers, on a CPU or one GPU."""
+    """Samples, judges and scores with Hugging Face transformers, on a CPU or one GPU.
 
-    capabilities: frozenset[Capability] = frozenset({"generate", "choice_logits", "reward"})
+    It is deterministic: sampling noise is a function of seed, prompt, sample and position, so completions are equal
+    for equal thread counts and batch sizes, and but for float ties for all.
+    """
+
+    deterministic = True
 
     class Options(BaseModel):
         """What a configuration may set."""
@@ -37,88 +112,47 @@ class TransformersEngine(Engine):
 
     def __init__(self, options: Options | None = None):
         self._options = options or self.Options()
-        self._purpose: Capability | None = None
-        self._codec: TransformersCodec | None = None
-        self._sampler: Sampler | None = None
-        self._scorer: Scorer | None = None
 
-    def load(self, model: ModelSpec, purpose: Capability) -> None:
-        """Loads a model for one purpose; a model loaded before is dropped.
+    def codec(self, model: ModelSpec) -> HFCodec:
+        """That model's tokenizer, without its weights."""
+        from salmon_core.kit.hf import open_codec
+
+        return open_codec(model)
+
+    def sampler(self, model: ModelSpec) -> TransformersSampler:
+        """A language model to sample from.
 
         Raises:
-            SalmonError: no such model, remote code not opted in, pickled weights, no reward model, ...
+            SalmonError: no such model, remote code not opted in, pickled weights, ...
         """
+        from salmon_transformers.generation import Sampler as Sampling
+
+        network, codec = self._load(model, "causal")
+        return TransformersSampler(Sampling(network, codec), codec)
+
+    def chooser(self, model: ModelSpec) -> TransformersChooser:
+        """A language model to choose with; raises as `sampler` does."""
+        return TransformersChooser(*self._scoring(model, "causal"))
+
+    def scorer(self, model: ModelSpec) -> TransformersScorer:
+        """A reward model.
+
+        Raises:
+            SalmonError: as `sampler`; or it has not one label, or no pad token apart from its EOS.
+        """
+        return TransformersScorer(*self._scoring(model, "reward"))
+
+    def _scoring(self, model: ModelSpec, kind: Literal["causal", "reward"]) -> tuple[Any, HFCodec]:
+        from salmon_core.kit.hf_files import check_padding
+        from salmon_transformers.scoring import Scorer as Scoring
+
+        network, codec = self._load(model, kind)
+        if kind == "reward":
+            check_padding(network.config, codec.tokenizer, model)
+        return Scoring(network, codec, kind, self._options.batch_tokens), codec
+
+    def _load(self, model: ModelSpec, kind: Literal["causal", "reward"]) -> tuple[Any, HFCodec]:
         from salmon_transformers import loading
-        from salmon_transformers.generation import Sampler
-        from salmon_transformers.scoring import Scorer
 
-        if purpose not in self.capabilities:
-            raise SalmonError(f"the engine 'transformers' has no capability {purpose!r}")
-        self.close()
-        codec = loading.open_codec(model)
-        kind = "reward" if purpose == "reward" else "causal"
-        network = loading.load_model(model, kind, self._options.attn_implementation)  # type: ignore[arg-type]
-        if purpose == "generate":
-            self._sampler = Sampler(network, codec)
-        else:
-            if kind == "reward":
-                loading.check_reward_model(network, codec, model)
-            self._scorer = Scorer(network, codec, kind, self._options.batch_tokens)  # type: ignore[arg-type]
-        self._purpose, self._codec = purpose, codec
-
-    def open_codec(self, model: ModelSpec) -> TransformersCodec:
-        """That model's tokenizer, without loading the model."""
-        from salmon_transformers import loading
-
-        return loading.open_codec(model)
-
-    @property
-    def codec(self) -> TransformersCodec:
-        """The loaded model's tokenizer."""
-        if self._codec is None:
-            raise SalmonError("no model is loaded", hint="call load() first")
-        return self._codec
-
-    def generate(self, prompts: Sequence[tuple[Prompt, str]], sampling: Sampling) -> list[Completion]:
-        """Samples completions of (prompt, its rendered text): `sampling.samples` per prompt, in that order.
-
-        Raises:
-            SalmonError: a prompt leaves no room for `max_new_tokens`; settings that make no sense.
-        """
-        return self._loaded(self._sampler, "generate")(prompts, sampling)  # type: ignore[no-any-return]
-
-    def choice_logits(
-        self, requests: Sequence[PrefixRequest], choices: tuple[str, str]
-    ) -> list[list[tuple[float, float]]]:
-        """For each request and suffix, the float32 logits of the two choices as the next token.
-
-        Raises:
-            SalmonError: a choice is not one single token after the suffix; a text is too long.
-        """
-        scorer = self._loaded(self._scorer if self._purpose == "choice_logits" else None, "choice_logits")
-        return scorer.choice_logits(requests, choices)  # type: ignore[no-any-return]
-
-    def reward(self, requests: Sequence[PrefixRequest]) -> list[list[float]]:
-        """For each request and suffix, the reward model's score at the last token of the whole text.
-
-        Raises:
-            SalmonError: a text is too long.
-        """
-        return self._loaded(self._scorer if self._purpose == "reward" else None, "reward").reward(requests)  # type: ignore[no-any-return]
-
-    def close(self) -> None:
-        """Frees the model."""
-        held = self._purpose is not None
-        self._purpose = self._codec = self._sampler = self._scorer = None
-        if held:
-            import torch
-
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-
-    def _loaded(self, part: Any, purpose: Capability) -> Any:
-        if part is None:
-            held = f"a model is loaded for {self._purpose!r}" if self._purpose else "no model is loaded"
-            raise SalmonError(f"{held}, but {purpose!r} was asked for", hint=f"call load(model, {purpose!r}) first")
-        return part
+        codec = self.codec(model)
+        return loading.load_model(model, kind, self._options.attn_implementation), codec

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
+from salmon_core.api import Sampling
 from salmon_core.errors import SalmonError
-from salmon_core.interfaces import Sampling
+from salmon_core.kit.hf import HFCodec
 from salmon_core.records import Completion, Prompt
-from salmon_transformers.codec import TransformersCodec
 from salmon_transformers.sampling import StopStrings, choose, uniforms
 
 
@@ -41,7 +41,7 @@ class Sampler:
         SalmonError: the model does not generate with a key/value cache (encoder-decoder and old state-space models).
     """
 
-    def __init__(self, model: Any, codec: TransformersCodec):
+    def __init__(self, model: Any, codec: HFCodec):
         self._model, self._codec = model, codec
         self._accepts = frozenset(inspect.signature(model.forward).parameters)
         if model.config.is_encoder_decoder or "past_key_values" not in self._accepts:
@@ -157,7 +157,7 @@ class Sampler:
         return Completion(row.prompt.id, row.sample, text, tuple(row.out), length, row.ended is not None)
 
 
-def _eos_ids(model: Any, codec: TransformersCodec) -> Iterable[int]:
+def _eos_ids(model: Any, codec: HFCodec) -> Iterable[int]:
     configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     if configured is not None:
         yield from map(int, configured if isinstance(configured, list | tuple) else [configured])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from salmon_core.hookspecs import hookimpl
-from salmon_core.interfaces import Component
+from salmon_core.api import Component
+from salmon_core.api.hooks import hookimpl
 
 
 @hookimpl
@@ -15,4 +15,5 @@ def salmon_engines() -> Iterable[Component]:
         "transformers",
         "salmon_transformers.engine:TransformersEngine",
         "Hugging Face transformers, on a CPU or one GPU: sampling, judging, reward scores",
+        default=True,
     )

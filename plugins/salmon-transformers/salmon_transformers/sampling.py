@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from salmon_transformers.codec import TransformersCodec
+from salmon_core.kit.hf import HFCodec
 
 
 def uniforms(seed: int, prompt_id: str, sample: int, length: int) -> np.ndarray:
@@ -55,7 +55,7 @@ class StopStrings:
         codec: special tokens may be part of a stop string, so texts are decoded with them.
     """
 
-    def __init__(self, stop: Sequence[str], codec: TransformersCodec):
+    def __init__(self, stop: Sequence[str], codec: HFCodec):
         self._stop = tuple(dict.fromkeys(text for text in stop if text))
         self._codec = codec
         # A token holds at least one byte; a few more, because some tokenizers drop a leading space.

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import torch
 
+from salmon_core.api import PrefixRequest
 from salmon_core.errors import SalmonError
-from salmon_core.interfaces import PrefixRequest
-from salmon_transformers.codec import TransformersCodec
+from salmon_core.kit.hf import HFCodec
 from salmon_transformers.last_layer import LastBlock
 from salmon_transformers.packed import can_pack, pack, unpack
 from salmon_transformers.reading import Reader, Shared
@@ -40,7 +40,7 @@ class Scorer:
         body_only: whether the model's head is a plain linear layer on its body, so that the body alone is asked.
     """
 
-    def __init__(self, model: Any, codec: TransformersCodec, kind: Literal["causal", "reward"], budget: int | None):
+    def __init__(self, model: Any, codec: HFCodec, kind: Literal["causal", "reward"], budget: int | None):
         self._model, self._codec, self._kind = model, codec, kind
         self._body = model.base_model
         self._head: Any = model.get_output_embeddings() if kind == "causal" else getattr(model, "score", None)
@@ -71,7 +71,7 @@ class Scorer:
     def choice_logits(
         self, requests: Sequence[PrefixRequest], choices: tuple[str, str]
     ) -> list[list[tuple[float, float]]]:
-        """See `salmon_core.interfaces.Engine.choice_logits`."""
+        """See `salmon_core.api.Chooser.choose`."""
         flat = [suffix for request in requests for suffix in request.suffixes]
         tokens = torch.tensor(self._choice_ids(flat, choices), device=self._reader.device).reshape(-1, 2)
 
@@ -87,7 +87,7 @@ class Scorer:
 
     @torch.inference_mode()
     def reward(self, requests: Sequence[PrefixRequest]) -> list[list[float]]:
-        """See `salmon_core.interfaces.Engine.reward`."""
+        """See `salmon_core.api.Scorer.score`."""
         return [[row[0] for row in rows] for rows in self._run(requests, lambda f, _: self._reward_head(f))]
 
     def _reward_head(self, features: torch.Tensor) -> torch.Tensor:

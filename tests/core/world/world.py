@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -14,24 +16,31 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from salmon_core import Component, SalmonError, StageError, hookimpl
-from salmon_core.interfaces import (
-    AggregateResult,
+from salmon_core.api import (
     Backend,
+    Chooser,
     Engine,
+    EvaluatedRun,
     Evaluator,
-    Event,
-    Generator,
     Job,
+    Judge,
+    JudgeContext,
+    Labeller,
+    Labels,
     LaunchPlan,
+    LoggedStep,
+    Metrics,
     ModelSpec,
     PrefixRequest,
+    Principle,
+    Sampler,
     Sampling,
+    Scorer,
     StageResult,
     Step,
+    Template,
 )
-from salmon_core.principles import Principle
-from salmon_core.records import Completion, Judgment, Metrics, Pair, PreferenceRow, Prompt
-from salmon_core.rendering import Renderer, Template
+from salmon_core.records import Completion, Judgment, Pair, PreferenceRow, Prompt
 
 SPECIALS = ("<s>", "</s>", "<|user|>", "<|assistant|>")
 _SPLIT = re.compile("(" + "|".join(map(re.escape, SPECIALS)) + ")")
@@ -67,30 +76,31 @@ class ByteCodec:
         return "".join(f"<|{m['role']}|>{m['content']}" for m in messages) + "<|assistant|>"
 
 
-class ByteEngine(Engine):
-    capabilities = frozenset({"generate", "choice_logits", "reward"})
+class ByteModel(Sampler, Chooser, Scorer):
+    """Says when it is opened and closed, in the file that the environment names."""
 
-    class Options(BaseModel):
-        model_config = ConfigDict(extra="forbid")
-
-        scale: float = 1.0
-
-    def __init__(self, options: Options):
-        self.options = options
-        self.codec_ = ByteCodec()
-
-    def load(self, model: ModelSpec, purpose: Any) -> None:
+    def __init__(self, model: ModelSpec, scale: float):
         if not (Path(model.path) / "config.json").is_file():
             raise SalmonError("is no model: it has no config.json", where=model.path)
+        self._model, self._scale, self._open = model, scale, True
+        self._say("open")
 
-    def open_codec(self, model: ModelSpec) -> ByteCodec:
-        return ByteCodec()
+    def _say(self, what: str) -> None:
+        if log := os.environ.get("BYTES_LOG"):
+            with open(log, "a") as file:
+                file.write(f"{os.getpid()} {what} {self._model.path}\n")
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._say("close")
 
     @property
     def codec(self) -> ByteCodec:
-        return self.codec_
+        return ByteCodec()
 
-    def generate(self, prompts: Sequence[tuple[Prompt, str]], sampling: Sampling) -> list[Completion]:
+    def sample(self, prompts: Sequence[tuple[Prompt, str]], sampling: Sampling) -> list[Completion]:
+        assert self._open
         found = []
         for prompt, _ in prompts:
             for index in range(sampling.samples):
@@ -100,7 +110,8 @@ class ByteEngine(Engine):
                 found.append(Completion(prompt.id, index, text, ids, len(ids) - 1, True))
         return found
 
-    def choice_logits(self, requests: Sequence[PrefixRequest], choices: tuple[str, str]) -> list[Any]:
+    def choose(self, requests: Sequence[PrefixRequest], choices: tuple[str, str]) -> list[Any]:
+        assert self._open
         found = []
         for request in requests:
             one, _, two = request.prefix.partition("[[two]]")
@@ -108,11 +119,63 @@ class ByteEngine(Engine):
             found.append([(value, -value) for _ in request.suffixes])
         return found
 
-    def reward(self, requests: Sequence[PrefixRequest]) -> list[list[float]]:
-        return [[self.options.scale * (text.count("e") - text.count("[[rule]]")) for text in r.texts] for r in requests]
+    def score(self, requests: Sequence[PrefixRequest]) -> list[list[float]]:
+        assert self._open
+        return [[self._scale * (text.count("e") - text.count("[[rule]]")) for text in r.texts] for r in requests]
 
 
-class ToyJudge(Generator):
+class ByteEngine(Engine):
+    deterministic = True
+
+    class Options(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+
+        scale: float = 1.0
+
+    def __init__(self, options: Options):
+        self.options = options
+
+    def codec(self, model: ModelSpec) -> ByteCodec:
+        return ByteCodec()
+
+    def sampler(self, model: ModelSpec) -> Sampler:
+        return ByteModel(model, self.options.scale)
+
+    def chooser(self, model: ModelSpec) -> Chooser:
+        return ByteModel(model, self.options.scale)
+
+    def scorer(self, model: ModelSpec) -> Scorer:
+        return ByteModel(model, self.options.scale)
+
+
+class ToyJudge(Judge):
+    class Options(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+
+        bias: float = 0.0
+
+    def __init__(self, options: Options):
+        self.options = options
+
+    def judge(self, pairs: Sequence[Pair], principles: Sequence[Principle], context: JudgeContext) -> list[Judgment]:
+        found = []
+        for pair in pairs:
+            requests = context.render(pair, [p.shown() for p in principles])
+            orders = context.chooser.choose(requests, ("a", "b"))
+            for principle, (a1, b1), (a2, b2) in zip(principles, *orders, strict=True):
+                found.append(Judgment(pair.id, principle.name, a1 - b1 + self.options.bias, b2 - a2))
+        return found
+
+
+class LongerJudge(Judge):
+    """Asks no model."""
+
+    def judge(self, pairs: Sequence[Pair], principles: Sequence[Principle], context: JudgeContext) -> list[Judgment]:
+        margins = [(pair.id, float(len(pair.first.text) - len(pair.second.text))) for pair in pairs]
+        return [Judgment(i, principle.name, margin, margin) for i, margin in margins for principle in principles]
+
+
+class ToyLabeller(Labeller):
     class Options(BaseModel):
         model_config = ConfigDict(extra="forbid")
 
@@ -121,19 +184,9 @@ class ToyJudge(Generator):
     def __init__(self, options: Options):
         self.options = options
 
-    def judge(
-        self, pairs: Sequence[Pair], principles: Sequence[Principle], engine: Engine, renderer: Renderer
-    ) -> list[Judgment]:
-        found = []
-        for pair in pairs:
-            orders = engine.choice_logits(renderer.judge(pair, [p.shown() for p in principles]), ("a", "b"))
-            for principle, (a1, b1), (a2, b2) in zip(principles, *orders, strict=True):
-                found.append(Judgment(pair.id, principle.name, a1 - b1, b2 - a2))
-        return found
-
-    def aggregate(
+    def label(
         self, pairs: Sequence[Pair], judgments: Sequence[Judgment], principles: Sequence[Principle], rng: Random
-    ) -> AggregateResult:
+    ) -> Labels:
         shown, by_id = {p.name: p.shown() for p in principles}, {pair.id: pair for pair in pairs}
         rows = []
         for judgment in judgments:
@@ -147,7 +200,7 @@ class ToyJudge(Generator):
                 abs(judgment.score), judgment.principle, flipped,
             )  # fmt: skip
             rows.append(row)
-        return AggregateResult(rows, {"judgments": len(judgments)})
+        return Labels(rows, {"judgments": len(judgments)})
 
 
 class Letters:
@@ -175,14 +228,24 @@ class Faulty:
         return values[self.how] * len(rollouts)
 
 
-#: what a training step of this world runs; in its own process, knowing nothing of salmon
+#: what a training step of this world runs, in its own process
 _STEP = """
 import json, pathlib, sys, time
 job = json.loads(pathlib.Path("job.json").read_text())
 options = job["options"]
 for step in range(options["steps"]):
-    with open("events.jsonl", "a") as file:
+    with open("steps.jsonl", "a") as file:
         file.write(json.dumps({"step": step, "loss": 1 / (step + 1)}) + "\\n")
+if job["stage"] == "train-policy" and options["rollouts"]:
+    from salmon_core.data.rollouts import RolloutLog
+    from salmon_core.records import RewardBreakdown, Rollout
+
+    log = RolloutLog(pathlib.Path("."), every=1)
+    for index in range(options["rollouts"]):
+        asked = [{"role": "user", "content": "?"}]
+        row = {"prompt_id": "p", "messages": asked, "category": "general", "principles": []}
+        made = [Rollout.from_row(row, t, completion_ids=[1, 2], stopped=True, rollout_index=index) for t in ("a", "b")]
+        log.add([0, 1], made, [RewardBreakdown(r, {"rm": r}, {"rm": r}) for r in (3.0, 5.0)])
 print("some output\\nwarming up")
 if options["fail"] == "exit":
     print("the trainer has run out of luck", file=sys.stderr)
@@ -197,12 +260,13 @@ if options["fail"] != "nothing":
 
 class ToyBackend(Backend):
     stages = frozenset({"sft", "train-rm", "train-policy"})
-    algorithms = frozenset({"toy"})
+    algorithms = frozenset({"toy", "toy-two"})
 
     class StageOptions(BaseModel):
         model_config = ConfigDict(extra="forbid")
 
         steps: int = Field(3, ge=1)
+        rollouts: int = 2
         fail: Literal["", "exit", "hang", "nothing", "nan"] = ""
 
     def options_for(self, stage: str, algorithm: str | None = None) -> type[BaseModel]:
@@ -212,11 +276,11 @@ class ToyBackend(Backend):
         step = Step("toy", (sys.executable, "step.py"), {"TOY": job.stage})
         return LaunchPlan((step,), files={"job.json": job.to_json(), "step.py": _STEP})
 
-    def events(self, folder: Path) -> Iterator[Event]:
-        file = folder / "events.jsonl"
+    def steps(self, folder: Path) -> Iterator[LoggedStep]:
+        file = folder / "steps.jsonl"
         for line in file.read_text().splitlines() if file.exists() else ():
             values = json.loads(line)
-            yield Event(values["step"], {"loss": values["loss"]})
+            yield LoggedStep(values["step"], {"loss": values["loss"]})
 
     def finish(self, job: Job, folder: Path) -> StageResult:
         if job.options["fail"] == "nan":
@@ -227,15 +291,33 @@ class ToyBackend(Backend):
 
 
 class ToyCount(Evaluator):
-    def evaluate(self, run: Any, engines: Mapping[str, Engine]) -> Metrics:
+    needs = frozenset({"policy"})
+
+    def evaluate(self, run: EvaluatedRun) -> Metrics:
         texts = [completion.text for completion in run.samples("policy", 2)]
         digest = hashlib.sha256("".join(texts).encode()).hexdigest()[:8]
         return Metrics("toy-count", {"n": len(texts), "digest": digest})
 
 
+class ToyAgreement(Evaluator):
+    """Asks every model of the run."""
+
+    needs = frozenset({"initial", "policy", "reward", "judge"})
+
+    def evaluate(self, run: EvaluatedRun) -> Metrics:
+        pairs = run.pairs(2)
+        after = run.samples("policy", 2)
+        judgments = run.judge(pairs)
+        texts = [(pair.prompt.messages, text, [()]) for pair in pairs for text in (pair.first.text, pair.second.text)]
+        scores = [score for (score,) in run.score_texts(texts)]
+        agree = sum((j.score > 0) == (a > b) for j, a, b in zip(judgments, scores[::2], scores[1::2], strict=False))
+        return Metrics("toy-agreement", {"agree": agree, "judged": len(judgments), "after": len(after)})
+
+
 @hookimpl
 def salmon_templates() -> Iterable[Component]:
     yield Component("toy", TOY, "for tests")
+    yield Component("toy-too", replace(TOY, score="[[answer]] "), "the same, with a space")
 
 
 @hookimpl
@@ -244,8 +326,14 @@ def salmon_engines() -> Iterable[Component]:
 
 
 @hookimpl
-def salmon_generators() -> Iterable[Component]:
+def salmon_judges() -> Iterable[Component]:
     yield Component("toy-judge", ToyJudge, "counts letters")
+    yield Component("longer", LongerJudge, "prefers the longer completion; asks no model")
+
+
+@hookimpl
+def salmon_labellers() -> Iterable[Component]:
+    yield Component("toy-labels", ToyLabeller, "a row for each judgment")
 
 
 @hookimpl
@@ -257,8 +345,10 @@ def salmon_bonuses() -> Iterable[Component]:
 @hookimpl
 def salmon_backends() -> Iterable[Component]:
     yield Component("toy", ToyBackend, "trains nothing")
+    yield Component("toy-too", ToyBackend, "by another name")
 
 
 @hookimpl
 def salmon_evaluators() -> Iterable[Component]:
     yield Component("toy-count", ToyCount, "counts completions")
+    yield Component("toy-agreement", ToyAgreement, "reward model and judge")

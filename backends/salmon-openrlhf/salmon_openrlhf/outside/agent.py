@@ -1,7 +1,7 @@
 """Run inside OpenRLHF, in its vLLM actors (`--train.agent_func_path`): asks salmon's server for every reward.
 
 `prepare` puts a copy of this file into the stage's folder; what it needs lies beside it. No salmon is installed here:
-the standard library and aiohttp (which OpenRLHF brings) are all it uses.
+the standard library and aiohttp (which OpenRLHF brings) are all it uses. Rollouts are written down by the server.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import json
 import math
 import os
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,13 @@ import aiohttp
 from openrlhf.utils.agent import SingleTurnAgentExecutor
 
 FOLDER = Path(__file__).resolve().parent
+sys.path.append(str(FOLDER))
+from salmon_foreign import leave_error  # noqa: E402
+
 #: seconds without any answer from a server on another machine, of which nobody here can say whether it lives
 UNREACHABLE = 600.0
 LATER = (408, 429, 503)
+WHERE = "train-policy, reward"
 
 
 class RewardFailed(RuntimeError):
@@ -41,7 +46,6 @@ class AgentExecutor(SingleTurnAgentExecutor):
         settings = json.loads((FOLDER / "agent.json").read_text())
         self.rows_per_engine = int(settings["rows_per_engine"])
         self.first = int(settings["first"])
-        self.log_every = int(settings["log_rollouts_every"])
         self.samples: dict[int, int] = {}  # row -> completions begun, in order of arrival
         self.index: dict[int, int] = {}
         self.server = Server(FOLDER / "services" / "reward.json")
@@ -75,14 +79,11 @@ class AgentExecutor(SingleTurnAgentExecutor):
                 "rollout_index": self.index[row],
             }
             reward = await self.server.score(item)
-            if self.log_every and self.index[row] % self.log_every == 0:
-                prompt_ids = [int(token) for token in output["observation_tokens"][:start]]
-                self.log(item, reward, prompt, prompt_ids, hf_tokenizer)
         except RewardFailed as error:
-            tell(str(error))
+            leave_error(FOLDER, str(error), where=WHERE, hint="see log.txt")
             raise
         except Exception as error:
-            tell(f"{type(error).__name__}: {error}")
+            leave_error(FOLDER, f"{type(error).__name__}: {error}", where=WHERE, hint="see log.txt")
             raise
         components = {f"reward/{name}/mean": value for name, value in reward["components"].items()}
         output.update(
@@ -95,27 +96,6 @@ class AgentExecutor(SingleTurnAgentExecutor):
             },
         )
         return output
-
-    def log(
-        self, item: dict[str, Any], reward: dict[str, Any], prompt: str, prompt_ids: list[int], tokenizer: Any
-    ) -> None:
-        """One line for people to read: what was written, under which principles, for which reward."""
-        ids = item["completion_ids"]
-        line = {
-            "rollout_index": item["rollout_index"],
-            "row": item["row"],
-            "prompt": prompt,
-            "prompt_ids": prompt_ids,
-            "completion": tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False),
-            "completion_ids": ids,
-            "n_tokens": len(ids) - item["stopped"],
-            "stopped": item["stopped"],
-            "principles": reward["principles"],
-            "reward": reward["total"],
-            "components": reward["components"],
-        }
-        with (FOLDER / "rollouts.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 class Server:
@@ -208,12 +188,3 @@ def reason(status: int, answer: Any) -> str:
 def seconds(text: str | None) -> float | None:
     """A Retry-After header, at most a minute."""
     return min(float(text), 60.0) if text is not None and text.isdigit() else None
-
-
-def tell(message: str) -> None:
-    """Leaves the reason where the pipeline looks for it; the first one stays."""
-    aside = FOLDER / f"error.json.{os.getpid()}.tmp"
-    aside.write_text(json.dumps({"message": message, "where": "train-policy, reward", "hint": "see log.txt"}))
-    if not (FOLDER / "error.json").exists():
-        os.replace(aside, FOLDER / "error.json")
-    aside.unlink(missing_ok=True)

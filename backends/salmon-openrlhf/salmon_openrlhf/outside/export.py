@@ -12,6 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+sys.path.append(os.getcwd())
+from salmon_foreign import Refused, run, write_text
+
 #: what OpenRLHF leaves in a configuration and nobody else knows
 FOREIGN = ("value_head_prefix", "normalize_reward", "mean", "std")
 #: what comes from the start model as it was
@@ -26,14 +29,6 @@ KEPT = (
     "added_tokens.json",
     "generation_config.json",
 )
-
-
-class Refused(Exception):
-    """What was wrong, where, and what to do."""
-
-    def __init__(self, message: str, where: str = "", hint: str = ""):
-        super().__init__(message)
-        self.values = {"message": message, "where": where or None, "hint": hint or None}
 
 
 def check_weights(folder: Path) -> None:
@@ -141,8 +136,7 @@ def main() -> None:
     prepared = json.loads((folder / "prepared.json").read_text())
     files = sorted(path.name for path in aside.iterdir())
     metrics = {"stage": settings["stage"], "algorithm": settings["algorithm"], **prepared, "files": files}
-    (folder / "metrics.json.tmp").write_text(json.dumps(metrics, indent=1))
-    os.replace(folder / "metrics.json.tmp", folder / "metrics.json")
+    write_text(folder / "metrics.json", json.dumps(metrics, indent=1))
     shutil.rmtree(folder / "model", ignore_errors=True)
     os.replace(aside, folder / "model")
     for name in ("start", "output", "merged"):
@@ -150,9 +144,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Refused as refused:
-        Path("error.json").write_text(json.dumps(refused.values))
-        print(f"error: {refused}", file=sys.stderr)
-        raise SystemExit(1) from None
+    run(main)

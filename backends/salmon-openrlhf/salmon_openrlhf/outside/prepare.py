@@ -1,7 +1,8 @@
 """Run in OpenRLHF's interpreter before it trains: checks what only that interpreter can check, readies the folder.
 
-No salmon is installed here. Settings come from `outside.json` in the working directory, the stage's folder; an error
-goes to `error.json`, where the pipeline finds it.
+No salmon is installed here: what salmon needs in any foreign interpreter lies in the working directory, the stage's
+folder, as `salmon_foreign.py`. Settings come from `outside.json` there; an error goes to `error.json`, where the
+pipeline finds it.
 """
 
 from __future__ import annotations
@@ -15,17 +16,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+sys.path.append(os.getcwd())
+from salmon_foreign import Refused, run, write_text
+
 #: names tried for a pad token, the first that the tokenizer does not have yet
 PAD_NAMES = ("<|pad|>", "<pad>", "[PAD]", "<|salmon_pad|>")
 EVALUATED = 16
-
-
-class Refused(Exception):
-    """What was wrong, where, and what to do."""
-
-    def __init__(self, message: str, where: str = "", hint: str = ""):
-        super().__init__(message)
-        self.values = {"message": message, "where": where or None, "hint": hint or None}
 
 
 def check_versions(wanted: str) -> None:
@@ -223,8 +219,7 @@ def prepare_rl(settings: dict[str, Any], folder: Path, done: int) -> dict[str, A
     write_table(used.select(["prompt", "row"]), folder / "data" / "visits.parquet")
     shutil.copyfile(Path(__file__).with_name("agent.py"), folder / "agent.py")
     agent = json.loads((folder / "agent.json").read_text())
-    (folder / "agent.json").write_text(json.dumps({**agent, "first": done}))
-    drop_rollouts(folder / "rollouts.jsonl", done)
+    write_text(folder / "agent.json", json.dumps({**agent, "first": done}))
     return {"rows": table.num_rows, "rows_unused": table.num_rows - wanted * batch, "rollouts": wanted}
 
 
@@ -236,21 +231,6 @@ def check_positions(path: str, longest: int, what: str) -> None:
     limit = getattr(config, "max_position_embeddings", None)
     if limit and longest > limit:
         raise Refused(f"{what} is {longest} tokens, but the model has {limit} positions", path)
-
-
-def drop_rollouts(path: Path, first: int) -> None:
-    """What a resumed run will write again must not stand there twice."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["rollout_index"] < first:
-                kept.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
-            continue  # a torn line
-    Path(f"{path}.tmp").write_text("".join(kept), encoding="utf-8")
-    os.replace(f"{path}.tmp", path)
 
 
 def prepare_rows(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -290,15 +270,10 @@ def main() -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
     rl = settings["stage"] == "train-policy"
     found = prepare_rl(settings, folder, done) if rl else prepare_rows(settings, folder)
-    (folder / "prepared.json").write_text(json.dumps({**found, "resumed_from": done}))
+    write_text(folder / "prepared.json", json.dumps({**found, "resumed_from": done}))
     if done:
         print(f"continues from step {done}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Refused as refused:
-        Path("error.json").write_text(json.dumps(refused.values))
-        print(f"error: {refused}", file=sys.stderr)
-        raise SystemExit(1) from None
+    run(main)

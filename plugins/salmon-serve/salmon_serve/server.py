@@ -1,0 +1,174 @@
+"""Starts the server, says where it is, and ends it: what is queued is finished, new requests are refused."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from prometheus_client import disable_created_metrics
+
+from salmon_core.errors import SalmonError
+from salmon_serve.access import open_access
+from salmon_serve.admission import Admission
+from salmon_serve.app import make_app
+from salmon_serve.idempotency import IdempotencyCache
+from salmon_serve.load import Source
+from salmon_serve.metrics import Metrics
+from salmon_serve.protocol import BoundedProtocol
+from salmon_serve.rollouts import RolloutWriter
+from salmon_serve.schemas import MAX_ITEMS
+from salmon_serve.scorer import Scorer
+
+#: seconds for what is queued when asked to stop; then for the last answers to leave
+DRAIN, LEAVE = 60.0, 5.0
+#: connections at once; beyond, uvicorn answers 503 by itself
+_CONNECTIONS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to serve.
+
+    Attributes:
+        port: 0 takes a free one.
+        ready_file: by default `services/reward.json` in the source's folder.
+        token_file: holds the token, for its owner alone.
+        raw: OpenRLHF's protocol as well.
+        max_batch: rollouts scored at once.
+        max_queue: rollouts waiting at most.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    ready_file: Path | None = None
+    token_file: Path | None = None
+    raw: bool = False
+    max_batch: int = 256
+    max_queue: int = 4096
+
+
+def serve(source: Source, settings: Settings) -> None:
+    """Serves until a signal ends it.
+
+    Raises:
+        SalmonError: the address is taken, a token is unusable, the reward cannot be loaded.
+    """
+    if settings.max_queue < MAX_ITEMS:
+        raise SalmonError(f"the queue has to hold one request of {MAX_ITEMS} rollouts", where="--max-queue")
+    access = open_access(settings.token_file)
+    listener, url = _bind(settings.host, settings.port)
+    writer = RolloutWriter(source.log) if source.log is not None else None
+    scorer = Scorer(source.open, max_batch=settings.max_batch, max_queue=settings.max_queue, writer=writer)
+    names = scorer.start()
+    cache = IdempotencyCache()
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each, which says only when the server started
+    metrics = Metrics(names, lambda: scorer.queued, lambda: len(cache))
+    scorer.on_batch = metrics.batch
+    admission = Admission(scorer, cache, metrics)
+    config = uvicorn.Config(
+        make_app(admission, access, metrics, raw=settings.raw),
+        http=BoundedProtocol,
+        access_log=False,  # it would show raw tokens, which stand in the path
+        log_level="warning",
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=_CONNECTIONS,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(LEAVE),
+    )
+    ready = settings.ready_file or source.folder / "services" / "reward.json"
+
+    def announce() -> None:
+        _write_ready(ready, {"url": url, "token": access.token, "pid": os.getpid()})
+        print(f"serving {', '.join(names)} at {url}; the token is in {ready}", flush=True)
+
+    # What loading left stays as it is: walking through all of it again and again would stop every answer for a while.
+    gc.collect()
+    gc.freeze()
+    try:
+        _Server(config, admission, announce).run([listener])
+        scorer.close(LEAVE)
+    finally:
+        _remove_ready(ready)
+
+
+def _bind(host: str, port: int) -> tuple[socket.socket, str]:
+    """A listening socket and its URL."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        hint = "port 0 takes a free one"
+        raise SalmonError(f"cannot listen there: {error}", where=f"{host}:{port}", hint=hint) from None
+    at, number = listener.getsockname()[:2]
+    url = f"http://[{at}]:{number}" if ":" in at else f"http://{at}:{number}"
+    if at != "::1" and not at.startswith("127."):
+        print(f"warning: {url} can be reached from outside, unencrypted", file=sys.stderr, flush=True)
+    return listener, url
+
+
+def _write_ready(path: Path, values: dict[str, Any]) -> None:
+    """For its owner alone; it appears complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    aside.unlink(missing_ok=True)
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(values, file)
+    os.replace(aside, path)
+
+
+def _remove_ready(path: Path) -> None:
+    """Only our own: another server may have been started with the same file."""
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(path.read_text()).get("pid") == os.getpid():
+            path.unlink()
+
+
+class _Server(uvicorn.Server):
+    """Asked to stop, it refuses what is new, answers what it has, and only then stops listening.
+
+    uvicorn by itself stops listening at once, so that clients would see a broken connection instead of a 503.
+    """
+
+    def __init__(self, config: uvicorn.Config, admission: Admission, announce: Callable[[], None]):
+        super().__init__(config)
+        self._admission, self._announce = admission, announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._admission.stopping:  # asked twice
+            self.force_exit = self.should_exit = True
+        self._admission.stopping = True
+
+    async def main_loop(self) -> None:
+        draining = asyncio.get_running_loop().create_task(self._drain())
+        await super().main_loop()
+        draining.cancel()
+
+    async def _drain(self) -> None:
+        while not self._admission.stopping:
+            await asyncio.sleep(0.05)
+        deadline = time.monotonic() + DRAIN
+        while not self._admission.idle and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        self.should_exit = True

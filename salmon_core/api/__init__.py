@@ -1,0 +1,96 @@
+"""What you implement: one file for each kind of plugin, and nothing else."""
+
+from __future__ import annotations
+
+from salmon_core.api.component import Component, ComponentSpec, HubPath, paper
+from salmon_core.api.evaluation import (
+    EvaluatedRun,
+    Evaluator,
+    Metrics,
+    Oracle,
+    RewardModelAccuracy,
+    Role,
+    Section,
+    Target,
+)
+from salmon_core.api.judge import Judge, JudgeContext, TryAgain
+from salmon_core.api.labeller import Labeller, Labels
+from salmon_core.api.models import (
+    Ability,
+    Chooser,
+    Engine,
+    ModelSpec,
+    OpenModel,
+    PrefixRequest,
+    Sampler,
+    Sampling,
+    Scorer,
+    TokenCodec,
+    able,
+)
+from salmon_core.api.principles import Principle, PrincipleSet
+from salmon_core.api.prompts import PromptSource
+from salmon_core.api.reward import Bonus, BonusSpec, RewardSpec, ScheduledPrinciple
+from salmon_core.api.starter import Starter
+from salmon_core.api.templates import Limits, Template
+from salmon_core.api.training import (
+    Backend,
+    Job,
+    Launch,
+    LaunchPlan,
+    LoggedStep,
+    Service,
+    StageResult,
+    Step,
+    TrainingStage,
+)
+
+__all__ = [
+    "Ability",
+    "Backend",
+    "Bonus",
+    "BonusSpec",
+    "Chooser",
+    "Component",
+    "ComponentSpec",
+    "Engine",
+    "EvaluatedRun",
+    "Evaluator",
+    "HubPath",
+    "Job",
+    "Judge",
+    "JudgeContext",
+    "Labeller",
+    "Labels",
+    "Launch",
+    "LaunchPlan",
+    "Limits",
+    "LoggedStep",
+    "Metrics",
+    "ModelSpec",
+    "OpenModel",
+    "Oracle",
+    "PrefixRequest",
+    "Principle",
+    "PrincipleSet",
+    "PromptSource",
+    "RewardModelAccuracy",
+    "RewardSpec",
+    "Role",
+    "Sampler",
+    "Sampling",
+    "ScheduledPrinciple",
+    "Scorer",
+    "Section",
+    "Service",
+    "StageResult",
+    "Starter",
+    "Step",
+    "Target",
+    "Template",
+    "TokenCodec",
+    "TrainingStage",
+    "TryAgain",
+    "able",
+    "paper",
+]

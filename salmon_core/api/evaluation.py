@@ -1,0 +1,186 @@
+"""Evaluators, what they see of a run, and what they return."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from salmon_core.api.models import OpenModel
+from salmon_core.api.principles import PrincipleSet
+from salmon_core.api.reward import RewardSpec
+from salmon_core.records import Completion, Judgment, Message, Pair, Prompt, RewardBreakdown, Rollout, ShownPrinciple
+
+#: the models of a run: before RL, after it, the reward model, and who judges
+Role = Literal["initial", "policy", "reward", "judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Something that RL was to change, measured before and after.
+
+    Attributes:
+        before: and `after`: rates or means.
+        ci: the 95 % interval of the change.
+        wanted: which way it was to go; empty where nothing was said.
+        principle: the text that asks for it.
+        touched_by: labels of bonuses that reward it directly, so that its change proves nothing of the reward model.
+        n: what the interval resamples, such as prompts; 0 where not said.
+
+    Raises:
+        ValueError: a number that is not finite, or an interval turned round.
+    """
+
+    name: str
+    before: float
+    after: float
+    ci: tuple[float, float]
+    wanted: Literal["more", "less", ""] = ""
+    principle: str = ""
+    touched_by: str = ""
+    n: int = 0
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(value) for value in (self.before, self.after)):
+            raise ValueError(f"target {self.name!r}: before {self.before} and after {self.after} must be finite")
+        if len(self.ci) != 2 or not self.ci[0] <= self.ci[1]:
+            raise ValueError(f"target {self.name!r}: ci {self.ci} must be (low, high)")
+
+    @property
+    def change(self) -> float:
+        """After minus before."""
+        return self.after - self.before
+
+
+@dataclass(frozen=True, slots=True)
+class RewardModelAccuracy:
+    """How often a reward model prefers the better of two completions, on held-out prompts.
+
+    Attributes:
+        positive: under a principle's own text, the mean over principles; None where nothing could be compared.
+        negated: under its negated text.
+        sets: way of combining -> number of principles shown -> accuracy.
+    """
+
+    positive: float | None
+    negated: float | None
+    sets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the report that an evaluator adds: a table with a title.
+
+    Raises:
+        ValueError: a row that has not one cell for each column.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | float | int | None, ...], ...]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"section {self.title!r}: a row has {len(row)} cells, not {len(self.columns)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What an evaluator found.
+
+    Attributes:
+        name: of the evaluator; `evaluators.NAME` in the report.
+        values: further numbers, JSON-ready, nested as it likes.
+    """
+
+    name: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    targets: tuple[Target, ...] = ()
+    reward_model: RewardModelAccuracy | None = None
+    sections: tuple[Section, ...] = ()
+
+
+class Oracle(ABC):
+    """Says which of two completions really follows a principle better, where that can be known."""
+
+    @abstractmethod
+    def prefer(self, prompt: Prompt, first: str, second: str, principle: str) -> float:
+        """> 0: the first, < 0: the second, 0: neither. `principle` is a name; its own text is meant, not the negated.
+
+        Raises:
+            KeyError: it knows nothing about that principle.
+        """
+
+
+class EvaluatedRun(Protocol):
+    """A run as an evaluator sees it: only what the stage `evaluate` is made from."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def judge_principles(self) -> PrincipleSet: ...
+    @property
+    def reward_principles(self) -> PrincipleSet: ...
+    @property
+    def rewarded(self) -> tuple[ShownPrinciple, ...]:
+        """The reward's principles as the reward model is shown them: some may be negated."""
+
+    @property
+    def reward(self) -> RewardSpec:
+        """Bonuses, interventions and the rest of the reward; its `model` is None where the run has none."""
+
+    def prompts(self, split: str | None = "test") -> list[Prompt]:
+        """The run's prompts; None: all."""
+
+    def samples(self, role: Role, samples: int = 4) -> list[Completion]:
+        """Completions of the held-out prompts by `initial` or `policy`, with equal noise, drawn once per run.
+
+        Raises:
+            StageError: no prompts are held out.
+        """
+
+    def pairs(self, samples: int = 4) -> list[Pair]:
+        """Pairs of the initial policy's completions of held-out prompts, neighbours compared."""
+
+    def judge(self, pairs: Sequence[Pair]) -> list[Judgment]:
+        """Judgments by the configured judge."""
+
+    def shown(self, prompt: Prompt, *names: str | int) -> tuple[ShownPrinciple, ...]:
+        """Principles drawn for a prompt as RL would draw them; `names` name the draw."""
+
+    def score(self, rollouts: Sequence[Rollout]) -> list[RewardBreakdown]:
+        """The one reward, with this run's reward model."""
+
+    def score_texts(
+        self, texts: Sequence[tuple[Sequence[Message], str, Sequence[Sequence[ShownPrinciple]]]]
+    ) -> list[list[float]]:
+        """The reward model's scores of (conversation, completion, sets of principles): one per set."""
+
+    def oracle(self, name: str) -> Oracle:
+        """An oracle by name."""
+
+    def open(self, role: Role) -> OpenModel:
+        """The model of a role in `needs`: a sampler for `initial` and `policy`, a scorer, a chooser.
+
+        It stays open until another role is opened, unless the evaluator holds them `together`.
+        """
+
+
+class Evaluator(ABC):
+    """Measures a run.
+
+    Attributes:
+        needs: roles of the models that it uses, directly or through `samples`, `judge` and `score`.
+        together: whether they have to be open at the same time; otherwise one is closed before the next is opened.
+    """
+
+    needs: frozenset[str] = frozenset()
+    together: bool = False
+
+    @abstractmethod
+    def evaluate(self, run: EvaluatedRun) -> Metrics:
+        """Measures, and returns what it found."""

@@ -1,0 +1,124 @@
+"""What happens in a run, as one stream of typed events.
+
+The console is its first subscriber; plugins get the same events through the hook `salmon_event`, and the run's
+`events.jsonl` has each as a line: `{"event": CLASS, ...its fields}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        run: the run's folder.
+        time: seconds since the epoch.
+    """
+
+    run: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A run starts, or goes on.
+
+    Attributes:
+        config: the configuration, with its defaults.
+        stages: those that it has, in order.
+    """
+
+    config: Mapping[str, Any]
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageStarted(Event):
+    """A stage starts; `resumed`: from what it left when it was interrupted."""
+
+    stage: str
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Event):
+    """How far a stage is: `done` of `total` things called `what`."""
+
+    stage: str
+    done: int
+    total: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLogged(Event):
+    """A training step's numbers: finite floats by name."""
+
+    stage: str
+    step: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutsLogged(Event):
+    """Rollouts of one generated batch were written, with their rewards.
+
+    Attributes:
+        file: Parquet; columns as `salmon_core.data.rollouts.ROLLOUTS`.
+        count: rows in it.
+    """
+
+    stage: str
+    rollout_index: int
+    file: str
+    count: int
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The file's rows."""
+        import pyarrow.parquet as pq
+
+        rows: list[dict[str, Any]] = pq.read_table(Path(self.file), memory_map=False).to_pylist()
+        return rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note(Event):
+    """Something a person should know."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageFinished(Event):
+    """A stage is done.
+
+    Attributes:
+        skipped: it was already.
+        manifest: of its folder.
+    """
+
+    stage: str
+    skipped: bool = False
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageFailed(Event):
+    """A stage ended without its result; what it finished is kept."""
+
+    stage: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished(Event):
+    """The run ended: with its report, without one (stopped early), or with an error."""
+
+    report: Mapping[str, Any] | None = None
+    error: str | None = None

@@ -1,0 +1,72 @@
+"""Judges: which of two completions follows a principle better."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from salmon_core.api.models import Chooser, PrefixRequest, Sampler
+from salmon_core.api.principles import Principle
+from salmon_core.api.templates import Template
+from salmon_core.records import Judgment, Pair, ShownPrinciple
+
+T = TypeVar("T")
+
+
+class TryAgain(Exception):
+    """Raised by what `JudgeContext.call` calls: it failed in a way that passes.
+
+    Args:
+        after: seconds to wait, as a server asked for; None leaves it to salmon.
+    """
+
+    def __init__(self, message: str = "", *, after: float | None = None):
+        super().__init__(message)
+        self.after = after
+
+
+class JudgeContext(Protocol):
+    """What a judge may use. Nothing is opened before it is asked for."""
+
+    @property
+    def seed(self) -> int:
+        """The run's."""
+
+    @property
+    def template(self) -> Template:
+        """How a judge is asked."""
+
+    @property
+    def chooser(self) -> Chooser:
+        """The configured model (`judge.model`, by default the policy), opened by `judge.engine` on first use."""
+
+    @property
+    def sampler(self) -> Sampler:
+        """The same, to be sampled from; closes the chooser."""
+
+    def render(self, pair: Pair, principles: Sequence[ShownPrinciple]) -> tuple[PrefixRequest, PrefixRequest]:
+        """The texts for a chooser: one request per order (1 first, 2 first), one suffix per principle."""
+
+    async def call(self, request: Mapping[str, Any], action: Callable[[], Awaitable[T]]) -> T:
+        """Calls an API: so many at once as `judge.concurrency`, again where it fails and that may pass (TryAgain,
+        TimeoutError, ConnectionError), and not at all where the run's cache on disk has the answer.
+
+        Args:
+            request: all that decides the answer, JSON-ready: the cache's key, with the judge's own name and options.
+            action: makes the answer, JSON-ready.
+        """
+
+
+class Judge(ABC):
+    """Judges pairs of completions, principle by principle."""
+
+    @abstractmethod
+    def judge(
+        self, pairs: Sequence[Pair], principles: Sequence[Principle], context: JudgeContext
+    ) -> Sequence[Judgment] | Awaitable[Sequence[Judgment]]:
+        """Judges every pair under every principle, in both orders; may be `async`.
+
+        Returns:
+            one judgment per pair and principle: pairs in order, principles in order within a pair.
+        """

@@ -1,0 +1,110 @@
+"""A run's events, told to a person at a terminal, or to a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from salmon_core.api import events
+
+#: numbers worth a place on the progress line, in order of preference
+_TELLING = ("reward", "loss", "eval_accuracy", "accuracy", "kl")
+#: made in an instant, and printed by itself
+_REPORT = "report"
+#: seconds between plain lines of progress, where there is no terminal
+_PAUSE = 10.0
+
+
+class ConsoleSubscriber:
+    """Shows a live line per stage on a terminal, and plain lines elsewhere."""
+
+    def __init__(self, console: Console | None = None):
+        self.console = console or Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+        self._live: Progress | None = None
+        self._task: Any = None
+        self._last = 0.0
+        self._shows: Mapping[type[events.Event], Callable[[Any], None]] = {
+            events.StageStarted: self._started,
+            events.Progress: self._progress,
+            events.StepLogged: self._step,
+            events.StageFinished: self._finished,
+            events.StageFailed: lambda _: self._close(),
+            events.Note: self._note,
+        }
+
+    def __call__(self, event: events.Event) -> None:
+        """Shows an event; those that say nothing to a person are passed over."""
+        show = self._shows.get(type(event))
+        if show is not None and getattr(event, "stage", None) != _REPORT:
+            show(event)
+
+    def _started(self, event: events.StageStarted) -> None:
+        self._close()
+        if not self.console.is_terminal:
+            self.console.print(f"{event.stage:13} {'goes on where it was' if event.resumed else 'starts'}")
+            return
+        self._live = Progress(
+            SpinnerColumn(),
+            TextColumn(f"{event.stage:13}"),
+            BarColumn(24),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+        )
+        self._live.start()
+        self._task = self._live.add_task("resumes" if event.resumed else "", total=None)
+
+    def _progress(self, event: events.Progress) -> None:
+        if self._live is not None:
+            self._live.update(self._task, completed=event.done, total=event.total, description=event.what)
+        else:
+            self._seldom(f"{event.stage:13} {event.done}/{event.total} {event.what}")
+
+    def _step(self, event: events.StepLogged) -> None:
+        names = [name for name in _TELLING if name in event.values]
+        text = " ".join(f"{name} {event.values[name]:.4g}" for name in names[:3])
+        if self._live is not None:
+            self._live.update(self._task, completed=event.step, description=text)
+        else:
+            self._seldom(f"{event.stage:13} step {event.step} {text}")
+
+    def _seldom(self, line: str) -> None:
+        if time.monotonic() - self._last > _PAUSE:
+            self._last = time.monotonic()
+            self.console.print(line)
+
+    def _finished(self, event: events.StageFinished) -> None:
+        self._close()
+        if event.skipped:
+            self.console.print(f"{event.stage:13} [dim]already done[/dim]")
+            return
+        metrics = event.manifest.get("metrics", {})
+        numbers = [f"{escape(key)} {short(value)}" for key, value in metrics.items() if is_number(value)]
+        seconds = event.manifest.get("seconds", 0)
+        self.console.print(f"{event.stage:13} [green]done[/green] {seconds:7.1f} s  {'  '.join(numbers[:5])}")
+
+    def _note(self, event: events.Note) -> None:
+        self.console.print(f"[yellow]note[/yellow] {escape(event.text)}")
+
+    def _close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def is_number(value: Any) -> bool:
+    """A number to show; truth values are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def short(value: Any) -> str:
+    """A number with four digits that count."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,234 @@
+"""The command line. This module imports click and nothing heavier: `salmon --help` has to be quick."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import salmon_core
+from salmon_core.errors import ConfigError, PluginError, SalmonError
+from salmon_core.kit.commands import file_plugins_option, overrides_option
+from salmon_core.stages import STAGES
+
+if TYPE_CHECKING:
+    from salmon_core.plugins.registry import Owned
+
+#: characters of a list of problems that are shown at most
+_SCREEN = 3500
+
+
+class _Group(click.Group):
+    """Shows our errors as messages with an exit code, never as a stack trace; knows the commands of plugins."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        own = super().list_commands(ctx)
+        return [*own, *sorted({owned.name for owned in _plugin_commands()} - set(own))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        from salmon_core.plugins.registry import Registry
+
+        if not any(owned.name == cmd_name for owned in _plugin_commands()):
+            return None
+        owned = Registry.discover().find("commands", cmd_name)
+        command = owned.load()
+        if not isinstance(command, click.Command):
+            raise PluginError(str(owned.owner), f"{command!r} is no click.Command", what=f"command {cmd_name!r}")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One line each; a plugin's command is not imported for its line."""
+        own = [(name, super(_Group, self).get_command(ctx, name)) for name in super().list_commands(ctx)]
+        rows = [(name, command.get_short_help_str(80)) for name, command in own if command and not command.hidden]
+        rows += [(owned.name, owned.component.summary) for owned in _plugin_commands()]
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(rows))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            problems, count = error.problems, len(error.problems)
+            files, place = {problem.file for problem in problems}, "the configuration"
+            if count > 1 and len(files) == 1 and "" not in files:  # named once, not on every line
+                place, problems = files.pop(), tuple(replace(problem, file="") for problem in problems)
+            click.echo(f"error: {count} problem{'s' if count > 1 else ''} in {_short(place)}", err=True)
+            room = _SCREEN
+            for shown, problem in enumerate(problems):
+                line = f"  - {_short(str(problem))}"
+                room -= len(line) + 1
+                if room < 0:
+                    click.echo(f"  ... and {count - shown} more", err=True)
+                    break
+                click.echo(line, err=True)
+            ctx.exit(error.exit_code)
+        except SalmonError as error:
+            click.echo(f"error: {_short(str(error), 1500)}", err=True)
+            ctx.exit(error.exit_code)
+        except OSError as error:
+            if error.filename is None:  # a closed pipe, which click handles
+                raise
+            click.echo(f"error: {error.filename}: {error.strerror}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("interrupted; what is finished is kept, and the same command goes on from there", err=True)
+            ctx.exit(130)
+
+
+def _plugin_commands() -> list[Owned]:
+    from salmon_core.plugins.registry import Registry
+
+    return Registry.discover().components("commands")
+
+
+def _short(text: str, limit: int = 360) -> str:
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+_config = click.argument("config", type=click.Path(path_type=Path))
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(salmon_core.__version__, prog_name="salmon")
+def main() -> None:
+    """Align a language model to principles you wrote yourself.
+
+    Principles -> the policy samples pairs and judges them itself -> a reward model that reads principles is trained
+    on those judgments -> RL against it, steered by which principles it is shown. (SALMON, arXiv 2310.05910)
+    """
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=".")
+@click.option("--model", default=None, help="Hub id, folder, or plugin:NAME; by default what is installed to try.")
+@click.option("--name", default=None, help="The run's name; by default the folder's.")
+def init(folder: Path, model: str | None, name: str | None) -> None:
+    """Write a first configuration, prompts and principles into FOLDER; existing files are kept."""
+    from salmon_core.cli.init import init_folder
+
+    init_folder(folder, model, name)
+
+
+@main.command()
+@_config
+@overrides_option
+@file_plugins_option
+def check(config: Path, overrides: tuple[str, ...], no_file_plugins: bool) -> None:
+    """Check a configuration: everything wrong with it at once, or a summary of what would run."""
+    from salmon_core.cli.check import check_config
+
+    check_config(config, overrides, file_plugins=not no_file_plugins)
+
+
+@main.command()
+@_config
+@overrides_option
+@file_plugins_option
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def plan(config: Path, overrides: tuple[str, ...], no_file_plugins: bool, as_json: bool) -> None:
+    """Print every stage's complete plan: processes, environment, files. Needs neither GPU nor model."""
+    from salmon_core.cli.plan import print_plan
+
+    print_plan(config, overrides, file_plugins=not no_file_plugins, as_json=as_json)
+
+
+@main.command()
+@_config
+@overrides_option
+@file_plugins_option
+@click.option("--from", "start", type=click.Choice(STAGES), help="Do this stage and all after it anew.")
+@click.option("--until", type=click.Choice(STAGES), help="Stop after this stage.")
+def run(config: Path, overrides: tuple[str, ...], no_file_plugins: bool, start: str | None, until: str | None) -> None:
+    """Run a configuration from prompts to report. Finished stages are skipped; a killed run goes on where it was.
+
+    Exit code 0: done; 1: a stage failed, or an `expect`ation of the configuration does not hold; 2: bad configuration.
+    """
+    from salmon_core.cli.run import run_pipeline
+
+    sys.exit(run_pipeline(config, overrides, file_plugins=not no_file_plugins, start=start, until=until))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON Lines; by default standard output.")
+@click.option("--principle", "principles", multiple=True, help="Show this principle of the run's set; repeatable.")
+@click.option(
+    "--rollout-index",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Decides which interventions are in force.",
+)
+def score(folder: Path, file: Path, output: Path | None, principles: tuple[str, ...], rollout_index: int) -> None:
+    """Score completions in FILE with the reward of the run in FOLDER: the very code that training uses.
+
+    FILE is JSON Lines, CSV or Parquet with `prompt` or `messages`, and `completion`; `category`, `stopped`, `n_tokens`,
+    `completion_ids` and `principles` (as in rl_prompts.parquet) are used where given. In CSV, lists are JSON.
+    """
+    from salmon_core.cli.score import score_file
+
+    score_file(folder, file, output, principles, rollout_index)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable, with the schema of each component's options.")
+@click.option("--kind", help="Only this kind, like bonuses.")
+def plugins(as_json: bool, kind: str | None) -> None:
+    """List the installed plugins' components, and plugins that are broken and why."""
+    from salmon_core.cli.plugins import list_plugins
+
+    list_plugins(as_json=as_json, kind=kind)
+
+
+@main.group()
+def principles() -> None:
+    """Principle sets: list them, show one, import the published JSON format."""
+
+
+@principles.command("list")
+def principles_list() -> None:
+    """Names, sizes and descriptions of all principle sets."""
+    from salmon_core.cli.principles import list_principles
+
+    list_principles()
+
+
+@principles.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="In the published SALMON JSON format.")
+def principles_show(name: str, as_json: bool) -> None:
+    """Show a set by name, or a YAML file."""
+    from salmon_core.cli.principles import show_principles
+
+    show_principles(name, as_json=as_json)
+
+
+@principles.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+def principles_import(source: Path, target: Path) -> None:
+    """Turn a principle file in the published SALMON JSON format into our YAML."""
+    from salmon_core.cli.principles import import_principles
+
+    import_principles(source, target)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+def report(folder: Path, as_json: bool) -> None:
+    """Show the report of the run in FOLDER again."""
+    from salmon_core.cli.report import show_report
+
+    sys.exit(show_report(folder, as_json=as_json))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""`salmon report`: a report as tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from salmon_core.cli.console import is_number, short
+from salmon_core.cli.output import OUT
+from salmon_core.data.json import read_json
+from salmon_core.errors import SalmonError
+from salmon_core.stages import STAGES
+
+
+def show_report(folder: Path, *, as_json: bool) -> int:
+    """Prints the report of a run again; 1 if an expectation does not hold."""
+    report = read_json(folder / "report.json")
+    if not isinstance(report, dict):
+        raise SalmonError("there is no report.json", where=str(folder), hint="salmon run writes it at the end")
+    try:
+        holds = all(item["holds"] for item in report["expect"])
+        if as_json:
+            print(json.dumps(report, indent=1, ensure_ascii=False))
+        else:
+            print_report(report, OUT)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        said = f"report.json is not as salmon run writes it: {type(error).__name__}: {error}"
+        raise SalmonError(said, where=str(folder), hint="salmon run writes it anew") from None
+    return 0 if holds else 1
+
+
+def print_report(report: Mapping[str, Any], console: Console) -> None:
+    """A report as tables."""
+    shown = escape(", ".join(report["principles"]["rewarded"]))
+    heading = f"{escape(report['run'])}[/bold]  {escape(report['algorithm'])}, seed {report['seed']}"
+    console.print(f"\n[bold]{heading}, rewarded: {shown}")
+    if report["principles"]["interventions"]:
+        console.print(f"interventions: {escape(', '.join(report['principles']['interventions']))}")
+    if report["targets"]:
+        console.print(_targets(report["targets"]))
+    _print_rm(report["rm"], console)
+    for section in report["sections"]:
+        _print_section(section, console)
+    for name, values in report["evaluators"].items():
+        plain = {key: value for key, value in values.items() if is_number(value)}
+        if plain:
+            console.print(escape(f"{name}: " + "  ".join(f"{key} {short(value)}" for key, value in plain.items())))
+    seconds = sum(stage["seconds"] or 0 for stage in report["stages"].values())
+    ordered = sorted(report["stages"].items(), key=lambda item: STAGES.index(item[0]))
+    times = ", ".join(f"{name} {stage['seconds'] or 0:.0f}" for name, stage in ordered)
+    console.print(f"{seconds:.0f} s in all ({times})")
+    if report["deviations"]:
+        console.print(f"{len(report['deviations'])} deviations from the paper's numbers are listed in report.json")
+    for item in report["expect"]:
+        bounds = " ".join(f"{key} {item[key]}" for key in ("min", "max") if item[key] is not None)
+        verdict = "[green]holds[/green]" if item["holds"] else "[red]FAILS[/red]"
+        value = "missing" if item["value"] is None else short(item["value"])
+        console.print(f"{verdict}  {escape(item['metric'])} = {escape(value)} ({bounds})")
+
+
+def _targets(targets: list[Mapping[str, Any]]) -> Table:
+    table = Table("rate on held-out prompts", "before", "after", "change", "95 % interval", "bonus?")
+    for target in targets:
+        low, high = target["ci"]
+        table.add_row(
+            escape(target["name"]),
+            f"{target['before']:.3f}",
+            f"{target['after']:.3f}",
+            f"{target['change']:+.3f}",
+            f"{low:+.3f} .. {high:+.3f}",
+            escape(target["touched_by"] or "none"),
+        )
+    return table
+
+
+def _print_rm(rm: Mapping[str, Any], console: Console) -> None:
+    for name in ("positive", "negated"):
+        if is_number(rm.get(name)):
+            console.print(f"reward model, held-out accuracy, {name}: {rm[name]:.3f}")
+    for way, sets in rm.get("sets", {}).items():
+        text = "  ".join(f"{size}: {value:.3f}" for size, value in sets.items())
+        console.print(escape(f"reward model, sets of k principles, {way}:  {text}"))
+
+
+def _print_section(section: Mapping[str, Any], console: Console) -> None:
+    console.print(f"[bold]{escape(section['title'])}")  # above the table, which may be too narrow for it
+    table = Table(*map(escape, section["columns"]))
+    for row in section["rows"]:
+        table.add_row(*("" if cell is None else escape(short(cell)) for cell in row))
+    console.print(table)
+    if section["note"]:
+        console.print(escape(section["note"]))

@@ -1,0 +1,56 @@
+"""`salmon score`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from salmon_core.data.files import write_text
+from salmon_core.data.rollout_rows import read_rollouts
+from salmon_core.errors import SalmonError
+from salmon_core.records import Rollout
+from salmon_core.reward.elsewhere import count_tokens, draw_for
+from salmon_core.reward.reward import Reward, policy_codec
+from salmon_core.run.run import Run
+
+#: rollouts scored at once
+_BATCH = 256
+
+
+def score_file(folder: Path, file: Path, output: Path | None, principles: Sequence[str], rollout_index: int) -> None:
+    """Scores rows of a file with a run's reward."""
+    run = Run.open(folder)
+    known = run.config.reward_principles.names
+    for name in principles:
+        if name not in known:
+            raise SalmonError(f"the run's reward has no principle {name!r}", hint=f"it has {', '.join(known)}")
+    spec = run.reward_spec()
+    codec = policy_codec(spec)
+    rollouts = []
+    for row in read_rollouts(file):
+        shown = draw_for(run.config, row.prompt, principles) if row.principles is None else row.principles
+        counted = count_tokens(codec, row.completion, row.completion_ids) if row.n_tokens is None else row.n_tokens
+        rollout = Rollout.from_text(
+            row.prompt,
+            row.completion,
+            n_tokens=counted,
+            principles=shown,
+            completion_ids=row.completion_ids,
+            stopped=row.stopped,
+            rollout_index=rollout_index,
+        )
+        rollouts.append(rollout)
+    lines = []
+    with Reward.from_spec(spec) as reward:
+        for start in range(0, len(rollouts), _BATCH):
+            batch = rollouts[start : start + _BATCH]
+            for rollout, breakdown in zip(batch, reward(batch), strict=True):
+                lines.append(json.dumps({"prompt_id": rollout.prompt_id, **asdict(breakdown)}, ensure_ascii=False))
+    text = "".join(line + "\n" for line in lines)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        write_text(output, text)

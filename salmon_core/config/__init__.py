@@ -1,0 +1,1 @@
+"""A configuration: its shape, its reading, and everything it names looked up."""

@@ -1,0 +1,58 @@
+"""Looking up by name what a configuration may mean: templates, principle sets, models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from salmon_core.api.principles import PrincipleSet
+from salmon_core.api.templates import Template
+from salmon_core.errors import PluginError, SalmonError
+from salmon_core.plugins.registry import Owned, Registry
+
+PLUGIN = "plugin:"
+
+
+def find_template(owned: Owned) -> Template:
+    """A plugin's template.
+
+    Raises:
+        PluginError: the plugin's object is none.
+    """
+    template = owned.load()
+    if not isinstance(template, Template):
+        message = f"is a {type(template).__name__}, not a salmon_core.api.Template"
+        raise PluginError(str(owned.owner), message, what=f"template {owned.name!r}")
+    return template
+
+
+def find_principle_set(registry: Registry, name: str, base: Path) -> PrincipleSet:
+    """A principle set by name, or by the path of its YAML file."""
+    from salmon_core.principles.files import load_principle_set
+
+    def lookup(wanted: str) -> PrincipleSet:
+        target = registry.find("principle_sets", wanted).load()
+        return target if isinstance(target, PrincipleSet) else load_principle_set(Path(target), lookup=lookup)
+
+    if Path(name).suffix in (".yaml", ".yml", ".json"):
+        return load_principle_set(base / name, lookup=lookup, base=base)
+    return lookup(name)
+
+
+def resolve_model(registry: Registry, name: str, base: Path) -> str:
+    """A model's path: of a plugin, of a folder relative to the configuration, or a hub id as it is.
+
+    Raises:
+        SalmonError: it looks like a folder, and there is none.
+    """
+    if name.startswith(PLUGIN):
+        owned = registry.find("models", name.removeprefix(PLUGIN))
+        path = Path(owned.load())
+        if not path.is_dir():
+            raise PluginError(str(owned.owner), f"its folder {path} is not there", what=f"model {owned.name!r}")
+        return str(path)
+    folder = (base / name).expanduser()
+    if folder.is_dir():
+        return str(folder.resolve())
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or folder.exists():
+        raise SalmonError(f"there is no model folder {name!r}", hint=f"looked for {folder}")
+    return name

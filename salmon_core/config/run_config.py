@@ -1,0 +1,88 @@
+"""What a run is made from: a configuration with everything looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from salmon_core.api.component import ComponentSpec
+from salmon_core.api.models import ModelSpec
+from salmon_core.api.principles import Principle, PrincipleSet
+from salmon_core.api.reward import BonusSpec, ScheduledPrinciple
+from salmon_core.api.templates import Limits, Template
+from salmon_core.api.training import Launch
+from salmon_core.config.schema import Config
+from salmon_core.plugins.registry import Registry
+from salmon_core.records import ShownPrinciple
+
+
+@dataclass(frozen=True, slots=True)
+class BackendChoice:
+    """The backend of a training stage, and the options of that stage, validated by it."""
+
+    component: ComponentSpec
+    options: Mapping[str, Any]
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A configuration with everything looked up.
+
+    Attributes:
+        base: the configuration's folder, which its paths are relative to.
+        source: the file's name, for messages.
+        template: by which judge and reward model are asked; `template_spec` is where it comes from.
+        engines: by the stage that uses them: `sample`, `judge`, `reward`.
+        backends: by training stage.
+        models: `policy`, and where the configuration names others: `judge`, `reward`, `reward-init`.
+        files: `sft`, `preferences`: data files of the configuration's own, absolute.
+        python: interpreter of the RL trainer, or None for the running one.
+    """
+
+    config: Config
+    base: Path
+    source: str
+    registry: Registry = field(repr=False, compare=False)
+    template: Template
+    template_spec: ComponentSpec
+    prompts: ComponentSpec
+    judge: ComponentSpec
+    labeller: ComponentSpec
+    engines: Mapping[str, ComponentSpec]
+    backends: Mapping[str, BackendChoice]
+    models: Mapping[str, ModelSpec]
+    judge_principles: PrincipleSet
+    reward_principles: PrincipleSet
+    interventions: tuple[ScheduledPrinciple, ...]
+    bonuses: tuple[BonusSpec, ...]
+    evaluators: tuple[ComponentSpec, ...]
+    files: Mapping[str, Path]
+    file_plugins: tuple[Path, ...]
+    launch: Launch
+    python: str | None
+
+    @property
+    def limits(self) -> Limits:
+        """Of the texts that judge and reward model read."""
+        return Limits(**self.config.limits.model_dump())
+
+    @property
+    def trains_reward_model(self) -> bool:
+        """Whether the run makes its own reward model."""
+        return self.config.reward_model.path is None and self.config.reward.rm_weight != 0
+
+    def shown(self, principle: Principle) -> ShownPrinciple:
+        """A reward principle as the configuration wants it shown: its own text, or the negated one."""
+        negate = self.config.reward.principles.negate
+        return principle.shown(negated=negate if isinstance(negate, bool) else principle.name in negate)
+
+    def document(self) -> dict[str, Any]:
+        """What `from_saved` in `salmon_core.config.resolve` reads, JSON-ready."""
+        return {
+            "document": self.config.model_dump(mode="json"),
+            "base": str(self.base),
+            "source": self.source,
+        }

@@ -1,0 +1,283 @@
+"""The shape of a configuration. Names and options are looked up in `resolve`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from salmon_core.api.component import paper
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Selection(BaseModel):
+    """A component chosen by name: `NAME`, or `{name: NAME, ...its options}`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(min_length=1)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) or value is None else [value]
+
+
+Choice = Annotated[Selection, BeforeValidator(_named)]
+
+
+class DefaultSelection(BaseModel):
+    """The same, but a null or missing name means the installed default of the kind."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str | None = Field(None, min_length=1)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+def _maybe_named(value: Any) -> Any:
+    return {} if value is None else _named(value)
+
+
+DefaultChoice = Annotated[DefaultSelection, BeforeValidator(_maybe_named)]
+
+
+class BonusChoice(Selection):
+    """A bonus, its weight, and the label it is logged under (its name by default)."""
+
+    weight: float = Field(1.0, allow_inf_nan=False)
+    label: str | None = Field(None, min_length=1)
+
+
+class PrincipleChoice(Section):
+    """A principle set: `NAME`, a path to a YAML file, or a set with changes."""
+
+    name: str = Field(min_length=1)
+    only: list[str] | None = Field(None, description="these principles of the set, no others")
+    without: list[str] = Field([], description="all but these")
+    weights: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
+    negate: bool | list[str] = Field(False, description="show these principles (or all) by their negated text")
+
+
+Principles = Annotated[PrincipleChoice, BeforeValidator(_named)]
+
+
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+#: the two selections that several sections have
+Engine: Any = Field(DefaultSelection(), description="an engine; null: the installed default")
+Backend: Any = Field(None, description="a trainer backend; null: the installed default")
+
+
+class RunSection(Section):
+    name: str = Field(pattern=RUN_NAME, max_length=120, description="the run's folder under `folder`")
+    seed: int = Field(0, ge=0, lt=2**63)
+    folder: str = Field("runs", description="relative to the working directory")
+
+
+class PolicySection(Section):
+    model: str = Field(min_length=1, description="hub id, folder, or plugin:NAME")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="`auto`: as stored")
+    device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `cuda:1`")
+    adapter: str | None = Field(None, description="a PEFT adapter on top of the model")
+    trust_remote_code: bool = Field(False, description="run code that the model's folder brings along")
+    template: str | None = Field(None, description="how judge and reward model are asked; null: the installed default")
+
+
+class LimitsSection(Section):
+    """In tokens (arXiv 2310.05910, appendix)."""
+
+    prompt: int = Field(
+        128,
+        ge=1,
+        description="of the instruction, as judge and reward model see it",
+        json_schema_extra=paper(128, "prompt tokens the reward model sees"),
+    )
+    completion: int = Field(
+        768,
+        ge=1,
+        description="of each completion, likewise",
+        json_schema_extra=paper(768, "completion tokens the reward model sees"),
+    )
+    total: int = Field(
+        1280,
+        ge=8,
+        description="of the whole text; principles are never cut",
+        json_schema_extra=paper(1280, "tokens the reward model sees"),
+    )
+
+
+class SftSection(Section):
+    data: str = Field(description="JSONL, CSV or Parquet with `prompt` or `messages`, and `completion`")
+    backend: str | None = Backend
+    options: dict[str, Any] = {}
+
+
+class SampleSection(Section):
+    engine: DefaultChoice = Engine
+    samples: int = Field(
+        2,
+        ge=2,
+        le=16,
+        description="completions per prompt; neighbours are compared",
+        json_schema_extra=paper(2, "completions per prompt"),
+    )
+    temperature: float = Field(0.7, ge=0, le=10, json_schema_extra=paper(0.7, "sampling temperature"))
+    top_p: float = Field(1.0, gt=0, le=1, json_schema_extra=paper(1.0, "nucleus"))
+    max_new_tokens: int = Field(768, ge=1, json_schema_extra=paper(768, "tokens sampled at most"))
+    batch_size: int = Field(32, ge=1)
+    shard_size: int = Field(256, ge=1, description="prompts per file; what a killed run repeats at most")
+    stop: list[str] | None = Field(None, description="strings that end a completion; null: the template's")
+
+
+class JudgeSection(Section):
+    judge: DefaultChoice = Field(DefaultSelection(), description="a judge; null: the installed default")
+    principles: Principles = Field(
+        default_factory=lambda: PrincipleChoice(name="salmon-rm"),
+        json_schema_extra=paper("salmon-rm", "judge principles"),
+    )
+    engine: DefaultChoice = Engine
+    model: str = Field(
+        "policy",
+        description="`policy` (the paper's way), or another model",
+        json_schema_extra=paper("policy", "who judges"),
+    )
+    shard_size: int = Field(64, ge=1, description="pairs per file")
+    concurrency: int = Field(8, ge=1, le=1024, description="calls of an API at once, for judges that make some")
+    attempts: int = Field(5, ge=1, le=100, description="of each such call")
+
+
+class RewardModelSection(Section):
+    init: str = Field("policy", description="`policy`, or another model to start from")
+    path: str | None = Field(None, description="a trained reward model: its training is skipped")
+    backend: str | None = Backend
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _one_source(self) -> RewardModelSection:
+        if self.path is not None and self.options:
+            raise ValueError("`path` skips the training, so `options` would have no effect; remove one of them")
+        return self
+
+
+class Intervention(Section):
+    """A principle always shown before the drawn ones, from one rollout on (arXiv 2310.05910, 3.3)."""
+
+    principle: str = Field(min_length=1, description="of the reward's set, or of `from_set`")
+    from_set: str = Field("interventions", description="a principle set to look in as well")
+    text: str | None = Field(None, min_length=1, description="its wording, instead of a set's")
+    negate: bool = Field(False, description="show its negated text")
+    from_rollout: int = Field(0, ge=0, description="first generated batch for which it is shown")
+    until_rollout: int | None = Field(
+        None, ge=1, description="first generated batch for which it is not; null: to the end"
+    )
+
+
+class RewardSection(Section):
+    principles: Principles = Field(
+        default_factory=lambda: PrincipleChoice(name="salmon-rl"),
+        json_schema_extra=paper("salmon-rl", "reward principles"),
+    )
+    show: int = Field(
+        3,
+        ge=0,
+        le=32,
+        description="principles drawn for each prompt",
+        json_schema_extra=paper(3, "principles shown per rollout"),
+    )
+    combine: Literal["joint", "mean"] = Field(
+        "joint",
+        description="`joint`: all principles in one text (the paper's way); `mean`: one text each, weighted mean",
+        json_schema_extra=paper("joint", "how several principles are scored"),
+    )
+    rm_weight: float = Field(
+        1.0,
+        allow_inf_nan=False,
+        description="0: the reward model is not even loaded",
+        json_schema_extra=paper(1.0, "weight of the reward model"),
+    )
+    engine: DefaultChoice = Engine
+    interventions: list[Intervention] = []
+    bonuses: list[Annotated[BonusChoice, BeforeValidator(_named)]] = []
+    on_failure: Literal["stop"] | Annotated[float, Field(allow_inf_nan=False)] = Field(
+        "stop", description="`stop`, or the score a failed component gets"
+    )
+
+
+class LaunchSection(Section):
+    processes: int = Field(1, ge=1, description="on this machine")
+    accelerate_config: str | None = Field(None, description="a file of `accelerate config`, for FSDP or DeepSpeed")
+
+
+class TrainSection(Section):
+    backend: str | None = Backend
+    algorithm: str = Field(
+        "ppo",
+        description="of the backend; `none`: no RL, only what comes before is evaluated",
+        json_schema_extra=paper("ppo", "RL algorithm"),
+    )
+    epochs: int = Field(
+        1,
+        ge=1,
+        description="visits of each prompt, each with principles drawn anew; where `options` fix the number of steps, "
+        "as many as those need",
+        json_schema_extra=paper(2, "visits of each prompt"),
+    )
+    options: dict[str, Any] = {}
+    python: str | None = Field(None, description="interpreter of the trainer, relative to this file; null: this one")
+    launch: LaunchSection = LaunchSection()
+
+
+class Expectation(Section):
+    """A number of the report that has to be reached, else the run ends with exit code 1."""
+
+    metric: str = Field(min_length=1, description="dotted path in report.json")
+    min: float | None = Field(None, allow_inf_nan=False)
+    max: float | None = Field(None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _can_fail_and_hold(self) -> Expectation:
+        if self.min is None and self.max is None:
+            raise ValueError("needs `min`, `max` or both, else it always holds")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}, so it never holds")
+        return self
+
+
+class Config(Section):
+    """Everything about a run."""
+
+    run: RunSection
+    plugins: list[str] = Field([], description="single-file plugins, in the configuration's folder")
+    policy: PolicySection
+    limits: LimitsSection = LimitsSection()
+    prompts: Choice = Field(description="a prompt source, plugin:NAME, or a JSONL, CSV or Parquet file")
+    held_out: float = Field(
+        0.1, ge=0, lt=1, description="share of prompts kept for evaluation if the source says nothing"
+    )
+    sft: SftSection | None = None
+    sample: SampleSection = SampleSection()
+    judge: JudgeSection = JudgeSection()
+    label: DefaultChoice = Field(
+        DefaultSelection(), description="a labeller, with its options; null: the installed default"
+    )
+    preferences: str | None = Field(None, description="preference rows of your own: sampling and judging are skipped")
+    reward_model: RewardModelSection = RewardModelSection()
+    reward: RewardSection = RewardSection()
+    train: TrainSection = TrainSection()
+    evaluate: Annotated[list[Choice], BeforeValidator(_listed)] = []
+    expect: list[Expectation] = []

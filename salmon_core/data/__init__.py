@@ -1,0 +1,1 @@
+"""Files of rows: JSON, YAML, Parquet, and the prompts in them."""

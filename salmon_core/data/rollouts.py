@@ -1,0 +1,111 @@
+"""Rollouts of a training run with their rewards, as files that every backend leaves alike.
+
+`rollouts/part-INDEX-WRITER.parquet` in the stage's folder holds those of one generated batch. A batch that a resumed
+run generates again replaces its file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from salmon_core.data.parquet import PRINCIPLES, read_table, write_rows
+from salmon_core.records import RewardBreakdown, Rollout
+
+ROLLOUTS = pa.schema(
+    [
+        ("rollout_index", pa.int64()),
+        ("row", pa.int64()),
+        ("prompt_id", pa.string()),
+        ("prompt", pa.string()),
+        ("category", pa.string()),
+        ("completion", pa.string()),
+        ("completion_ids", pa.list_(pa.int32())),
+        ("n_tokens", pa.int32()),
+        ("stopped", pa.bool_()),
+        ("principles", PRINCIPLES),
+        ("reward", pa.float64()),
+        ("components", pa.map_(pa.string(), pa.float64())),
+    ]
+)
+FOLDER = "rollouts"
+
+
+class RolloutLog:
+    """Writes the rollouts of every N-th generated batch.
+
+    Args:
+        folder: the stage's.
+        every: 0 writes none.
+        writer: number of the process, where several write.
+        pause: seconds between two writings of a file, for those who add a few rollouts at a time; `flush` at the end.
+    """
+
+    def __init__(self, folder: Path, *, every: int, writer: int = 0, pause: float = 0.0):
+        self._folder, self._every, self._writer, self._pause = folder / FOLDER, every, writer, pause
+        self._batch: dict[int, list[dict[str, Any]]] = {}
+        self._unwritten: set[int] = set()
+        self._written = 0.0
+
+    def wants(self, rollout_index: int) -> bool:
+        """Whether rollouts of this batch are written."""
+        return bool(self._every) and rollout_index % self._every == 0
+
+    def add(self, rows: Sequence[int], rollouts: Sequence[Rollout], breakdowns: Sequence[RewardBreakdown]) -> None:
+        """Writes rollouts, with those of the same batch that were added before.
+
+        Args:
+            rows: of `rl_prompts.parquet`; -1 for a rollout of none.
+            rollouts: as they were scored, interventions among their principles.
+        """
+        begins = False
+        for row, rollout, breakdown in zip(rows, rollouts, breakdowns, strict=True):
+            if self.wants(rollout.rollout_index):
+                begins = begins or rollout.rollout_index not in self._batch
+                self._unwritten.add(rollout.rollout_index)
+                self._batch.setdefault(rollout.rollout_index, []).append(record(row, rollout, breakdown))
+        if begins or time.monotonic() - self._written >= self._pause:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what has not been written yet."""
+        for index in sorted(self._unwritten):
+            write_rows(self._folder / f"part-{index:06d}-{self._writer}.parquet", self._batch[index], ROLLOUTS)
+        self._unwritten.clear()
+        self._written = time.monotonic()
+        for index in sorted(self._batch)[:-2]:  # batches are generated one after the other
+            del self._batch[index]
+
+
+def record(row: int, rollout: Rollout, breakdown: RewardBreakdown) -> dict[str, Any]:
+    """One row of `ROLLOUTS`."""
+    return {
+        "rollout_index": rollout.rollout_index,
+        "row": row,
+        "prompt_id": rollout.prompt_id,
+        "prompt": rollout.prompt,
+        "category": rollout.category,
+        "completion": rollout.completion,
+        "completion_ids": list(rollout.completion_ids),
+        "n_tokens": rollout.n_tokens,
+        "stopped": rollout.stopped,
+        "principles": [{"name": p.name, "text": p.text, "negated": p.negated} for p in rollout.principles],
+        "reward": breakdown.total,
+        "components": list(breakdown.components.items()),
+    }
+
+
+def rollout_files(stage: Path) -> list[Path]:
+    """The files of a stage's folder, in order of their batches."""
+    return sorted((stage / FOLDER).glob("part-*.parquet"))
+
+
+def read_rollout_rows(stage: Path) -> Iterator[dict[str, Any]]:
+    """All rows of a stage's folder, `components` as a dictionary."""
+    for file in rollout_files(stage):
+        for row in read_table(file, ROLLOUTS):
+            yield {**row, "components": dict(row["components"])}

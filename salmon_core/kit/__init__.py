@@ -1,0 +1,1 @@
+"""For authors of plugins: what several of them need alike."""

@@ -1,0 +1,69 @@
+"""Rates, means and their 95 % intervals. Samples of one prompt are not independent: intervals resample prompts.
+
+Of no values at all nothing is known: `n` is 0 and the interval of a mean is infinite, which no report can hold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from random import Random
+
+from salmon_core.records import Estimate
+
+_Z = 1.959964
+_RESAMPLES = 2000
+
+
+def rate(successes: int, n: int) -> Estimate:
+    """A proportion with its Wilson score interval."""
+    if n == 0:
+        return Estimate(0.0, 0.0, 1.0, 0)
+    p = successes / n
+    middle = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    half = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n * n))
+    return Estimate(p, max(0.0, middle - half), min(1.0, middle + half), n)
+
+
+def clustered_mean(values: Mapping[str, Sequence[float]], rng: Random) -> Estimate:
+    """The mean of all values, with a percentile bootstrap interval over clusters (prompts).
+
+    Args:
+        values: by cluster.
+        rng: of the resampling.
+    """
+    return _bootstrap({key: (sum(own), len(own)) for key, own in values.items() if own}, rng)
+
+
+def clustered_difference(
+    before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[float]], rng: Random
+) -> Estimate:
+    """Mean after minus mean before, resampling the clusters (prompts) that both have."""
+    keys = [key for key in before if before[key] and after.get(key)]
+    if not keys:
+        return Estimate(0.0, -math.inf, math.inf, 0)
+    sums = [(sum(before[key]), len(before[key]), sum(after[key]), len(after[key])) for key in keys]
+
+    def difference(chosen: Sequence[tuple[float, int, float, int]]) -> float:
+        before_sum, before_n, after_sum, after_n = map(sum, zip(*chosen, strict=True))
+        return float(after_sum / after_n - before_sum / before_n)
+
+    draws = sorted(difference(rng.choices(sums, k=len(sums))) for _ in range(_RESAMPLES))
+    return Estimate(difference(sums), *_middle(draws), n=len(keys))
+
+
+def _bootstrap(sums: Mapping[str, tuple[float, int]], rng: Random) -> Estimate:
+    pairs = list(sums.values())
+    if not pairs:
+        return Estimate(0.0, -math.inf, math.inf, 0)
+
+    def mean(chosen: Sequence[tuple[float, int]]) -> float:
+        return sum(total for total, _ in chosen) / sum(count for _, count in chosen)
+
+    draws = sorted(mean(rng.choices(pairs, k=len(pairs))) for _ in range(_RESAMPLES))
+    return Estimate(mean(pairs), *_middle(draws), n=sum(count for _, count in pairs))
+
+
+def _middle(draws: Sequence[float]) -> tuple[float, float]:
+    cut = round(0.025 * len(draws))
+    return draws[cut], draws[-1 - cut]

@@ -1,0 +1,1 @@
+"""Plugins: found, their options checked, their components constructed."""

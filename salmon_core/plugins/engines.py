@@ -1,0 +1,55 @@
+"""From an engine as a configuration chose it to an open model, or a tokenizer."""
+
+from __future__ import annotations
+
+from typing import Literal, overload
+
+from salmon_core.api.component import ComponentSpec
+from salmon_core.api.models import Ability, Engine, ModelSpec, OpenModel, Sampler, Scorer, TokenCodec
+from salmon_core.errors import PluginError, SalmonError, boundary
+from salmon_core.plugins.guarded import GuardedChooser, GuardedSampler, GuardedScorer
+from salmon_core.plugins.options import require
+from salmon_core.plugins.registry import Registry
+
+#: what an open model of an ability can be asked, and who passes it on
+_METHODS = {"sampler": "sample", "chooser": "choose", "scorer": "score"}
+_GUARDS = {"sampler": GuardedSampler, "chooser": GuardedChooser, "scorer": GuardedScorer}
+
+
+@overload
+def open_model(registry: Registry, engine: ComponentSpec, model: ModelSpec, ability: Literal["sampler"]) -> Sampler: ...
+@overload
+def open_model(registry: Registry, engine: ComponentSpec, model: ModelSpec, ability: Literal["scorer"]) -> Scorer: ...
+@overload
+def open_model(registry: Registry, engine: ComponentSpec, model: ModelSpec, ability: Ability) -> OpenModel: ...
+def open_model(registry: Registry, engine: ComponentSpec, model: ModelSpec, ability: Ability) -> OpenModel:
+    """A model, opened by an engine.
+
+    Raises:
+        SalmonError: the engine opens no such models.
+        PluginError: it failed, or what it opened cannot be asked.
+    """
+    owned = registry.owned(engine)
+    built = registry.build(engine)
+    if not callable(getattr(built, ability, None)):
+        raise SalmonError(f"engine {engine.name!r} opens no {ability}", hint="choose another engine")
+    what = f"engine {engine.name!r}, {ability}"
+    with boundary(str(owned.owner), what):
+        opened: OpenModel = getattr(built, ability)(model)
+    if not callable(getattr(opened, _METHODS[ability], None)):
+        message = f"opened a {type(opened).__name__}, which has no method {_METHODS[ability]}"
+        raise PluginError(str(owned.owner), message, what=what)
+    guarded: OpenModel = _GUARDS[ability](opened, str(owned.owner), engine.name)
+    return guarded
+
+
+def open_codec(registry: Registry, engine: ComponentSpec, model: ModelSpec) -> TokenCodec:
+    """A model's tokenizer, without opening the model.
+
+    Raises:
+        PluginError: the engine failed.
+    """
+    owned = registry.owned(engine)
+    built: Engine = require(owned, registry.build(engine), "codec")
+    with boundary(str(owned.owner), f"engine {engine.name!r}, codec"):
+        return built.codec(model)

@@ -1,0 +1,136 @@
+"""From a component's options in a configuration to the component itself."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic_core import to_jsonable_python
+
+from salmon_core.api.component import ComponentSpec, HubPath
+from salmon_core.data.validation import problems_of
+from salmon_core.errors import ConfigError, PluginError, Problem, boundary
+from salmon_core.plugins.registry import Owned
+
+
+def options_model(target: Any) -> type[BaseModel] | None:
+    """The model that validates a component's options: its nested `Options`, or one made from its constructor.
+
+    None for targets that are objects and not classes, which take no options.
+    """
+    if not inspect.isclass(target):
+        return None
+    options = getattr(target, "Options", None)
+    if inspect.isclass(options) and issubclass(options, BaseModel):
+        return options
+    fields: dict[str, Any] = {}
+    for name, parameter in inspect.signature(target).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
+        if isinstance(annotation, str):  # `from __future__ import annotations` in the plugin
+            annotation = _resolve(target, name)
+        fields[name] = (annotation, ... if parameter.default is parameter.empty else parameter.default)
+    return create_model(f"{target.__name__}Options", __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _resolve(target: Any, name: str) -> Any:
+    try:
+        return inspect.get_annotations(target.__init__, eval_str=True).get(name, Any)
+    except Exception:
+        return Any
+
+
+def validate_options(owned: Owned, options: Mapping[str, Any], where: str, base: Path) -> ComponentSpec:
+    """A component with its options checked by its own class, defaults filled in.
+
+    Args:
+        where: key of the configuration, for messages.
+        base: the configuration's folder, which paths are relative to.
+
+    Raises:
+        ConfigError: all that is wrong with them.
+    """
+    target = owned.load()
+    values: Any = {}
+    with boundary(str(owned.owner), f"options of {owned.kind} {owned.name!r}"):
+        model = options_model(target)
+        if model is not None:
+            values, paths = checked_options(model, options, where, base)
+        elif options:
+            raise ConfigError([Problem(where, f"{owned.name!r} takes no options, not {', '.join(options)}")])
+        else:
+            paths = ()
+    return ComponentSpec(owned.kind, owned.name, owned.owner.distribution, values, paths)
+
+
+def checked_options(
+    model: type[BaseModel], options: Mapping[str, Any], where: str, base: Path
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Options checked by a model -> JSON-ready, with absolute paths; and those paths.
+
+    Raises:
+        ConfigError: all that is wrong with them.
+    """
+    try:
+        values = model.model_validate(dict(options))
+    except ValidationError as error:
+        raise ConfigError(problems_of(error, where)) from None
+    paths: list[str] = []
+    problems: list[Problem] = []
+    resolved = _resolved(values.model_dump(), where, base, paths, problems)
+    if problems:
+        raise ConfigError(problems)
+    return to_jsonable_python(resolved), tuple(sorted(set(paths)))
+
+
+def _resolved(value: Any, where: str, base: Path, paths: list[str], problems: list[Problem]) -> Any:
+    """The value with its paths made absolute; notes them, and those that lead nowhere."""
+    if isinstance(value, Path | HubPath):
+        full = (base / Path(value).expanduser()).resolve()
+        if full.exists():
+            paths.append(str(full))
+            return str(full)
+        if isinstance(value, Path):
+            problems.append(Problem(where, f"there is no file {str(value)!r}", f"looked for {full}"))
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _resolved(item, f"{where}.{key}", base, paths, problems) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_resolved(item, f"{where}[{i}]", base, paths, problems) for i, item in enumerate(value)]
+    return value
+
+
+def construct(owned: Owned, options: Mapping[str, Any]) -> Any:
+    """The component, constructed from validated options.
+
+    Raises:
+        PluginError: its constructor failed.
+    """
+    target = owned.load()
+    model = options_model(target)
+    if model is None:
+        return target
+    with boundary(str(owned.owner), f"{owned.kind} {owned.name!r}"):
+        values = model.model_validate(dict(options))
+        if hasattr(target, "Options"):
+            return target(values)
+        return target(**{name: getattr(values, name) for name in model.model_fields})
+
+
+def require(owned: Owned, component: Any, *methods: str) -> Any:
+    """The component, if it has at least one of the methods.
+
+    Raises:
+        PluginError: it has none.
+    """
+    if not any(callable(getattr(component, method, None)) for method in methods):
+        raise PluginError(
+            str(owned.owner),
+            f"{type(component).__name__} has no method {' or '.join(methods)}",
+            what=f"{owned.kind} {owned.name!r}",
+        )
+    return component

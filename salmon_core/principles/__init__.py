@@ -1,0 +1,1 @@
+"""Principle sets in files, and draws of principles."""

@@ -1,0 +1,223 @@
+"""The one reward: used unchanged by `salmon score`, inside a trainer, and behind the reward server.
+
+Reward = rm_weight * RM(prompt, completion, principles) + the weighted bonuses. Bradley-Terry scores compare only under
+the same prompt and principles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from salmon_core.api.models import Scorer, TokenCodec
+from salmon_core.api.reward import RewardSpec, ScheduledPrinciple
+from salmon_core.errors import PluginError, SalmonError, boundary
+from salmon_core.plugins.engines import open_codec, open_model
+from salmon_core.plugins.options import require
+from salmon_core.plugins.registry import Registry
+from salmon_core.principles.draw import with_interventions
+from salmon_core.records import RewardBreakdown, Rollout, ShownPrinciple
+from salmon_core.reward.rendering import Renderer
+
+RM = "rm"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBonus:
+    """A bonus ready to be called."""
+
+    label: str
+    weight: float
+    owner: str
+    score: Callable[[Sequence[Rollout]], Sequence[float]]
+
+
+class Reward:
+    """Scores rollouts. A context manager: leaving it closes the reward model that it opened.
+
+    Attributes:
+        names: `rm` (unless its weight is 0), then the bonuses in configured order.
+        fallbacks: how often each component failed and was replaced.
+        truncated: rollouts of which the reward model saw less than was written.
+    """
+
+    def __init__(
+        self,
+        *,
+        scorer: Scorer | None,
+        renderer: Renderer | None,
+        bonuses: Sequence[LoadedBonus] = (),
+        interventions: Sequence[ScheduledPrinciple] = (),
+        rm_weight: float = 1.0,
+        combine: str = "joint",
+        weights: Mapping[str, float] | None = None,
+        on_failure: float | str = "stop",
+        rm_owner: str = "reward engine",
+    ):
+        self._scorer, self._renderer, self._bonuses = scorer, renderer, tuple(bonuses)
+        self._interventions, self._rm_weight, self._combine = tuple(interventions), rm_weight, combine
+        self._weights, self._on_failure, self._rm_owner = dict(weights or {}), on_failure, rm_owner
+        self._opened: Scorer | None = None
+        self.names = ((RM,) if scorer is not None else ()) + tuple(bonus.label for bonus in self._bonuses)
+        self.fallbacks: dict[str, int] = {}
+        self.truncated = 0
+
+    @classmethod
+    def from_spec(cls, spec: RewardSpec, *, scorer: Scorer | None = None) -> Reward:
+        """Loads plugins, bonuses and the reward model (unless its weight is 0).
+
+        Args:
+            scorer: the open reward model, instead of opening it; stays its owner's to close.
+        """
+        registry = registry_of(spec)
+        bonuses = []
+        for item in spec.bonuses:
+            owned = registry.owned(item.component)
+            bonus = require(owned, registry.build(item.component), "score", "score_one")
+            bonuses.append(LoadedBonus(item.label, item.weight, str(owned.owner), _batched(bonus)))
+        opened = None
+        if scorer is None and spec.model is not None and spec.rm_weight != 0:
+            scorer = opened = open_model(registry, spec.engine, spec.model, "scorer")
+        renderer = None
+        if scorer is not None:
+            template = registry.owned(spec.template).load()
+            renderer = Renderer(template, scorer.codec, others=[policy_codec(spec)], limits=spec.limits)
+        reward = cls(
+            scorer=scorer,
+            renderer=renderer,
+            bonuses=bonuses,
+            interventions=spec.interventions,
+            rm_weight=spec.rm_weight,
+            combine=spec.combine,
+            weights=spec.weights,
+            on_failure=spec.on_failure,
+            rm_owner=spec.engine.owner,
+        )
+        reward._opened = opened
+        return reward
+
+    def close(self) -> None:
+        """Closes the reward model, if this opened it."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def shown(self, rollout: Rollout) -> Rollout:
+        """The rollout as it is scored: interventions in force first, then its own principles."""
+        force = [item.shown for item in self._interventions if item.in_force(rollout.rollout_index)]
+        if not force:
+            return rollout
+        return replace(rollout, principles=with_interventions(rollout.principles, force))
+
+    def check(self, principles: Sequence[ShownPrinciple]) -> None:
+        """Whether the reward model can be shown these principles at all.
+
+        Raises:
+            SalmonError: they leave no room for prompt and completion.
+        """
+        if self._renderer is not None:
+            self._renderer.reward(({"role": "user", "content": ""},), "", self._sets(principles))
+
+    def __call__(self, rollouts: Sequence[Rollout]) -> list[RewardBreakdown]:
+        """One breakdown per rollout, interventions in force among its principles.
+
+        Raises:
+            PluginError: a component failed and `on_failure` is `stop`; names its owner.
+        """
+        if not rollouts:
+            return []
+        rollouts = tuple(self.shown(rollout) for rollout in rollouts)
+        raw: dict[str, list[float]] = {}
+        failed: list[str] = []
+        truncated = [0] * len(rollouts)
+        if self._scorer is not None:
+            raw[RM] = self._guard(RM, self._rm_owner, lambda: self._score(rollouts, truncated), len(rollouts), failed)
+        for bonus in self._bonuses:
+            score = partial(bonus.score, rollouts)
+            raw[bonus.label] = self._guard(bonus.label, bonus.owner, score, len(rollouts), failed)
+        self.truncated += sum(map(bool, truncated))
+        factors = {RM: self._rm_weight} | {bonus.label: bonus.weight for bonus in self._bonuses}
+        breakdowns = []
+        for index, rollout in enumerate(rollouts):
+            own = {name: values[index] for name, values in raw.items()}
+            components = {name: factors[name] * value for name, value in own.items()}
+            names = tuple(f"not {p.name}" if p.negated else p.name for p in rollout.principles)
+            breakdowns.append(
+                RewardBreakdown(sum(components.values()), components, own, names, truncated[index], tuple(failed))
+            )
+        return breakdowns
+
+    def _score(self, rollouts: Sequence[Rollout], truncated: list[int]) -> list[float]:
+        assert self._scorer is not None
+        assert self._renderer is not None
+        requests = []
+        for index, rollout in enumerate(rollouts):
+            request = self._renderer.reward(rollout.messages, rollout.completion, self._sets(rollout.principles))
+            truncated[index] = request.truncated
+            requests.append(request)
+        scores = []
+        for rollout, values in zip(rollouts, self._scorer.score(requests), strict=True):
+            if len(values) == 1:
+                scores.append(values[0])
+                continue
+            weights = [self._weights.get(principle.name, 1.0) for principle in rollout.principles]
+            scores.append(sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights))
+        return scores
+
+    def _sets(self, principles: Sequence[ShownPrinciple]) -> list[Sequence[ShownPrinciple]]:
+        """The sets of principles that make a text each."""
+        return [principles] if self._combine == "joint" or not principles else [(each,) for each in principles]
+
+    def _guard(
+        self, name: str, owner: str, score: Callable[[], Sequence[float]], count: int, failed: list[str]
+    ) -> list[float]:
+        """Runs one component; anything but `count` finite numbers is a failure."""
+        try:
+            with boundary(owner, f"reward component {name!r}"):
+                values = [float(value) for value in score()]
+                if len(values) != count:
+                    raise ValueError(f"gave {len(values)} scores for {count} rollouts")
+                for index, value in enumerate(values):
+                    if not math.isfinite(value):
+                        raise ValueError(f"gave {value} for rollout {index} of {count}")
+                return values
+        except SalmonError as error:
+            if self._on_failure == "stop":
+                if isinstance(error, PluginError):
+                    raise
+                raise PluginError(owner, str(error), what=f"reward component {name!r}") from error
+            self.fallbacks[name] = self.fallbacks.get(name, 0) + count
+            failed.append(name)
+            return [float(self._on_failure)] * count
+
+
+def registry_of(spec: RewardSpec) -> Registry:
+    """The plugins that a reward is made of."""
+    return Registry.discover([Path(path) for path in spec.file_plugins])
+
+
+def policy_codec(spec: RewardSpec) -> TokenCodec:
+    """The policy's tokenizer."""
+    return open_codec(registry_of(spec), spec.engine, spec.policy)
+
+
+def _batched(bonus: Any) -> Callable[[Sequence[Rollout]], Sequence[float]]:
+    """`score`, or `score_one` for each; also for classes that inherit `score` from `Bonus`."""
+    score = getattr(bonus, "score", None)
+    if callable(score):
+        return score  # type: ignore[no-any-return]
+    one = bonus.score_one
+    return lambda rollouts: [one(rollout) for rollout in rollouts]

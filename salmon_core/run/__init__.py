@@ -1,0 +1,1 @@
+"""A run's folder, its models and its processes."""

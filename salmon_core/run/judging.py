@@ -1,0 +1,241 @@
+"""Judging: what a judge is given, and a check of what it gives back."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property
+from numbers import Real
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+from salmon_core.api.component import ComponentSpec
+from salmon_core.api.judge import Judge
+from salmon_core.api.models import Ability, Chooser, OpenModel, PrefixRequest, Sampler, TokenCodec
+from salmon_core.api.principles import Principle
+from salmon_core.api.templates import Limits, Template
+from salmon_core.errors import PluginError, SalmonError, boundary
+from salmon_core.plugins.options import require
+from salmon_core.plugins.registry import Registry
+from salmon_core.records import Judgment, Pair, ShownPrinciple
+from salmon_core.reward.rendering import Renderer
+from salmon_core.run.calls import Answers, Calls
+from salmon_core.run.identity import by_content
+
+T = TypeVar("T")
+
+
+class Judging:
+    """A judge with all it needs; a context manager.
+
+    Args:
+        judge: as the configuration chose it.
+        registry: where the judge comes from.
+        principles: to judge by.
+        template: how a model is asked.
+        limits: of the texts, in tokens.
+        seed: the run's.
+        open_model: opens `judge.model`; called when the judge first asks for the model, and never if it asks for none.
+        codecs: further tokenizers, whose special tokens are made plain in the texts as well.
+        cache: file of the answers to calls, made by the first call.
+        concurrency: calls at once.
+        attempts: per call.
+
+    Raises:
+        PluginError: the judge cannot be constructed.
+    """
+
+    def __init__(
+        self,
+        judge: ComponentSpec,
+        registry: Registry,
+        principles: Sequence[Principle],
+        template: Template,
+        limits: Limits,
+        seed: int,
+        open_model: Callable[[Ability], OpenModel],
+        codecs: Callable[[], tuple[TokenCodec, ...]],
+        cache: Path,
+        concurrency: int,
+        attempts: int,
+    ):
+        self._spec, self._principles = judge, tuple(principles)
+        self._judge: Judge = require(registry.owned(judge), registry.build(judge), "judge")
+        self._what = f"judge {judge.name!r}"
+        self._answers = Answers(cache)
+        self._concurrency, self._attempts = concurrency, attempts
+        self._context = _Context(seed, template, limits, open_model, codecs)
+        self._runner: asyncio.Runner | None = None
+
+    def judge(self, pairs: Sequence[Pair]) -> list[Judgment]:
+        """Judges these pairs: one judgment per pair and principle, pairs in order, principles in order within a pair.
+
+        Raises:
+            PluginError: the judge failed, or returned something else.
+            SalmonError: what the judge, its model or its calls say went wrong.
+        """
+        if not pairs or not self._principles:
+            return []
+        # Calls belong to one event loop, and a judge that is not `async` may run one of its own each time.
+        self._context.calls = self._calls()
+        with boundary(self._spec.owner, self._what):
+            try:
+                found: Any = self._judge.judge(pairs, self._principles, self._context)
+                if inspect.isawaitable(found):
+                    found = self._run(found)
+            except ExceptionGroup as group:
+                raise _cause(group) from group
+        return self._checked(found, pairs)
+
+    def close(self) -> None:
+        """Closes the model, the cache and the event loop, where they were opened."""
+        self._stop()
+        self._answers.close()
+        self._context.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        """What the judge is, in the keys of its answers."""
+        spec = self._spec
+        options = by_content(spec.options, frozenset(spec.paths))
+        return {"owner": spec.owner, "judge": spec.name, "options": options}
+
+    def _calls(self) -> Calls:
+        return Calls(
+            f"plugin {self._spec.owner}, {self._what}",
+            self._identity,
+            self._answers,
+            concurrency=self._concurrency,
+            attempts=self._attempts,
+            seed=self._context.seed,
+        )
+
+    def _run(self, judging: Awaitable[T]) -> T:
+        """Awaits it, in a loop that lasts: a judge may keep its connections from one shard to the next."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+            # For judges that call a library without `async` by `asyncio.to_thread`.
+            self._runner.get_loop().set_default_executor(ThreadPoolExecutor(self._concurrency))
+        try:
+            return self._runner.run(_awaited(judging))
+        except BaseException:
+            self._stop()  # calls that were still under way
+            raise
+
+    def _stop(self) -> None:
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
+    def _checked(self, found: Any, pairs: Sequence[Pair]) -> list[Judgment]:
+        if isinstance(found, str | Mapping) or not isinstance(found, Sequence):
+            raise self._broken(f"returned {type(found).__name__}, not a sequence of judgments")
+        wanted = [(pair.id, principle.name) for pair in pairs for principle in self._principles]
+        if len(found) != len(wanted):
+            raise self._broken(
+                f"returned {len(found)} judgments, not {len(wanted)}:"
+                f" one for each of {len(pairs)} pairs under each of {len(self._principles)} principles"
+            )
+        return [self._checked_one(item, *names) for item, names in zip(found, wanted, strict=True)]
+
+    def _checked_one(self, item: Any, pair: str, principle: str) -> Judgment:
+        where = f"pair {pair} under {principle!r}"
+        if not isinstance(item, Judgment):
+            raise self._broken(f"returned {type(item).__name__}, not a Judgment, for {where}")
+        if (item.pair_id, item.principle) != (pair, principle):
+            raise self._broken(
+                f"returned a judgment of pair {item.pair_id} under {item.principle!r} in the place of {where}",
+                "pairs come in the order given, and principles in the order given within a pair",
+            )
+        for name, value in (("s12", item.s12), ("s21", item.s21)):
+            if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+                raise self._broken(f"{name} is {value!r}, not a finite number, for {where}")
+        if item.reason is not None and not isinstance(item.reason, str):
+            raise self._broken(f"reason is {type(item.reason).__name__}, not a text, for {where}")
+        if not isinstance(item.tie, bool):
+            raise self._broken(f"tie is {item.tie!r}, neither true nor false, for {where}")
+        # Numbers of numpy and the like become plain ones, and half a character becomes a question mark: JSON can hold
+        # what no file of UTF-8 can.
+        reason = None if item.reason is None else item.reason.encode(errors="replace").decode()
+        return replace(item, s12=float(item.s12), s21=float(item.s21), reason=reason)
+
+    def _broken(self, message: str, hint: str | None = None) -> PluginError:
+        return PluginError(self._spec.owner, message, what=self._what, hint=hint)
+
+
+class _Context:
+    """What the judge sees; a `JudgeContext`."""
+
+    def __init__(
+        self,
+        seed: int,
+        template: Template,
+        limits: Limits,
+        open_model: Callable[[Ability], OpenModel],
+        codecs: Callable[[], tuple[TokenCodec, ...]],
+    ):
+        self.seed, self.template = seed, template
+        self._limits, self._open_model, self._codecs = limits, open_model, codecs
+        self._opened: tuple[Ability, OpenModel] | None = None
+        self._renderer: Renderer | None = None
+        self.calls: Calls | None = None
+
+    @property
+    def chooser(self) -> Chooser:
+        return cast(Chooser, self._model("chooser"))
+
+    @property
+    def sampler(self) -> Sampler:
+        return cast(Sampler, self._model("sampler"))
+
+    def render(self, pair: Pair, principles: Sequence[ShownPrinciple]) -> tuple[PrefixRequest, PrefixRequest]:
+        if self._renderer is None:
+            model = self._opened[1] if self._opened else self.chooser
+            self._renderer = Renderer(self.template, model.codec, others=self._codecs(), limits=self._limits)
+        return self._renderer.judge(pair, principles)
+
+    async def call(self, request: Mapping[str, Any], action: Callable[[], Awaitable[T]]) -> T:
+        assert self.calls is not None
+        return await self.calls(request, action)
+
+    def close(self) -> None:
+        if self._opened is not None:
+            _, model = self._opened
+            self._opened = self._renderer = None
+            model.close()
+
+    def _model(self, ability: Ability) -> OpenModel:
+        if self._opened is None or self._opened[0] != ability:
+            self.close()
+            self._opened = ability, self._open_model(ability)
+        return self._opened[1]
+
+
+async def _awaited(judging: Awaitable[T]) -> T:
+    return await judging
+
+
+def _cause(group: BaseExceptionGroup[Any]) -> Exception:
+    """Of what went wrong at once, as in a task group: what says what to do, else the first."""
+    leaves: list[Exception] = []
+    pending: list[Any] = [group]
+    while pending:
+        error = pending.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            pending[:0] = error.exceptions
+        else:
+            leaves.append(error)
+    return next((error for error in leaves if isinstance(error, SalmonError)), leaves[0])

@@ -1,0 +1,120 @@
+"""Stage `judge`: judgments of every pair, a file per shard of pairs (arXiv 2310.05910, 3.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from salmon_core.api.component import ComponentSpec
+from salmon_core.api.principles import Principle
+from salmon_core.config.run_config import RunConfig
+from salmon_core.data import parquet
+from salmon_core.plugins.engines import open_model
+from salmon_core.plugins.registry import Registry
+from salmon_core.records import Judgment
+from salmon_core.run.identity import uncounted
+from salmon_core.run.judging import Judging
+from salmon_core.stages.base import ModelInput, Sources, Stage, StageOutput, Work, write_metrics
+from salmon_core.stages.prompts import read_prompts
+from salmon_core.stages.sample import pairs_of, read_completions
+from salmon_core.stages.texts import Texts, texts_of
+
+
+@dataclass(frozen=True)
+class JudgeSetup:
+    """Who judges, and how; also what an evaluation judges by.
+
+    Attributes:
+        concurrency: calls of an API at once.
+        attempts: of each.
+    """
+
+    seed: int
+    judge: ComponentSpec
+    engine: ComponentSpec
+    model: ModelInput
+    principles: tuple[Principle, ...]
+    texts: Texts
+    concurrency: int = uncounted()
+    attempts: int = uncounted()
+
+    def open(self, registry: Registry, cache: Path) -> Judging:
+        """The judge, ready to be asked; its model is opened when it asks for one."""
+        return Judging(
+            judge=self.judge,
+            registry=registry,
+            principles=self.principles,
+            template=self.texts.template,
+            limits=self.texts.limits,
+            seed=self.seed,
+            open_model=partial(open_model, registry, self.engine, self.model.spec),
+            codecs=lambda: (self.texts.codec(registry),),
+            cache=cache / "judge.sqlite",
+            concurrency=self.concurrency,
+            attempts=self.attempts,
+        )
+
+
+def judge_setup(sources: Sources) -> JudgeSetup:
+    """As configured."""
+    config = sources.config
+    section = config.config.judge
+    return JudgeSetup(
+        seed=config.config.run.seed,
+        judge=config.judge,
+        engine=config.engines["judge"],
+        model=sources.named("judge"),
+        principles=tuple(config.judge_principles),
+        texts=texts_of(sources, "judge"),
+        concurrency=section.concurrency,
+        attempts=section.attempts,
+    )
+
+
+@dataclass(frozen=True)
+class JudgeInputs:
+    """Attributes:
+    shard_size: pairs per file.
+    """
+
+    prompts: StageOutput
+    sample: StageOutput
+    setup: JudgeSetup
+    shard_size: int
+
+
+class Judge(Stage[JudgeInputs]):
+    """Asks the judge."""
+
+    name = "judge"
+    outputs = ("part-*.parquet",)
+
+    def active(self, config: RunConfig) -> bool:
+        return config.trains_reward_model and config.config.preferences is None
+
+    def inputs(self, sources: Sources) -> JudgeInputs:
+        return JudgeInputs(
+            sources.output("prompts"),
+            sources.output("sample"),
+            judge_setup(sources),
+            sources.config.config.judge.shard_size,
+        )
+
+    def work(self, inputs: JudgeInputs, work: Work) -> None:
+        size = inputs.shard_size
+        pairs = pairs_of(read_prompts(inputs.prompts.path, "train"), read_completions(inputs.sample.path))
+        progress = work.progress("pairs judged", len(pairs))
+        with inputs.setup.open(work.registry, work.cache) as judging:
+            for part, start in work.parts(len(pairs), size):
+                parquet.write_rows(part, judging.judge(pairs[start : start + size]), parquet.JUDGMENTS)
+                progress(min(start + size, len(pairs)))
+        write_metrics(work, {"pairs": len(pairs), "principles": len(inputs.setup.principles)})
+
+
+def read_judgments(folder: Path) -> list[Judgment]:
+    """What the stage left."""
+    return parquet.read_rows(sorted(folder.glob("part-*.parquet")), parquet.JUDGMENTS, parquet.to_judgment)
+
+
+STAGE = Judge()

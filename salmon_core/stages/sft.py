@@ -1,0 +1,84 @@
+"""Stage `sft`: supervised fine-tuning of the configured model on demonstrations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from salmon_core.api.training import Job
+from salmon_core.config.run_config import RunConfig
+from salmon_core.data import parquet
+from salmon_core.data.prompts import Columns, to_prompt
+from salmon_core.data.readers import read_file
+from salmon_core.errors import DataError
+from salmon_core.stages.base import ModelInput, Sources, Work
+from salmon_core.stages.texts import Texts, texts_of
+from salmon_core.stages.training import TrainerSetup, TrainingStage, trainer_setup
+
+
+@dataclass(frozen=True)
+class SftInputs:
+    """Attributes:
+    data: a file with `prompt` or `messages`, and `completion`.
+    """
+
+    seed: int
+    model: ModelInput
+    texts: Texts
+    data: Path
+    trainer: TrainerSetup
+
+
+class Sft(TrainingStage[SftInputs]):
+    """The demonstrations as the trainer's texts: rendered prompt, completion with EOS."""
+
+    name = "sft"
+    prepared = "data/train.parquet"
+
+    def active(self, config: RunConfig) -> bool:
+        return config.config.sft is not None
+
+    def inputs(self, sources: Sources) -> SftInputs:
+        config = sources.config
+        return SftInputs(
+            config.config.run.seed,
+            sources.base(),
+            texts_of(sources, "sample"),
+            config.files["sft"],
+            trainer_setup(sources, self.name),
+        )
+
+    def work(self, inputs: SftInputs, work: Work) -> None:
+        path = inputs.data
+        codec = inputs.texts.codec(work.registry)
+        renderer = inputs.texts.renderer(work.registry)
+        rows = []
+        for where, row in read_file(path):
+            completion = row.get("completion")
+            if not isinstance(completion, str):
+                raise DataError("has no text in 'completion'", where=where)
+            text = renderer.policy(to_prompt(row, Columns(), where))
+            rows.append({"prompt": text, "completion": renderer.safe_text(completion) + codec.eos_token})
+        if not rows:
+            raise DataError("has no rows", where=str(path))
+        parquet.write_rows(work.path / self.prepared, rows, parquet.SFT_TEXTS)
+
+    def setup(self, inputs: SftInputs) -> TrainerSetup:
+        return inputs.trainer
+
+    def job(self, inputs: SftInputs, folder: Path) -> Job:
+        return Job(
+            stage="sft",
+            algorithm="sft",
+            folder=str(folder),
+            model=inputs.model.spec,
+            data={"train": str(folder / self.prepared)},
+            seed=inputs.seed,
+            options=inputs.trainer.backend.options,
+            launch=inputs.trainer.launch,
+            python=inputs.trainer.python,
+            run_name=inputs.trainer.run_name,
+        )
+
+
+STAGE = Sft()

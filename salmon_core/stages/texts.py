@@ -1,0 +1,43 @@
+"""The settings by which texts for judge, reward model and policy are rendered; several stages read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from salmon_core.api.component import ComponentSpec
+from salmon_core.api.models import TokenCodec
+from salmon_core.api.templates import Limits, Template
+from salmon_core.plugins.engines import open_codec
+from salmon_core.plugins.registry import Registry
+from salmon_core.reward.rendering import Renderer
+from salmon_core.stages.base import ModelInput, Sources
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Attributes:
+    policy: whose special tokens are made plain in every text; no stage changes its tokenizer.
+    engine: opens its tokenizer.
+    """
+
+    template: Template
+    limits: Limits
+    policy: ModelInput
+    engine: ComponentSpec
+
+    def codec(self, registry: Registry) -> TokenCodec:
+        """The policy's tokenizer."""
+        return open_codec(registry, self.engine, self.policy.spec)
+
+    def renderer(self, registry: Registry, codec: TokenCodec | None = None) -> Renderer:
+        """For texts that a model with this tokenizer reads; by default the policy."""
+        own = self.codec(registry)
+        others: Sequence[TokenCodec] = () if codec is None else (own,)
+        return Renderer(self.template, codec or own, others=others, limits=self.limits)
+
+
+def texts_of(sources: Sources, engine: str) -> Texts:
+    """As configured, with tokenizers by one of the engines: `sample`, `judge` or `reward`."""
+    config = sources.config
+    return Texts(config.template, config.limits, sources.base(), config.engines[engine])

@@ -1,0 +1,83 @@
+"""Stage `train-rm`: the reward model that reads principles (arXiv 2310.05910, 3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from salmon_core.api.training import Job
+from salmon_core.config.run_config import RunConfig
+from salmon_core.data import parquet
+from salmon_core.data.json import write_json
+from salmon_core.plugins.engines import open_codec
+from salmon_core.stages.base import ModelInput, Sources, StageOutput, Work
+from salmon_core.stages.label import FILE, read_preferences
+from salmon_core.stages.texts import Texts, texts_of
+from salmon_core.stages.training import TrainerSetup, TrainingStage, trainer_setup
+
+
+@dataclass(frozen=True)
+class TrainRmInputs:
+    """Attributes:
+    preferences: of the stage `label`, or the user's own file.
+    init: the model to start from.
+    """
+
+    seed: int
+    preferences: StageOutput | Path
+    init: ModelInput
+    texts: Texts
+    trainer: TrainerSetup
+
+
+class TrainRm(TrainingStage[TrainRmInputs]):
+    """Preference rows as the trainer's texts."""
+
+    name = "train-rm"
+    prepared = "data/train.parquet"
+
+    def active(self, config: RunConfig) -> bool:
+        return config.trains_reward_model
+
+    def inputs(self, sources: Sources) -> TrainRmInputs:
+        config = sources.config
+        return TrainRmInputs(
+            config.config.run.seed,
+            config.files.get("preferences") or sources.output("label"),
+            sources.named("reward-init"),
+            texts_of(sources, "reward"),
+            trainer_setup(sources, self.name),
+        )
+
+    def work(self, inputs: TrainRmInputs, work: Work) -> None:
+        source = inputs.preferences
+        file = source if isinstance(source, Path) else source.folder.need(FILE)
+        codec = open_codec(work.registry, inputs.texts.engine, inputs.init.spec)
+        renderer = inputs.texts.renderer(work.registry, codec)
+        rows, cut = [], 0
+        for row in read_preferences(file):
+            texts = [renderer.reward(row.messages, text, [row.principles]) for text in (row.chosen, row.rejected)]
+            cut += any(text.truncated for text in texts)
+            rows.append({"chosen": texts[0].texts[0], "rejected": texts[1].texts[0], "margin": row.margin})
+        parquet.write_rows(work.path / self.prepared, rows, parquet.RM_TEXTS)
+        write_json(work.path / "data" / "statistics.json", {"rows": len(rows), "truncated": cut})
+
+    def setup(self, inputs: TrainRmInputs) -> TrainerSetup:
+        return inputs.trainer
+
+    def job(self, inputs: TrainRmInputs, folder: Path) -> Job:
+        return Job(
+            stage="train-rm",
+            algorithm="reward",
+            folder=str(folder),
+            model=inputs.init.spec,
+            data={"train": str(folder / self.prepared)},
+            seed=inputs.seed,
+            options=inputs.trainer.backend.options,
+            launch=inputs.trainer.launch,
+            python=inputs.trainer.python,
+            run_name=inputs.trainer.run_name,
+        )
+
+
+STAGE = TrainRm()

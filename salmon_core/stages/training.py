@@ -1,0 +1,223 @@
+"""What the training stages share: the trainer's job, its plan, and running that plan to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from salmon_core.api.events import RolloutsLogged, StepLogged
+from salmon_core.api.training import Backend, Job, Launch, LaunchPlan, Service, Step
+from salmon_core.config.run_config import BackendChoice
+from salmon_core.data.json import read_json
+from salmon_core.data.rollouts import rollout_files
+from salmon_core.errors import StageError, boundary
+from salmon_core.plugins.options import require
+from salmon_core.plugins.registry import Registry
+from salmon_core.run.identity import uncounted
+from salmon_core.run.processes import Running, run_step
+from salmon_core.stages.base import Process, Sources, Stage
+
+I = TypeVar("I")  # noqa: E741  (the inputs of a stage)
+#: seconds between looks at what a trainer has logged
+_LOOK = 1.0
+
+
+@dataclass(frozen=True)
+class TrainerSetup:
+    """Who trains, and how its processes start.
+
+    Attributes:
+        python: the trainer's interpreter; None means the running one.
+    """
+
+    backend: BackendChoice
+    launch: Launch
+    python: str | None = uncounted()
+    run_name: str = uncounted()
+
+
+def trainer_setup(sources: Sources, stage: str) -> TrainerSetup:
+    """As configured. `train.python` is the interpreter of the RL trainer: another backend's stages run in this one."""
+    config = sources.config
+    choice = config.backends[stage]
+    rl = config.backends.get("train-policy")
+    same = rl is not None and rl.component == choice.component
+    return TrainerSetup(choice, config.launch, config.python if same else None, config.config.run.name)
+
+
+class TrainingStage(Stage[I]):
+    """Prepares the trainer's data in a process of our own, then runs the plan of a backend.
+
+    Attributes:
+        prepared: the file that the stage's own work leaves.
+    """
+
+    prepared: ClassVar[str]
+    outputs = ("model",)
+
+    @abstractmethod
+    def setup(self, inputs: I) -> TrainerSetup:
+        """Who trains."""
+
+    @abstractmethod
+    def job(self, inputs: I, folder: Path) -> Job:
+        """What the trainer is asked; needs no file of the run to exist."""
+
+    def plan(self, inputs: I, folder: Path, registry: Registry) -> LaunchPlan:
+        """What the backend wants to run.
+
+        Raises:
+            ConfigError: the options cannot work, all reasons at once.
+        """
+        return Trainer(registry, self.setup(inputs), self.job(inputs, folder)).plan()
+
+    def execute(self, inputs: I, process: Process) -> Mapping[str, Any]:
+        if not (process.folder.path / self.prepared).exists():
+            process.worker(self.name)
+        registry = process.run.config.registry
+        return Trainer(registry, self.setup(inputs), self.job(inputs, process.folder.path)).run(process)
+
+
+class Trainer:
+    """A backend with a job."""
+
+    def __init__(self, registry: Registry, setup: TrainerSetup, job: Job):
+        spec = setup.backend.component
+        self._owner, self.job = spec.owner, job
+        self._backend: Backend = require(registry.owned(spec), registry.build(spec), "plan")
+
+    def plan(self) -> LaunchPlan:
+        """See `Backend.plan`."""
+        with boundary(self._owner, f"backend, plan of {self.job.stage}"):
+            return self._backend.plan(self.job)
+
+    def rows_needed(self) -> int | None:
+        """See `Backend.rows_needed`."""
+        with boundary(self._owner, f"backend, rows of {self.job.stage}"):
+            asked = getattr(self._backend, "rows_needed", None)
+            return asked(self.job) if asked is not None else None
+
+    def run(self, process: Process) -> dict[str, Any]:
+        """Runs the plan to its end.
+
+        Returns:
+            its metrics.
+
+        Raises:
+            StageError: a step or service failed, a file is missing, a metric is not finite.
+        """
+        plan, folder = self.plan(), process.folder.path
+        for name, text in plan.files.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+        watch = _Watch(self._backend, self._owner, self.job.stage, process)
+        with contextlib.ExitStack() as services:
+            running: list[tuple[str, Running]] = []
+            for service in plan.services:
+                running.append((service.name, self._start(service, process, services, running)))
+            for step in plan.steps:
+                self._step(step, process, watch, running)
+        for expected in plan.expects:
+            process.folder.need(expected)
+        what = f"backend, finish of {self.job.stage}"
+        with boundary(self._owner, what):
+            metrics = dict(self._backend.finish(self.job, folder).metrics)
+        for name, value in metrics.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise StageError(f"the metric {name} is {value}", where=self.job.stage, hint="lower the learning rate?")
+        return metrics
+
+    def _start(
+        self,
+        service: Service,
+        process: Process,
+        services: contextlib.ExitStack,
+        running: list[tuple[str, Running]],
+    ) -> Running:
+        """Starts a service and waits until it is ready."""
+        folder = process.folder.path
+        ready = folder / "services" / f"{service.name}.json"
+        ready.unlink(missing_ok=True)
+        ready.parent.mkdir(exist_ok=True)
+        log = folder / f"{service.name}.log"
+        started = services.enter_context(Running(service.argv, env=service.env, cwd=folder, log=log, lock=process.lock))
+        deadline = time.monotonic() + service.ready_timeout
+        while not ready.exists():
+            _check_alive([*running, (service.name, started)], folder)
+            if time.monotonic() > deadline:
+                raise StageError(
+                    f"the service {service.name} was not ready after {service.ready_timeout:.0f} s",
+                    where=self.job.stage,
+                    hint=f"see {log}",
+                )
+            time.sleep(0.1)
+        return started
+
+    def _step(self, step: Step, process: Process, watch: _Watch, running: list[tuple[str, Running]]) -> None:
+        folder = process.folder.path
+        run_step(
+            f"{self.job.stage}, step {step.name}",
+            step.argv,
+            env=step.env,
+            cwd=folder,
+            lock=process.lock,
+            watch=watch,
+            alive=lambda: _check_alive(running, folder),
+            retry_on=step.retry_on,
+        )
+        watch.now()
+
+
+class _Watch:
+    """Tells of what a trainer logs while it runs; what stood there when it started was told before."""
+
+    def __init__(self, backend: Backend, owner: str, stage: str, process: Process):
+        self._backend, self._owner, self._stage, self._process = backend, owner, stage, process
+        self._folder = process.folder.path
+        self._steps = sum(1 for _ in backend.steps(self._folder))
+        self._files = dict(self._written())
+        self._looked = 0.0
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._looked >= _LOOK:
+            self.now()
+
+    def now(self) -> None:
+        """Looks, and tells of what is new."""
+        self._looked = time.monotonic()
+        # A resumed training takes back its last lines and writes them again; they were told before.
+        with boundary(self._owner, f"backend, steps of {self._stage}"):
+            for number, logged in enumerate(self._backend.steps(self._folder), 1):
+                if number > self._steps:
+                    self._steps = number
+                    self._process.emit(StepLogged, stage=self._stage, step=logged.step, values=dict(logged.values))
+        import pyarrow.parquet as pq
+
+        for file, changed in self._written():
+            if self._files.get(file) != changed:
+                self._files[file] = changed
+                self._process.emit(
+                    RolloutsLogged,
+                    stage=self._stage,
+                    rollout_index=int(file.stem.split("-")[1]),
+                    file=str(file),
+                    count=pq.read_metadata(file).num_rows,
+                )
+
+    def _written(self) -> list[tuple[Path, int]]:
+        return [(file, file.stat().st_mtime_ns) for file in rollout_files(self._folder)]
+
+
+def _check_alive(running: list[tuple[str, Running]], folder: Path) -> None:
+    for name, process in running:
+        if (code := process.poll()) is not None:
+            error = read_json(folder / "error.json") or {}
+            message = error.get("message", f"ended with exit code {code}")
+            raise StageError(f"the service {name} died: {message}", hint=f"see {folder / (name + '.log')}")

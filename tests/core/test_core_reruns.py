@@ -1,0 +1,168 @@
+"""For every key of the configuration: which stages a change of it does anew.
+
+The keys are read off the schema, so a new one fails here until it has a row; what it reruns is computed, and compared
+with `reruns.json`, which a person has read. `python tests/core/test_core_reruns.py` writes that file anew.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from core_world import document, make_folder
+from pydantic import BaseModel
+
+from salmon_core.config.load import read_config
+from salmon_core.config.resolve import load
+from salmon_core.config.schema import (
+    BonusChoice,
+    Config,
+    DefaultSelection,
+    Expectation,
+    Intervention,
+    PrincipleChoice,
+    Selection,
+)
+from salmon_core.pipeline import Pipeline
+
+GOLDEN = Path(__file__).parent / "reruns.json"
+#: keys that no stage reads: they say where, how fast, or what is looked at afterwards
+NEUTRAL = {
+    "run.name",
+    "run.folder",
+    "judge.concurrency",
+    "judge.attempts",
+    "train.python",
+    "expect",
+}
+#: key -> another value than that of `start()`
+OTHER: dict[str, Any] = {
+    "run.name": "other",
+    "run.seed": 2,
+    "run.folder": "elsewhere",
+    "plugins": ["world.py", "more.py"],
+    "policy.model": "./other",
+    "policy.dtype": "float32",
+    "policy.device": "cpu",
+    "policy.adapter": "./other",
+    "policy.trust_remote_code": True,
+    "policy.template": "toy-too",
+    "limits.prompt": 65,
+    "limits.completion": 129,
+    "limits.total": 513,
+    "prompts": "others.jsonl",
+    "held_out": 0.5,
+    "sft.data": "others.jsonl",
+    "sft.backend": "toy-too",
+    "sft.options": {"steps": 4},
+    "sample.engine": {"name": "bytes", "scale": 2.0},
+    "sample.samples": 4,
+    "sample.temperature": 0.9,
+    "sample.top_p": 0.9,
+    "sample.max_new_tokens": 47,
+    "sample.batch_size": 31,
+    "sample.shard_size": 5,
+    "sample.stop": ["x"],
+    "judge.judge": {"name": "toy-judge", "bias": 0.5},
+    "judge.principles": {"name": "rules.yaml", "only": ["kind"]},
+    "judge.engine": {"name": "bytes", "scale": 2.0},
+    "judge.model": "./other",
+    "judge.shard_size": 5,
+    "judge.concurrency": 3,
+    "judge.attempts": 2,
+    "label": {"name": "toy-labels", "flip": 0.5},
+    "preferences": "own.parquet",
+    "reward_model.init": "./other",
+    "reward_model.path": "./other",
+    "reward_model.backend": "toy-too",
+    "reward_model.options": {"steps": 4},
+    "reward.principles": {"name": "rules.yaml", "negate": ["kind"]},
+    "reward.show": 2,
+    "reward.combine": "mean",
+    "reward.rm_weight": 2.0,
+    "reward.engine": {"name": "bytes", "scale": 2.0},
+    "reward.interventions": [{"principle": "kind"}],
+    "reward.bonuses": [{"name": "letters", "weight": 2.0}],
+    "reward.on_failure": 0.0,
+    "train.backend": "toy-too",
+    "train.algorithm": "toy-two",
+    "train.epochs": 2,
+    "train.options": {"steps": 4},
+    "train.python": "/usr/bin/python3",
+    "train.launch.processes": 2,
+    "train.launch.accelerate_config": "rules.yaml",
+    "evaluate": ["toy-count"],
+    "expect": [{"metric": "rm.positive", "min": 0.9}],
+}
+
+
+def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Keys of a section; what names a component, and lists, count as one key each."""
+    for name, field in model.model_fields.items():
+        inner = [each for each in (field.annotation, *get_args(field.annotation)) if isinstance(each, type)]
+        whole = (Selection, DefaultSelection, BonusChoice, PrincipleChoice, Intervention, Expectation)
+        sections = [each for each in inner if issubclass(each, BaseModel) and not issubclass(each, whole)]
+        if sections:
+            yield from leaves(sections[0], f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def start() -> dict[str, Any]:
+    """Every stage active."""
+    return document(sft={"data": "sft.jsonl", "backend": "toy"}, evaluate=["toy-count", "toy-agreement"])
+
+
+def prepare(folder: Path) -> None:
+    make_folder(folder)
+    line = '{"prompt": "a", "completion": "b"}\n'
+    (folder / "sft.jsonl").write_text(line)
+    (folder / "others.jsonl").write_text(line * 2)
+    (folder / "own.parquet").write_bytes(b"rows")
+    (folder / "other").mkdir()
+    (folder / "other" / "config.json").write_text('{"other": 1}')
+    (folder / "more.py").write_text(
+        "from salmon_core import hookimpl\n\n\n@hookimpl\ndef salmon_oracles():\n    return []\n"
+    )
+
+
+def fingerprints(folder: Path, changed: Mapping[str, Any]) -> dict[str, str]:
+    file = folder / "salmon.yaml"
+    file.write_text(yaml.safe_dump(start()))
+    overrides = [f"{key}={json.dumps(value)}" for key, value in changed.items()]
+    read_config(file, overrides)
+    pipeline = Pipeline(load(file, overrides), folder=folder / "runs" / "toy")
+    return {name: pipeline.sources.fingerprint(name) for name in pipeline.stages if name != "report"}
+
+
+def reruns(folder: Path) -> dict[str, list[str]]:
+    """Key -> the stages done anew; a stage that is no longer needed is not."""
+    prepare(folder)
+    plain = fingerprints(folder, {})
+    found = {}
+    for key, value in OTHER.items():
+        after = fingerprints(folder, {key: value})
+        found[key] = [name for name in after if after[name] != plain.get(name)]
+    return found
+
+
+def test_every_key_has_a_row() -> None:
+    assert sorted(OTHER) == sorted(leaves(Config))
+
+
+def test_what_each_key_reruns(tmp_path: Path) -> None:
+    found = reruns(tmp_path)
+    assert {key for key, stages in found.items() if not stages} == NEUTRAL | {"plugins"}
+    assert found == json.loads(GOLDEN.read_text())
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as made:
+        table = reruns(Path(made).resolve())
+    GOLDEN.write_text("{\n" + ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in table.items()) + "\n}\n")
+    sys.stdout.write(GOLDEN.read_text())
