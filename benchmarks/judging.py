@@ -115,9 +115,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make_model(folder, args)
         engine = TransformersEngine(TransformersEngine.Options(batch_tokens=args.batch_tokens))
-        engine.load(ModelSpec(folder, dtype=args.dtype, device=args.device), "choice_logits")
+        chooser = engine.chooser(ModelSpec(folder, dtype=args.dtype, device=args.device))
         model = LlamaForCausalLM.from_pretrained(folder, dtype=getattr(torch, args.dtype)).to(args.device).eval()
-    codec = engine.codec
+    codec = chooser.codec
     texts = [codec.encode(text) for request in requests for text in request.texts]
     prefixes = [codec.encode(request.prefix) for request in requests]
     suffix_tokens = sum(len(codec.encode(suffix)) for suffix in requests[0].suffixes)
@@ -130,7 +130,7 @@ def main() -> None:
     with torch.inference_mode():
         warm = torch.tensor([texts[0]], device=args.device)
         model.model(input_ids=warm, use_cache=False)
-        engine.choice_logits(requests[:2], CHOICES)
+        chooser.choose(requests[:2], CHOICES)
         took = seconds(
             lambda: [
                 model.model(input_ids=torch.tensor([ids], device=args.device), use_cache=False) for ids in prefixes
@@ -140,7 +140,7 @@ def main() -> None:
         ours: list[list[tuple[float, float]]] = []
         rates = {
             "ours (prefix once, suffixes packed)": args.pairs
-            / seconds(lambda: ours.extend(engine.choice_logits(requests, CHOICES)))
+            / seconds(lambda: ours.extend(chooser.choose(requests, CHOICES)))
         }
         plain: list[torch.Tensor] = []
         rates["padded to the longest, last logits, batches of 8"] = (

@@ -28,7 +28,7 @@ from rl_world import BONUSES, child, import_all, prepare, train
 LIMIT = 0.03
 #: parts of the whole reward: what is printed -> the methods that do it
 PARTS = {
-    "reward model": ("salmon_transformers.engine:TransformersEngine.reward",),
+    "reward model": ("salmon_transformers.engine:TransformersScorer.score",),
     "rendering": ("salmon_core.reward.rendering:Renderer.reward",),
     "bonuses": (
         "salmon_bonuses.length:Length.score",
@@ -67,7 +67,7 @@ def bare(function: Any, completion_ids: Sequence[Sequence[int]], position: Seque
     """The reward model's score and nothing else: texts with the same parts, not made safe, counted or cut."""
     from salmon_core.api import PrefixRequest
 
-    renderer, engine = function.reward._renderer, function.reward._engine
+    renderer, scorer = function.reward._renderer, function.reward._scorer
     template, tail = renderer.template, renderer.template.score + renderer.codec.eos_token
     texts = function.tokenizer.batch_decode([list(ids) for ids in completion_ids], skip_special_tokens=True)
     requests = []
@@ -76,7 +76,7 @@ def bare(function: Any, completion_ids: Sequence[Sequence[int]], position: Seque
         prefix = template.reward.replace("{instruction}", prompt).replace("{completion}", text)
         shown = "".join(template.principle.replace("{principle}", p["text"]) for p in row["principles"])
         requests.append(PrefixRequest(prefix, (shown + tail,)))
-    return [scores[0] for scores in engine.reward(requests)]
+    return [scores[0] for scores in scorer.score(requests)]
 
 
 def alternate(clock: Clock) -> Callable[..., list[float]]:

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from salmon_core.config.schema import Config
+from salmon_core.data.validation import problems_of
 from salmon_core.data.yaml import parse_yaml, read_yaml
 from salmon_core.errors import ConfigError, Problem
-from salmon_core.data.validation import problems_of
 
 
 def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:

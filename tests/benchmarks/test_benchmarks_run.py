@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import re
@@ -92,20 +91,33 @@ def test_gpu_ppo_on_a_cpu() -> None:
 
 @pytest.mark.slow
 def test_parity(tmp_path: Path) -> None:
-    """On a job with a reward model of two layers, and rollouts with and without ids."""
+    """On a job with a reward model of two layers."""
     sys.path[:0] = [str(ROOT / "tests" / name) for name in ("serve", "core", "trl")]
     from serve_world import by_row, make_tiny_job
     from transformers import AutoTokenizer
+    from trl_world import rl_rows
+
+    from salmon_core.data.rollouts import RolloutLog
+    from salmon_core.records import RewardBreakdown, Rollout
 
     stage = make_tiny_job(tmp_path).parent
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "policy")
     rng = random.Random(1)
-    with (stage / "rollouts.jsonl").open("w") as output:
-        for number in range(40):
-            line = by_row(number, rng=rng, top=len(tokenizer), eos=tokenizer.eos_token_id)
-            if number % 2:
-                line["completion"] = tokenizer.decode(line.pop("completion_ids"), skip_special_tokens=True)
-            output.write(json.dumps(line) + "\n")
+    log, rows = RolloutLog(stage, every=1), rl_rows(40)
+    items = [by_row(number, rng=rng, top=len(tokenizer), eos=tokenizer.eos_token_id) for number in range(40)]
+    for index in range(6):
+        own = [item for item in items if item["rollout_index"] == index]
+        made = [
+            Rollout.from_row(
+                rows[item["row"]],
+                "",
+                completion_ids=item["completion_ids"],
+                stopped=item["stopped"],
+                rollout_index=index,
+            )
+            for item in own
+        ]
+        log.add([item["row"] for item in own], made, [RewardBreakdown(0.0, {}, {})] * len(own))
     output_text = run("parity.py", str(tmp_path), "--rollouts", "30")
     assert output_text.count("holds") == 2
     assert "float32: 30 rollouts" in output_text

@@ -402,7 +402,7 @@ def test_other_commands(world: Path, cli: Cli) -> None:
     cases = {
         ("report", "nowhere"): "no report.json",
         ("score", "nowhere", "rows.jsonl"): "no run in this folder",
-        ("score", "runs/toy", "rows.jsonl"): "rows.jsonl: line 1: has no text in 'completion'",
+        ("score", "runs/toy", "rows.jsonl"): "rows.jsonl: line 1, column completion: is required",
         ("score", "runs/toy", "gone.jsonl"): "gone.jsonl",
         ("score", "runs/toy", "rows.jsonl", "--principle", "vague"): "no principle 'vague'",
         ("principles", "show", "harmles"): "did you mean 'harmless'?",

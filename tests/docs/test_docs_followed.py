@@ -78,9 +78,7 @@ def test_a_backend_of_ones_own_trains(best_of_n: Path) -> None:
     assert any(bool((before[name] != after[name]).any()) for name in before)
     report = json.loads((best_of_n / "runs" / "best" / "report.json").read_text())
     assert report["algorithm"] == "best-of-n"
-    assert report["stages"]["train-policy"]["metrics"]["steps"] == len(
-        (stage / "events.jsonl").read_text().splitlines()
-    )
+    assert report["stages"]["train-policy"]["metrics"]["steps"] == len((stage / "steps.jsonl").read_text().splitlines())
 
 
 @pytest.mark.slow
@@ -100,8 +98,8 @@ def test_it_resumes_to_the_same_weights(best_of_n: Path, tmp_path: Path) -> None
     (tmp_path / "halted.py").write_text(halted)
     first = subprocess.run([sys.executable, tmp_path / "halted.py", "job.json"], cwd=part, env=environment())
     assert first.returncode == 9
-    assert len((part / "events.jsonl").read_text().splitlines()) == 2
+    assert len((part / "steps.jsonl").read_text().splitlines()) == 2
     assert subprocess.run(argv, cwd=part, env=environment()).returncode == 0
     one, other = (load_file(folder / "model" / "model.safetensors") for folder in (whole, part))
     assert all(bool((one[name] == other[name]).all()) for name in one)
-    assert (part / "events.jsonl").read_text() == (whole / "events.jsonl").read_text()
+    assert (part / "steps.jsonl").read_text() == (whole / "steps.jsonl").read_text()

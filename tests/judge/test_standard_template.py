@@ -17,8 +17,7 @@ from salmon_core.reward.rendering import Renderer
 from salmon_judge.template import STANDARD
 
 CODECS = {
-    name: HFCodec(tokenizer, name=name, fallback_chat_template=STANDARD.chat)
-    for name, tokenizer in zoo().items()
+    name: HFCodec(tokenizer, name=name, fallback_chat_template=STANDARD.chat) for name, tokenizer in zoo().items()
 }
 BOTH = [principle.shown() for principle in principles("kind", "clear")]
 #: texts that end and begin in what likes to merge
