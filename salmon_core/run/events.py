@@ -42,3 +42,22 @@ class EventStream:
             file.write(line + "\n")
         for subscriber in self._subscribers:
             subscriber(event)
+
+
+def told(run: Path, stage: str) -> list[dict[str, Any]]:
+    """What the run's file says of a stage since it last started from nothing; a torn line is passed over.
+
+    Whoever goes on with a stage sees by it what the process before was killed too early to tell.
+    """
+    found: list[dict[str, Any]] = []
+    file = run / FILE
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if event.get("stage") == stage:
+            if event["event"] == "StageStarted" and not event["resumed"]:
+                found = []
+            found.append(event)
+    return found

@@ -19,6 +19,7 @@ from salmon_core.data.rollouts import rollout_files
 from salmon_core.errors import StageError, boundary
 from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
+from salmon_core.run.events import told
 from salmon_core.run.identity import uncounted
 from salmon_core.run.processes import Running, run_step
 from salmon_core.stages.base import Process, Sources, Stage
@@ -176,13 +177,16 @@ class Trainer:
 
 
 class _Watch:
-    """Tells of what a trainer logs while it runs; what stood there when it started was told before."""
+    """Tells of what a trainer logs while it runs, and of what one that was killed logged and nobody told of."""
 
     def __init__(self, backend: Backend, owner: str, stage: str, process: Process):
         self._backend, self._owner, self._stage, self._process = backend, owner, stage, process
         self._folder = process.folder.path
-        self._steps = sum(1 for _ in backend.steps(self._folder))
-        self._files = dict(self._written())
+        before = told(process.run.path, stage)
+        self._steps = sum(event["event"] == "StepLogged" for event in before)
+        # Modified before it was told of: the same batch. Later: generated again.
+        times = {event["file"]: event["time"] for event in before if event["event"] == "RolloutsLogged"}
+        self._files = {file: changed for file, changed in self._written() if changed <= times.get(str(file), 0.0) * 1e9}
         self._looked = 0.0
 
     def __call__(self) -> None:

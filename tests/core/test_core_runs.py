@@ -21,6 +21,7 @@ from salmon_core.data import parquet as tables
 from salmon_core.data.json import read_json, write_json
 from salmon_core.pipeline import Pipeline
 from salmon_core.records import Completion
+from salmon_core.run.events import told
 from salmon_core.run.folder import StageFolder
 from salmon_core.run.identity import file_identity, fingerprint
 from salmon_core.run.run import Run
@@ -201,6 +202,31 @@ def test_a_killed_run_goes_on(tmp_path: Path, cli: Cli) -> None:
     assert done.code == 0, done.text
     assert done.err.count("already done") == 1  # prompts
     assert (run / "train-policy" / "model" / "config.json").is_file()
+
+
+def test_what_a_killed_run_had_not_told_is_told_by_the_next(tmp_path: Path, cli: Cli) -> None:
+    """The trainer logs three steps and hangs; the run dies before it has looked at them, then goes on."""
+    make_folder(tmp_path, reward_model={"backend": "toy"}, **section("reward", rm_weight=0))
+    hang = ["--set", "train.options={fail: hang, rollouts: 0}", "--until", "train-policy"]
+    run = tmp_path / "runs" / "toy"
+    for _ in range(2):  # the trainer of this world does not resume: it logs its steps again
+        process = subprocess.Popen([str(SALMON), "run", "salmon.yaml", *hang], cwd=tmp_path, env=environment())
+        end, steps = time.monotonic() + 60, run / "train-policy" / "steps.jsonl"
+        lines = len(steps.read_text().splitlines()) + 3 if steps.exists() else 3
+        while not steps.exists() or len(steps.read_text().splitlines()) < lines:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    untold = len([event for event in told(run, "train-policy") if event["event"] == "StepLogged"])
+    process = subprocess.Popen([str(SALMON), "run", "salmon.yaml", *hang], cwd=tmp_path, env=environment())
+    while len(found := [e for e in told(run, "train-policy") if e["event"] == "StepLogged"]) < 9:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert untold < 9
+    assert [event["step"] for event in found] == [0, 1, 2] * 3
 
 
 # -- the folder's own files --------------------------------------------------------------------------------------
