@@ -37,6 +37,9 @@ def print_plan(path: Path, overrides: Sequence[str], *, file_plugins: bool, as_j
                 environment = "".join(f"{key}={value} " for key, value in process["env"].items())
                 print(f"  {kind.removesuffix('s')} {process['name']}: {environment}{' '.join(process['argv'])}")
         for file, text in plan["files"].items():
+            if file.endswith(".py"):  # a script that is copied; --json has it whole
+                print(f"  file {file}: {len(text.splitlines())} lines")
+                continue
             print(f"  file {file}:")
             print("".join(f"    {line}\n" for line in text.splitlines()), end="")
         if plan["expects"]:

@@ -56,7 +56,7 @@ class RolloutLog:
         return bool(self._every) and rollout_index % self._every == 0
 
     def add(self, rows: Sequence[int], rollouts: Sequence[Rollout], breakdowns: Sequence[RewardBreakdown]) -> None:
-        """Writes rollouts, with those of the same batch that were added before.
+        """Writes rollouts, with those of the same batch that were added before; batches come in order.
 
         Args:
             rows: of `rl_prompts.parquet`; -1 for a rollout of none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,11 @@ class Label(Stage[LabelInputs]):
             labels = labeller.label(tuple(pairs), tuple(read_judgments(inputs.judge.path)), inputs.principles, rng)
         if not isinstance(labels, Labels):
             raise PluginError(str(owned.owner), f"returned a {type(labels).__name__}, not Labels", what=what)
+        for row in labels.rows:
+            if not isinstance(row, PreferenceRow):
+                raise PluginError(str(owned.owner), f"has a {type(row).__name__} among its rows", what=what)
+            if not math.isfinite(row.margin):
+                raise PluginError(str(owned.owner), f"gave pair {row.pair_id} the margin {row.margin}", what=what)
         write_json(work.path / STATISTICS, dict(labels.statistics))
         if not labels.rows:
             raise DataError(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tiny_models import byte_bpe, tokenizer_of
 
 from salmon_core import Prompt, SalmonError
 from salmon_core.api import ModelSpec
@@ -29,30 +30,18 @@ CHAT = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assi
 
 def make_codec(*, bos: bool, more: tuple[str, ...] = (), form: str | None = None) -> HFCodec:
     """A byte-level BPE tokenizer trained here on the template's own words, so that merges cross its markers."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    if form is not None:
-        backend.normalizer = getattr(normalizers, form)()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=600, special_tokens=[*SPECIALS, *more], initial_alphabet=alphabet, show_progress=False
-    )
     template = standard()
-    corpus = [template.judge, template.reward, template.verdict, template.principle]
-    corpus.append("The answer is short and kind.\n\n")
-    backend.train_from_iterator(corpus * 20, trainer)
-    if bos:
-        backend.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 0)])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", pad_token="<pad>", model_max_length=int(1e30),
-        extra_special_tokens=[*SPECIALS[3:], *more],
-    )  # fmt: skip
-    tokenizer.chat_template = CHAT
-    return HFCodec(tokenizer, name="tiny")
+    corpus = [
+        template.judge,
+        template.reward,
+        template.verdict,
+        template.principle,
+        "The answer is short and kind.\n\n",
+    ]
+    specials = [*SPECIALS, *more]
+    backend = byte_bpe(corpus * 20, vocab_size=600, specials=specials, bos="<s>" if bos else None, form=form)
+    names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "model_max_length": int(1e30)}
+    return HFCodec(tokenizer_of(backend, chat=CHAT, extra_special_tokens=specials[3:], **names), name="tiny")
 
 
 def standard() -> Template:

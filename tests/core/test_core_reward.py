@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from core_world import Cli, document, make_folder
+from tiny_models import byte_bpe, llama_config, save_model, tokenizer_of
 
 from salmon_core import PluginError, Rollout, SalmonError
 from salmon_core.api import Job, ModelSpec, RewardSpec
@@ -184,27 +185,15 @@ SHOWN = (
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`policy` and `rm`: two tiny Llamas with random weights, one byte-level tokenizer."""
-    import torch
-    from tokenizers import Tokenizer, decoders, pre_tokenizers
-    from tokenizers.models import BPE
-    from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
+    from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 
     folder = tmp_path_factory.mktemp("models")
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    backend = Tokenizer(BPE({char: index for index, char in enumerate(alphabet)}, []))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", pad_token="<pad>")
-    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=1024, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
-        initializer_range=0.3, num_labels=1,
-    )  # fmt: skip
-    torch.manual_seed(0)
+    backend = byte_bpe([], vocab_size=258, specials=["</s>", "<pad>"])
+    chat = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    tokenizer = tokenizer_of(backend, chat=chat, eos_token="</s>", pad_token="<pad>")
+    config = llama_config(tokenizer, max_position_embeddings=1024, initializer_range=0.3, num_labels=1)
     for name, kind in (("policy", LlamaForCausalLM), ("rm", LlamaForSequenceClassification)):
-        kind(config).save_pretrained(folder / name)
-        tokenizer.save_pretrained(folder / name)
+        save_model(folder / name, config, kind, tokenizer)
     return folder
 
 

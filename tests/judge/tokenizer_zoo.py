@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tiny_models import byte_bpe, tokenizer_of
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 _LLAMA3 = (
@@ -19,27 +20,11 @@ _CORPUS = [
 ] * 40
 
 
-def _finish(backend: Tokenizer) -> PreTrainedTokenizerFast:
-    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", pad_token="<pad>")
+_NAMES = {"eos_token": "</s>", "pad_token": "<pad>"}
 
 
 def _byte_level(split: str | None) -> PreTrainedTokenizerFast:
-    backend = Tokenizer(models.BPE())
-    backend.decoder = decoders.ByteLevel()
-    if split is None:
-        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    else:
-        pieces = pre_tokenizers.Split(Regex(split), "isolated")
-        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-        backend.pre_tokenizer = pre_tokenizers.Sequence([pieces, byte_level])
-    trainer = trainers.BpeTrainer(
-        vocab_size=600,
-        special_tokens=["</s>", "<pad>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    backend.train_from_iterator(_CORPUS, trainer)
-    return _finish(backend)
+    return tokenizer_of(byte_bpe(_CORPUS, vocab_size=600, specials=["</s>", "<pad>"], split=split), **_NAMES)
 
 
 def _sentencepiece() -> PreTrainedTokenizerFast:
@@ -63,7 +48,7 @@ def _sentencepiece() -> PreTrainedTokenizerFast:
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
     backend.add_special_tokens(["</s>", "<pad>"])
-    return _finish(backend)
+    return tokenizer_of(backend, **_NAMES)
 
 
 def zoo() -> dict[str, PreTrainedTokenizerFast]:

@@ -95,8 +95,8 @@ def make_bytes_job(folder: Path, config: Path, **options: Any) -> Path:
 
 def make_tiny_job(folder: Path) -> Path:
     """A job with a real policy, a real reward model of two layers, a bonus, an intervention and 40 rows."""
-    import torch
-    from transformers import LlamaConfig, LlamaForSequenceClassification
+    from tiny_models import llama_config, save_model
+    from transformers import LlamaForSequenceClassification
     from trl_world import job, make_policy, make_tokenizer, reward_spec, rl_rows, write, write_bonus
 
     from salmon_core.api import Limits, ModelSpec, ScheduledPrinciple
@@ -104,14 +104,8 @@ def make_tiny_job(folder: Path) -> Path:
 
     policy = make_policy(folder / "policy")
     tokenizer = make_tokenizer(pad="<pad>")
-    torch.manual_seed(5)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=512, bos_token_id=0, eos_token_id=1, pad_token_id=tokenizer.pad_token_id, num_labels=1,
-        initializer_range=0.2,
-    )  # fmt: skip
-    LlamaForSequenceClassification(config).save_pretrained(folder / "rm")
-    tokenizer.save_pretrained(folder / "rm")
+    config = llama_config(tokenizer, num_labels=1, initializer_range=0.2)
+    save_model(folder / "rm", config, LlamaForSequenceClassification, tokenizer, seed=5)
     model = ModelSpec(str(folder / "rm"), dtype="float32", device="cpu")
     rows = write(folder / "rl_prompts.parquet", rl_rows(40))
     spec = reward_spec(

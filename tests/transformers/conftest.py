@@ -12,6 +12,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
+from tiny_models import byte_bpe, tokenizer_of
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -40,28 +41,10 @@ CORPUS = [
 
 def make_tokenizer(*, bos: bool = False, chat: str | None = CHAT) -> PreTrainedTokenizerFast:
     """Byte-level BPE, 400 tokens; pad apart from EOS; `bos` makes it put `<s>` before texts."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
     specials = ["<s>", "</s>", "<pad>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=specials,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    backend.train_from_iterator(CORPUS, trainer)
-    if bos:
-        backend.post_processor = processors.TemplateProcessing(
-            single="<s> $A", special_tokens=[("<s>", backend.token_to_id("<s>"))]
-        )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", pad_token="<pad>", model_max_length=int(1e30)
-    )
-    tokenizer.chat_template = chat
-    return tokenizer
+    backend = byte_bpe(CORPUS, vocab_size=400, specials=specials, bos="<s>" if bos else None)
+    names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "model_max_length": int(1e30)}
+    return tokenizer_of(backend, chat=chat, **names)
 
 
 def config_of(kind: str, tokenizer: PreTrainedTokenizerFast, **changes: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import trl_world as world
+from tiny_models import save_model
 
 from salmon_core.api import Job, ModelSpec
 from salmon_trl import worker
@@ -51,12 +52,9 @@ def _gpt2(folder: Path, seed: int) -> None:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     tokenizer = world.make_tokenizer(pad=None)
-    torch.manual_seed(seed)
     size = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128, "initializer_range": 0.06}
-    GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=1, **size)).save_pretrained(
-        folder
-    )
-    tokenizer.save_pretrained(folder)
+    config = GPT2Config(vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=1, **size)
+    save_model(folder, config, GPT2LMHeadModel, tokenizer, seed=seed)
 
 
 def make_scorer(folder: Path, policy: Path, *, seed: int = 1, labels: int = 1) -> Path:

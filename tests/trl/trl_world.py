@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tiny_models import byte_bpe, llama_config, save_model, tokenizer_of
 
 from salmon_core.api import BonusSpec, ComponentSpec, Job, Launch, Limits, ModelSpec, RewardSpec
 
@@ -26,54 +27,29 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def make_tokenizer(*, pad: str | None, bos: bool = True) -> Any:
     """Byte-level BPE that puts a BOS before texts by itself, like most chat models' tokenizers."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
     specials = ["<s>", "</s>", "<|user|>", "<|assistant|>", "<|system|>", *([pad] if pad else [])]
-    trainer = trainers.BpeTrainer(
-        vocab_size=360, special_tokens=specials, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
-    )
-    tokenizer.train_from_iterator([" ".join(WORDS)] * 4, trainer)
-    if bos:
-        tokenizer.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 0)])
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token=pad,
-        additional_special_tokens=specials[2:5],
-    )
-    fast.chat_template = CHAT
-    return fast
+    corpus = [" ".join(WORDS)] * 4
+    backend = byte_bpe(corpus, vocab_size=360, specials=specials, bos="<s>" if bos else None)
+    names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": pad}
+    return tokenizer_of(backend, chat=CHAT, additional_special_tokens=specials[2:5], **names)
 
 
 def make_policy(folder: Path, *, pad: str | None = None, hidden: int = 32, layers: int = 2, seed: int = 0) -> Path:
     """A Llama with random weights."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaForCausalLM
 
     tokenizer = make_tokenizer(pad=pad)
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
+    config = llama_config(
+        tokenizer,
         hidden_size=hidden,
         intermediate_size=2 * hidden,
         num_hidden_layers=layers,
-        num_attention_heads=4,
         num_key_value_heads=4,
         max_position_embeddings=256,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=tokenizer.pad_token_id,
         tie_word_embeddings=True,
         initializer_range=0.06,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_model(folder, config, LlamaForCausalLM, tokenizer, seed=seed)
 
 
 def words(rng: random.Random, low: int, high: int) -> str:
