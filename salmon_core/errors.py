@@ -78,13 +78,39 @@ class PluginError(SalmonError):
 
 @contextmanager
 def boundary(plugin: str, what: str) -> Iterator[None]:
-    """Runs a plugin's code; whatever it raises leaves as a `PluginError` that names its owner.
+    """Runs a plugin's code; whatever it raises leaves as a `PluginError` that names its owner and the line.
 
-    A `SalmonError` passes unchanged: a plugin that can say what its user should do has said it.
+    A call of `sys.exit` is a failure like any other. A `SalmonError` passes unchanged: a plugin that can say what its
+    user should do has said it. So does what ends the process or the task from outside.
     """
     try:
         yield
-    except SalmonError:
+    except (SalmonError, KeyboardInterrupt, GeneratorExit):
         raise
-    except Exception as error:
-        raise PluginError(plugin, f"{type(error).__name__}: {error}", what=what) from error
+    except BaseException as error:
+        if type(error).__name__ == "CancelledError":
+            raise
+        message = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else _in_words(error)
+        raise PluginError(plugin, message, what=what, hint=_place(error)) from error
+
+
+def _in_words(error: BaseException) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _place(error: BaseException) -> str | None:
+    """File and line of the plugin at which it happened: the last of the package that was called first."""
+    trace = error.__traceback__
+    trace = trace.tb_next if trace is not None else None  # the first is the boundary's own
+    frames = []
+    while trace is not None:
+        frames.append((trace.tb_frame, trace.tb_lineno))
+        trace = trace.tb_next
+    packages = [str(frame.f_globals.get("__name__", "")).partition(".")[0] for frame, _ in frames]
+    foreign = [package for package in packages if package != "salmon_core"]
+    if not foreign:
+        return None
+    index = len(packages) - 1 - packages[::-1].index(foreign[0])
+    frame, line = frames[index]
+    return f"at {frame.f_code.co_filename}:{line}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from salmon_core.run.folder import StageFolder
 from salmon_core.run.processes import Lock
 from salmon_core.run.run import Run
 from salmon_core.stages import stage
-from salmon_core.stages.base import Process, Sources
+from salmon_core.stages.base import Process, Sources, Stage
 from salmon_core.stages.training import TrainingStage
 
 #: keys of the configuration that problems of a stage's plan are about
@@ -55,12 +55,13 @@ class Pipeline:
         """The run's."""
         return self.run_of.path
 
-    def run(self, *, start: str | None = None, until: str | None = None) -> dict[str, Any]:
-        """Runs what is not finished yet.
+    def run(self, *, start: str | None = None, until: str | None = None, verify: bool = False) -> dict[str, Any]:
+        """Runs what is not finished yet; what is finished is looked over first.
 
         Args:
             start: do this stage and all after it anew, finished or not.
             until: stop after this stage.
+            verify: compare the content of large files of finished stages as well.
 
         Returns:
             the report, or {} if it was not reached.
@@ -82,7 +83,7 @@ class Pipeline:
                 anew = False
                 for name in self.stages:
                     anew = anew or name == start
-                    self._stage(name, lock, anew=anew)
+                    self._stage(name, lock, anew=anew, verify=verify)
                     if name == until:
                         break
                 else:
@@ -115,38 +116,57 @@ class Pipeline:
             raise ConfigError(problems)
         return plans
 
-    def _stage(self, name: str, lock: Lock, *, anew: bool) -> None:
+    def _stage(self, name: str, lock: Lock, *, anew: bool, verify: bool) -> None:
         own, folder = stage(name), self.run_of.stage(name)
-        resumed = own.keeps and self._begin(name, folder, anew=anew)
+        resumed = own.keeps and self._begin(own, folder, anew=anew, verify=verify)
         if resumed is None:
             self._events.emit(StageFinished, stage=name, skipped=True, manifest=folder.manifest)
             return
         self._events.emit(StageStarted, stage=name, resumed=resumed)
         started = time.monotonic()
         process = Process(self.run_of, folder, lock, self._events.emit)
+        manifest: Mapping[str, Any] = {}
         try:
             metrics = own.execute(own.inputs(self.sources), process)
+            seconds = time.monotonic() - started
+            manifest = {"stage": name, "seconds": seconds}
+            if own.keeps:
+                manifest = folder.finish(seconds, metrics, own.outputs, own.records)
         except BaseException as error:
             if own.keeps:
                 folder.interrupted(time.monotonic() - started)
             self._events.emit(StageFailed, stage=name, error=str(error) or type(error).__name__)
             raise
-        seconds = time.monotonic() - started
-        manifest = folder.finish(seconds, metrics) if own.keeps else {"stage": name, "seconds": seconds}
         self._events.emit(StageFinished, stage=name, manifest=manifest)
 
-    def _begin(self, name: str, folder: StageFolder, *, anew: bool) -> bool | None:
+    def _begin(self, own: Stage[Any], folder: StageFolder, *, anew: bool, verify: bool) -> bool | None:
         """Makes a stage's folder ready: whether something of it is there to go on from; None if it is finished."""
-        mark = self.sources.fingerprint(name)
-        if folder.finished(mark) and not anew:
+        made_from = self.sources.made_from(own.name)
+        why = "it is made anew, as asked" if anew else folder.otherwise(made_from)
+        if why is not None:
+            seeds = {"run": self.run_of.config.config.run.seed}
+            if (archived := folder.begin(made_from, seeds)) is not None:
+                self._note(f"{own.name}: {why}; the old result is in {archived}")
+            return False
+        finished = folder.finished(made_from)
+        faults = folder.faults(whole=verify or not finished)
+        for file, fault in faults.items():
+            unit = own.unit(file)
+            self._note(f"{own.name}: {folder.path / file} {fault}; {unit} is made again, the rest is kept")
+        if faults:
+            aside = folder.set_aside(own.unit(file) for file in faults)
+            if aside is not None:
+                self._note(f"{own.name}: what is damaged was moved to {aside}")
+            return True
+        if finished:
+            for file, fault in folder.lost_records().items():
+                text = f"{own.name}: {folder.path / file} {fault}; no later stage reads it"
+                self._note(f"{text}, and only `salmon run --from {own.name}` would make one again")
             return None
-        if anew and folder.path.exists():
-            folder.outdate()
-        resumed = folder.manifest.get("fingerprint") == mark
-        seeds = {"run": self.run_of.config.config.run.seed}
-        if (archived := folder.begin(mark, self.sources.identity(name), seeds)) is not None:
-            self._events.emit(Note, text=f"{name}: the configuration changed; the old result is in {archived}")
-        return resumed
+        return True
+
+    def _note(self, text: str) -> None:
+        self._events.emit(Note, text=text)
 
 
 def run_config(

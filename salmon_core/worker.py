@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from salmon_core.errors import PluginError, SalmonError
+from salmon_core.run.outputs import Outputs
 from salmon_core.run.processes import fail
 from salmon_core.run.run import Run
 from salmon_core.stages import stage
@@ -15,12 +16,17 @@ from salmon_core.stages.base import Sources, Work
 
 
 def main(argv: Sequence[str]) -> None:
-    """Does the work; a `SalmonError` is left in `error.json` and on stderr, without a stack trace."""
+    """Does the work, and says so in `outputs.json`.
+
+    A `SalmonError` is left in `error.json` and on stderr, without a stack trace.
+    """
     name, folder = argv
     try:
         run = Run.open(Path(folder))
         own = stage(name)
-        own.work(own.inputs(Sources(run)), Work(run.stage(name), run.path / "cache", run.config.registry))
+        stage_folder = run.stage(name)
+        own.work(own.inputs(Sources(run)), Work(stage_folder, run.path / "cache", run.config.registry))
+        Outputs(stage_folder.path).finish(own.worked)
     except PluginError as error:
         if error.__cause__ is not None:
             traceback.print_exception(error.__cause__)  # into the log, for the plugin's author

@@ -144,14 +144,27 @@ def plan(config: Path, overrides: tuple[str, ...], no_file_plugins: bool, as_jso
 @file_plugins_option
 @click.option("--from", "start", type=click.Choice(STAGES), help="Do this stage and all after it anew.")
 @click.option("--until", type=click.Choice(STAGES), help="Stop after this stage.")
-def run(config: Path, overrides: tuple[str, ...], no_file_plugins: bool, start: str | None, until: str | None) -> None:
+@click.option(
+    "--verify", is_flag=True, help="Compare the content of large files of finished stages too."
+)
+def run(
+    config: Path,
+    overrides: tuple[str, ...],
+    no_file_plugins: bool,
+    start: str | None,
+    until: str | None,
+    verify: bool,
+) -> None:
     """Run a configuration from prompts to report. Finished stages are skipped; a killed run goes on where it was.
+
+    Files of finished stages are looked over first: what is missing or damaged is named and made again.
 
     Exit code 0: done; 1: a stage failed, or an `expect`ation of the configuration does not hold; 2: bad configuration.
     """
     from salmon_core.cli.run import run_pipeline
 
-    sys.exit(run_pipeline(config, overrides, file_plugins=not no_file_plugins, start=start, until=until))
+    files = not no_file_plugins
+    sys.exit(run_pipeline(config, overrides, file_plugins=files, start=start, until=until, verify=verify))
 
 
 @main.command()

@@ -16,13 +16,19 @@ from salmon_core.pipeline import Pipeline
 
 
 def run_pipeline(
-    path: Path, overrides: Sequence[str], *, file_plugins: bool, start: str | None, until: str | None
+    path: Path,
+    overrides: Sequence[str],
+    *,
+    file_plugins: bool,
+    start: str | None,
+    until: str | None,
+    verify: bool = False,
 ) -> int:
     """Runs, prints the report; 1 if an expectation does not hold."""
     config = load(path, overrides, file_plugins=file_plugins)
     announce_file_plugins(config)
     pipeline = Pipeline(config, subscribers=[ConsoleSubscriber()])
-    report = pipeline.run(start=start, until=until)
+    report = pipeline.run(start=start, until=until, verify=verify)
     if not report:
         return 0
     print_report(report, OUT)

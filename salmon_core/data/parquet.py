@@ -1,4 +1,7 @@
-"""Records as Parquet files: one schema each, written aside and renamed, byte-identical for identical rows."""
+"""Records as Parquet files: one schema each, written aside and renamed, byte-identical for identical rows.
+
+Pages carry checksums, so that a file that was damaged since is an error to whoever reads it.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,7 @@ def write_rows(path: Path, rows: Iterable[Any], schema: pa.Schema) -> None:
     dicts = [row if isinstance(row, Mapping) else asdict(row) for row in rows]
     table = pa.Table.from_pylist(dicts, schema=schema)
     with replacing(path) as aside:
-        pq.write_table(table, aside, compression="zstd")
+        pq.write_table(table, aside, compression="zstd", write_page_checksum=True)
 
 
 def open_table(path: Path) -> pa.Table:
@@ -82,7 +85,7 @@ def open_table(path: Path) -> pa.Table:
         DataError: not Parquet.
     """
     try:
-        return pq.read_table(path, memory_map=False)
+        return pq.read_table(path, memory_map=False, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from None
 

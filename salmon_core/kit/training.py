@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from salmon_core.api.training import Backend, Job
 from salmon_core.data.validation import problems_of
 from salmon_core.errors import ConfigError, Problem, StageError
+from salmon_core.run import notes, outputs
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -173,6 +174,25 @@ def check_finite(values: Mapping[str, Any], where: str, prefix: str = "") -> Non
         elif isinstance(value, float) and not math.isfinite(value):
             hint = "training diverged: lower the learning rate"
             raise StageError(f"{prefix}{name} is {value}", where=where, hint=hint)
+
+
+def leave_note(folder: Path, text: str) -> None:
+    """Tells whoever watches the run what a person should know.
+
+    Args:
+        folder: the stage's.
+    """
+    notes.note(folder, text)
+
+
+def describe_files(folder: Path) -> dict[str, Any]:
+    """Size and content of every file below a folder, for `file_faults`; JSON-ready."""
+    return outputs.to_json(outputs.described(folder, ("**/*",)))
+
+
+def file_faults(folder: Path, described: Mapping[str, Any]) -> dict[str, str]:
+    """Files that are not as `describe_files` found them, and what became of them."""
+    return outputs.faults(folder, outputs.from_json(described), whole=True)
 
 
 def check_model(folder: Path, files: Iterable[str], patterns: Iterable[str] = ()) -> None:

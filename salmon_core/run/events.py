@@ -51,12 +51,12 @@ def told(run: Path, stage: str) -> list[dict[str, Any]]:
     """
     found: list[dict[str, Any]] = []
     file = run / FILE
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else ():
         try:
             event = json.loads(line)
         except ValueError:
             continue
-        if event.get("stage") == stage:
+        if isinstance(event, dict) and event.get("stage") == stage:
             if event["event"] == "StageStarted" and not event["resumed"]:
                 found = []
             found.append(event)

@@ -9,20 +9,25 @@ from __future__ import annotations
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import salmon_core
-from salmon_core.api.events import Progress
+from salmon_core.api.events import Note, Progress
 from salmon_core.api.models import ModelSpec
 from salmon_core.config.run_config import RunConfig
+from salmon_core.data import parquet
+from salmon_core.data.files import write_text
 from salmon_core.data.json import read_json, write_json
+from salmon_core.errors import StageError
 from salmon_core.plugins.registry import Registry
-from salmon_core.run.folder import StageFolder
+from salmon_core.run.folder import MadeFrom, StageFolder
 from salmon_core.run.identity import fingerprint, identity
+from salmon_core.run.notes import Notes, note
+from salmon_core.run.outputs import Outputs
 from salmon_core.run.processes import Lock, run_step
 from salmon_core.run.run import Run
 from salmon_core.stages import STAGES, stage
@@ -101,6 +106,11 @@ class Sources:
             self._fingerprints[name] = fingerprint(self.identity(name))
         return self._fingerprints[name]
 
+    def made_from(self, name: str) -> MadeFrom:
+        """What a stage's result follows from; the stages that it reads have to be finished."""
+        read = {output.name: output.folder.content for output in _read(stage(name).inputs(self))}
+        return MadeFrom(self.fingerprint(name), self.identity(name), read)
+
     # -- models by role ----------------------------------------------------------------------------------------------
 
     def base(self) -> ModelInput:
@@ -129,6 +139,21 @@ class Sources:
     def _model(self, spec: ModelSpec, *stages: str) -> ModelInput:
         made = next((name for name in stages if spec.path == str(self.output(name).path / "model")), None)
         return ModelInput(spec, None if made is None else self.output(made), self.config.registry)
+
+
+def _read(value: Any) -> Iterator[StageOutput]:
+    """What an input reads of earlier stages."""
+    if isinstance(value, StageOutput):
+        yield value
+    elif is_dataclass(value) and not isinstance(value, type):
+        for each in fields(value):
+            yield from _read(getattr(value, each.name))
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _read(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _read(item)
 
 
 @dataclass(frozen=True)
@@ -163,10 +188,29 @@ class Work:
 
         return tell
 
-    def parts(self, total: int, size: int) -> list[tuple[Path, int]]:
-        """Shards still to be made: (file, index of its first item)."""
-        parts = [(self.path / f"part-{start // size:05d}.parquet", start) for start in range(0, total, size)]
-        return [(part, start) for part, start in parts if not part.exists()]
+    def parts(self, total: int, size: int) -> list[tuple[str, int]]:
+        """Shards still to be made: (file, index of its first item). What was not written to its end is made again."""
+        done = Outputs(self.path)
+        parts = [(f"part-{start // size:05d}.parquet", start) for start in range(0, total, size)]
+        return [(part, start) for part, start in parts if not done.has(self.path / part)]
+
+    def has(self, name: str) -> bool:
+        """Whether a file of the stage was written to its end."""
+        return Outputs(self.path).has(self.path / name)
+
+    def write_rows(self, name: str, rows: Iterable[Any], schema: Any) -> None:
+        """A Parquet file of the stage, whole or not at all."""
+        parquet.write_rows(self.path / name, rows, schema)
+        Outputs(self.path).add(self.path / name)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Another file of the stage, whole or not at all."""
+        write_text(self.path / name, text)
+        Outputs(self.path).add(self.path / name)
+
+    def note(self, text: str) -> None:
+        """Tells whoever watches the run what a person should know."""
+        note(self.path, text)
 
 
 @dataclass(frozen=True)
@@ -183,8 +227,14 @@ class Process:
     emit: Callable[..., None]
 
     def worker(self, name: str) -> None:
-        """Does the stage's own work in a process of its own, and shows its progress."""
+        """Does the stage's own work in a process of its own, and shows its progress.
+
+        Raises:
+            StageError: it failed, or ended without having done its work.
+        """
         shown: Any = None
+        notes = Notes(self.folder.path)
+        Outputs(self.folder.path).begin()
 
         def watch() -> None:
             nonlocal shown
@@ -192,10 +242,17 @@ class Process:
             if now and now != shown:
                 shown = now
                 self.emit(Progress, stage=name, **now)
+            for text in notes.new():
+                self.emit(Note, text=f"{name}: {text}")
 
-        run_step(
-            name, worker_argv(name, self.run.path), env=ENVIRONMENT, cwd=self.folder.path, lock=self.lock, watch=watch
-        )
+        argv = worker_argv(name, self.run.path)
+        run_step(name, argv, env=ENVIRONMENT, cwd=self.folder.path, lock=self.lock, watch=watch)
+        if not Outputs(self.folder.path).complete:
+            raise StageError(
+                "its process ended with exit code 0 before the work was done",
+                where=name,
+                hint=f"something in it ended the process, a plugin perhaps; see {self.folder.path / 'log.txt'}",
+            )
 
 
 def worker_argv(name: str, run: Path) -> list[str]:
@@ -208,13 +265,24 @@ class Stage(ABC, Generic[I]):
 
     Attributes:
         name: of the stage and its folder.
-        outputs: patterns of the files that it leaves.
+        outputs: patterns of the files that it leaves; of each there is one at least.
+        records: of those that no later stage reads, and that only the whole stage could make again.
         keeps: whether it has a folder, and is skipped when it is finished.
     """
 
     name: ClassVar[str]
     outputs: ClassVar[tuple[str, ...]]
+    records: ClassVar[tuple[str, ...]] = ()
     keeps: ClassVar[bool] = True
+
+    @property
+    def worked(self) -> tuple[str, ...]:
+        """Those of the outputs that its own work leaves."""
+        return self.outputs
+
+    def unit(self, name: str) -> str:
+        """What has to be made again where this file of its outputs is lost: the file, or a folder above it."""
+        return name
 
     def active(self, config: RunConfig) -> bool:
         """Whether this configuration needs the stage."""

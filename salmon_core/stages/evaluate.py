@@ -11,7 +11,6 @@ from salmon_core.api.models import Sampling
 from salmon_core.api.principles import Principle
 from salmon_core.api.reward import RewardSpec
 from salmon_core.config.run_config import RunConfig
-from salmon_core.data.files import write_text
 from salmon_core.errors import boundary
 from salmon_core.plugins.options import require
 from salmon_core.records import ShownPrinciple
@@ -59,6 +58,7 @@ class Evaluate(Stage[EvaluateInputs]):
 
     name = "evaluate"
     outputs = ("[0-9]*.json",)
+    records = ("samples-*.parquet",)
 
     def active(self, config: RunConfig) -> bool:
         return bool(config.evaluators)
@@ -99,15 +99,15 @@ class Evaluate(Stage[EvaluateInputs]):
         with StageRun(inputs, work) as run:
             for index, spec in enumerate(inputs.evaluators):
                 progress(index)
-                target = work.path / f"{index:02d}-{spec.name}.json"
-                if target.exists():
+                target = f"{index:02d}-{spec.name}.json"
+                if work.has(target):
                     continue
                 owned = work.registry.owned(spec)
                 what = f"evaluator {spec.name!r}"
                 with boundary(str(owned.owner), what):
                     evaluator: Evaluator = require(owned, work.registry.build(spec), "evaluate")
                     metrics = evaluator.evaluate(run.seen_by(evaluator, str(owned.owner), what))
-                write_text(target, metrics_to_json(checked(metrics, str(owned.owner), what)))
+                work.write_text(target, metrics_to_json(checked(metrics, str(owned.owner), what)))
         progress(len(inputs.evaluators))
 
 

@@ -87,9 +87,9 @@ class SeenRun:
         return read_prompts(self._inputs.prompts.path, split)
 
     def samples(self, role: Role, samples: int = 4) -> list[Completion]:
-        file = self._stage.work.path / f"samples-{role}-{samples}.parquet"
-        if file.exists():
-            return parquet.read_rows(file, parquet.COMPLETIONS, parquet.to_completion)
+        name, work = f"samples-{role}-{samples}.parquet", self._stage.work
+        if work.has(name):
+            return parquet.read_rows(work.path / name, parquet.COMPLETIONS, parquet.to_completion)
         prompts = self.prompts("test")
         if not prompts:
             raise StageError("no prompts are held out", where="evaluate", hint="set `held_out`, or mark prompts `test`")
@@ -99,7 +99,7 @@ class SeenRun:
         renderer = self._inputs.texts.renderer(self._registry, model.codec)
         sampling = replace(self._inputs.sampling, samples=samples)
         completions = sampled(model, renderer, prompts, sampling)
-        parquet.write_rows(file, completions, parquet.COMPLETIONS)
+        work.write_rows(name, completions, parquet.COMPLETIONS)
         return completions
 
     def pairs(self, samples: int = 4) -> list[Pair]:

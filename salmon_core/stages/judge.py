@@ -107,7 +107,7 @@ class Judge(Stage[JudgeInputs]):
         progress = work.progress("pairs judged", len(pairs))
         with inputs.setup.open(work.registry, work.cache) as judging:
             for part, start in work.parts(len(pairs), size):
-                parquet.write_rows(part, judging.judge(pairs[start : start + size]), parquet.JUDGMENTS)
+                work.write_rows(part, judging.judge(pairs[start : start + size]), parquet.JUDGMENTS)
                 progress(min(start + size, len(pairs)))
         write_metrics(work, {"pairs": len(pairs), "principles": len(inputs.setup.principles)})
 

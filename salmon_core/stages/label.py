@@ -80,7 +80,7 @@ class Label(Stage[LabelInputs]):
                 where=self.name,
                 hint=f"see {work.path / STATISTICS} for the reasons",
             )
-        parquet.write_rows(work.path / FILE, labels.rows, parquet.PREFERENCES)
+        work.write_rows(FILE, labels.rows, parquet.PREFERENCES)
         write_metrics(work, {"rows": len(labels.rows), **labels.statistics})
 
 

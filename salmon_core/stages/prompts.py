@@ -59,7 +59,7 @@ class Prompts(Stage[PromptsInputs]):
                 where=place,
                 hint=f"{len(found)} are held out; lower `held_out`" if found else None,
             )
-        parquet.write_rows(work.path / FILE, found.values(), parquet.PROMPTS)
+        work.write_rows(FILE, found.values(), parquet.PROMPTS)
         counts = {split: sum(p.split == split for p in found.values()) for split in ("train", "test")}
         write_metrics(work, counts | {"repeated": repeated})
 

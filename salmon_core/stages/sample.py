@@ -61,7 +61,7 @@ class Sample(Stage[SampleInputs]):
                 renderer = inputs.texts.renderer(work.registry, model.codec)
                 for part, start in parts:
                     completions = sampled(model, renderer, todo[start : start + size], sampling)
-                    parquet.write_rows(part, completions, parquet.COMPLETIONS)
+                    work.write_rows(part, completions, parquet.COMPLETIONS)
                     progress(min(start + size, len(todo)) * sampling.samples)
         found = read_completions(work.path)
         values = {"completions": len(found), "stopped": mean(c.stopped for c in found)}

@@ -34,6 +34,7 @@ class Sft(TrainingStage[SftInputs]):
 
     name = "sft"
     prepared = "data/train.parquet"
+    outputs = (prepared, "model")
 
     def active(self, config: RunConfig) -> bool:
         return config.config.sft is not None
@@ -61,7 +62,7 @@ class Sft(TrainingStage[SftInputs]):
             rows.append({"prompt": text, "completion": renderer.safe_text(completion) + codec.eos_token})
         if not rows:
             raise DataError("has no rows", where=str(path))
-        parquet.write_rows(work.path / self.prepared, rows, parquet.SFT_TEXTS)
+        work.write_rows(self.prepared, rows, parquet.SFT_TEXTS)
 
     def setup(self, inputs: SftInputs) -> TrainerSetup:
         return inputs.trainer

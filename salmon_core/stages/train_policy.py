@@ -54,6 +54,7 @@ class TrainPolicy(TrainingStage[TrainPolicyInputs]):
 
     name = "train-policy"
     prepared = "rl_prompts.parquet"
+    outputs = (prepared, "model")
 
     def active(self, config: RunConfig) -> bool:
         return config.config.train.algorithm != "none"
@@ -89,7 +90,7 @@ class TrainPolicy(TrainingStage[TrainPolicyInputs]):
                 texts[prompt.id] = renderer.policy(prompt)
             shown = [inputs.shown[principle.name] for principle in drawn]
             rows.append(parquet.rl_row(number, prompt, texts[prompt.id], shown))
-        parquet.write_rows(work.path / self.prepared, rows, parquet.RL_PROMPTS)
+        work.write_rows(self.prepared, rows, parquet.RL_PROMPTS)
 
     def setup(self, inputs: TrainPolicyInputs) -> TrainerSetup:
         return inputs.trainer

@@ -35,6 +35,7 @@ class TrainRm(TrainingStage[TrainRmInputs]):
 
     name = "train-rm"
     prepared = "data/train.parquet"
+    outputs = (prepared, "model")
 
     def active(self, config: RunConfig) -> bool:
         return config.trains_reward_model
@@ -59,7 +60,7 @@ class TrainRm(TrainingStage[TrainRmInputs]):
             texts = [renderer.reward(row.messages, text, [row.principles]) for text in (row.chosen, row.rejected)]
             cut += any(text.truncated for text in texts)
             rows.append({"chosen": texts[0].texts[0], "rejected": texts[1].texts[0], "margin": row.margin})
-        parquet.write_rows(work.path / self.prepared, rows, parquet.RM_TEXTS)
+        work.write_rows(self.prepared, rows, parquet.RM_TEXTS)
         write_json(work.path / "data" / "statistics.json", {"rows": len(rows), "truncated": cut})
 
     def setup(self, inputs: TrainRmInputs) -> TrainerSetup:

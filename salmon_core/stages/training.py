@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from salmon_core.api.events import RolloutsLogged, StepLogged
+from salmon_core.api.events import Note, RolloutsLogged, StepLogged
 from salmon_core.api.training import Backend, Job, Launch, LaunchPlan, Service, Step
 from salmon_core.config.run_config import BackendChoice
 from salmon_core.data.json import read_json
@@ -21,6 +21,8 @@ from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
 from salmon_core.run.events import told
 from salmon_core.run.identity import uncounted
+from salmon_core.run.notes import Notes
+from salmon_core.run.outputs import Outputs
 from salmon_core.run.processes import Running, run_step
 from salmon_core.stages.base import Process, Sources, Stage
 
@@ -60,7 +62,15 @@ class TrainingStage(Stage[I]):
     """
 
     prepared: ClassVar[str]
-    outputs = ("model",)
+    records = ("rollouts/*.parquet", "steps.jsonl")
+
+    @property
+    def worked(self) -> tuple[str, ...]:
+        return (self.prepared,)
+
+    def unit(self, name: str) -> str:
+        """A model is saved as a whole."""
+        return "model" if name.startswith("model/") else name
 
     @abstractmethod
     def setup(self, inputs: I) -> TrainerSetup:
@@ -79,7 +89,7 @@ class TrainingStage(Stage[I]):
         return Trainer(registry, self.setup(inputs), self.job(inputs, folder)).plan()
 
     def execute(self, inputs: I, process: Process) -> Mapping[str, Any]:
-        if not (process.folder.path / self.prepared).exists():
+        if not Outputs(process.folder.path).has(process.folder.path / self.prepared):
             process.worker(self.name)
         registry = process.run.config.registry
         return Trainer(registry, self.setup(inputs), self.job(inputs, process.folder.path)).run(process)
@@ -126,7 +136,12 @@ class Trainer:
             for step in plan.steps:
                 self._step(step, process, watch, running)
         for expected in plan.expects:
-            process.folder.need(expected)
+            if not (folder / expected).exists():
+                raise StageError(
+                    f"the trainer ended with exit code 0 and left no {expected}",
+                    where=self.job.stage,
+                    hint=f"something ended its process before its work was done; see {folder / 'log.txt'}",
+                )
         what = f"backend, finish of {self.job.stage}"
         with boundary(self._owner, what):
             metrics = dict(self._backend.finish(self.job, folder).metrics)
@@ -182,6 +197,7 @@ class _Watch:
     def __init__(self, backend: Backend, owner: str, stage: str, process: Process):
         self._backend, self._owner, self._stage, self._process = backend, owner, stage, process
         self._folder = process.folder.path
+        self._notes = Notes(self._folder)
         before = told(process.run.path, stage)
         self._steps = sum(event["event"] == "StepLogged" for event in before)
         # Modified before it was told of: the same batch. Later: generated again.
@@ -196,6 +212,8 @@ class _Watch:
     def now(self) -> None:
         """Looks, and tells of what is new."""
         self._looked = time.monotonic()
+        for text in self._notes.new():
+            self._process.emit(Note, text=f"{self._stage}: {text}")
         # A resumed training takes back its last lines and writes them again; they were told before.
         with boundary(self._owner, f"backend, steps of {self._stage}"):
             for number, logged in enumerate(self._backend.steps(self._folder), 1):

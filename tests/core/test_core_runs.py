@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from salmon_core.data.json import read_json, write_json
 from salmon_core.pipeline import Pipeline
 from salmon_core.records import Completion
 from salmon_core.run.events import told
-from salmon_core.run.folder import StageFolder
+from salmon_core.run.folder import MadeFrom, StageFolder
 from salmon_core.run.identity import file_identity, fingerprint
 from salmon_core.run.run import Run
 from salmon_core.stages.prompts import read_prompts
@@ -158,7 +159,7 @@ def test_nothing_is_done_twice_and_outdated_results_are_kept(world: Path, cli: C
     changed = cli("run", "salmon.yaml", "--set", "reward.show=2", "--until", "train-policy")
     assert changed.code == 0
     assert changed.err.count("already done") == len(RIVER) - 2
-    assert "the configuration changed; the old result is in" in changed.err
+    assert "show changed; the old result is in" in changed.err
     (archived,) = (run / "archive").iterdir()
     assert archived.name.startswith("train-policy-")
     assert (archived / "rl_prompts.parquet").is_file()
@@ -234,19 +235,21 @@ def test_what_a_killed_run_had_not_told_is_told_by_the_next(tmp_path: Path, cli:
 
 def test_a_stage_folder(tmp_path: Path) -> None:
     folder = StageFolder(tmp_path, "sample")
+    first = MadeFrom("m1", {"a": 1, "b": {"c": [1, 2]}}, {"prompts": "p1"})
     assert folder.manifest == {}
-    assert folder.begin("m1", {"a": 1}, {"run": 3}) is None
-    assert not folder.finished("m1")
+    assert folder.begin(first, {"run": 3}) is None
+    assert folder.continues(first)
+    assert not folder.finished(first)
     folder.interrupted(2.0)
     folder.finish(3.0, {"n": 5})
-    assert folder.finished("m1")
+    assert folder.finished(first)
     assert folder.manifest["seconds"] == 5.0
-    assert folder.begin("m1", {}, {}) is None  # the same work: kept
-    assert folder.finished("m1")
+    assert folder.otherwise(MadeFrom("m2", {"a": 1, "b": {"c": [1, 3]}}, {"prompts": "p1"})) == "b.c[1] changed"
+    assert folder.otherwise(replace(first, read={"prompts": "p2"})) == "what prompts left is not what it was made from"
     (folder.path / "part-00000.parquet").touch()
     names = set()
     for mark in ("m2", "m1", "m2", "m1"):
-        archived = folder.begin(mark, {}, {})
+        archived = folder.begin(MadeFrom(mark, {}, {}), {})
         assert archived is not None
         assert (archived / "part-00000.parquet").exists()
         names.add(archived.name)
@@ -260,8 +263,8 @@ def test_a_torn_manifest_never_counts_as_finished(content: str, tmp_path: Path) 
     folder.path.mkdir()
     (folder.path / "manifest.json").write_text(content)
     (folder.path / "part-00000.parquet").touch()
-    assert not folder.finished("m1")
-    archived = folder.begin("m1", {}, {})
+    assert not folder.finished(MadeFrom("m1", {}, {}))
+    archived = folder.begin(MadeFrom("m1", {}, {}), {})
     assert archived is not None
     assert (archived / "part-00000.parquet").exists()
     assert folder.manifest["status"] == "started"

@@ -1,7 +1,8 @@
 """Which checkpoints can be trusted, and a mixin that marks them so.
 
 transformers writes a checkpoint file by file; a process killed on the way leaves a folder that looks like one. Ours
-are complete when `complete.json`, written last and by renaming, is there. Two are always kept, so one is complete.
+are complete when `complete.json`, written last and by renaming, is there. It has every file's size and content: of a
+checkpoint that was damaged since, the one before it is taken. Two are always kept.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from salmon_core.api import Job
 from salmon_core.data.files import write_text
+from salmon_core.data.json import read_json
+from salmon_core.kit.training import describe_files, file_faults, leave_note
 from salmon_trl.steps import STEPS, keep_lines
 
 COMPLETE = "complete.json"
@@ -46,7 +49,7 @@ def is_finished(job: Job, folder: Path) -> bool:
     """Whether this very job has already left its result."""
     stamp = folder / "checkpoints" / "job.json"
     done = (folder / "model").is_dir() and (folder / "metrics.json").is_file() and stamp.is_file()
-    return job.resume and done and all(map(os.path.isfile, job.data.values())) and stamp.read_text() == _stamp(job)
+    return job.resume and done and all(map(os.path.isfile, job.data.values())) and _read(stamp) == _stamp(job)
 
 
 def prepare_folder(job: Job, folder: Path, window: int = 1) -> None:
@@ -58,8 +61,10 @@ def prepare_folder(job: Job, folder: Path, window: int = 1) -> None:
         window: optimizer steps per generated batch.
     """
     checkpoints, stamp = folder / "checkpoints", folder / "checkpoints" / "job.json"
-    same = stamp.is_file() and stamp.read_text() == _stamp(job)
+    same = stamp.is_file() and _read(stamp) == _stamp(job)
     if not (job.resume and same):
+        if job.resume and last_complete(checkpoints) is not None:
+            leave_note(folder, f"{stamp} is not of this job, or damaged: training starts from the beginning")
         for name in ("checkpoints", "model", "tb", "start"):
             shutil.rmtree(folder / name, ignore_errors=True)
         for name in (STEPS, "metrics.json"):
@@ -70,10 +75,31 @@ def prepare_folder(job: Job, folder: Path, window: int = 1) -> None:
     for path in checkpoints.glob("checkpoint-*"):
         if not (path / COMPLETE).is_file():
             shutil.rmtree(path)
+    _drop_damaged(folder, checkpoints)
     checkpoint = last_complete(checkpoints)
     step = step_of(checkpoint) if checkpoint else 0
     keep_lines(folder / STEPS, lambda line: line["step"] <= step)
     _drop_rollouts(folder, step // window)
+
+
+def _drop_damaged(folder: Path, checkpoints: Path) -> None:
+    """Until the newest checkpoint is as it was written."""
+    while (newest := last_complete(checkpoints)) is not None:
+        counters = read_json(newest / COMPLETE)
+        found = {COMPLETE: "is damaged"}
+        if isinstance(counters, dict) and {"step", "tokens", "files"} <= counters.keys():
+            found = file_faults(newest, counters["files"])
+        if not found:
+            return
+        name, fault = next(iter(found.items()))
+        shutil.rmtree(newest)
+        before = last_complete(checkpoints)
+        goes_on = "from the beginning" if before is None else f"from {before.name}"
+        leave_note(folder, f"{newest / name} {fault}: training goes on {goes_on}")
+
+
+def _read(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")
 
 
 def _drop_rollouts(folder: Path, first: int) -> None:
@@ -99,7 +125,11 @@ class Resumable(_Base):
         self.accelerator.wait_for_everyone()  # every process has its random state in the folder
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-            counters = {"step": self.state.global_step, "tokens": getattr(self, "_total_train_tokens", 0)}
+            counters = {
+                "step": self.state.global_step,
+                "tokens": getattr(self, "_total_train_tokens", 0),
+                "files": describe_files(folder),
+            }
             write_text(folder / COMPLETE, json.dumps(counters))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:

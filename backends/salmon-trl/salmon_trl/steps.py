@@ -22,9 +22,12 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             if not line.endswith(b"\n"):
                 return
             try:
-                yield json.loads(line)
+                found = json.loads(line)
             except ValueError:
                 return
+            if not isinstance(found, dict) or not isinstance(found.get("step"), int) or "values" not in found:
+                return  # damaged: what stands behind it cannot be trusted either
+            yield found
 
 
 def read_steps(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
