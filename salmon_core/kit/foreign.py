@@ -47,6 +47,17 @@ def leave_error(folder: Path, message: str, *, where: str | None = None, hint: s
     aside.unlink(missing_ok=True)
 
 
+def leave_note(folder: Path, text: str) -> None:
+    """Tells whoever watches the run what a person should know.
+
+    Args:
+        folder: the stage's.
+    """
+    print(text, file=sys.stderr, flush=True)
+    with (folder / "notes.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(text) + "\n")
+
+
 def run(main: Callable[[], None]) -> None:
     """Runs a step in its working directory, the stage's folder; a refusal ends it with exit code 1."""
     try:

@@ -97,15 +97,69 @@ def test_saving_inside_a_window_is_an_error_at_once(policy: Path, tmp_path: Path
         TRLBackend().plan(job)
 
 
-def test_a_checkpoint_without_critic(policy: Path, tmp_path: Path, capsys: Any) -> None:
+#: every kind of file that a checkpoint has
+PARTS = (
+    "model.safetensors",
+    "optimizer.pt",
+    "scheduler.pt",
+    "rng_state.pth",
+    "trainer_state.json",
+    "training_args.bin",
+    "critic/critic.safetensors",
+    "complete.json",
+)
+
+
+@pytest.fixture(scope="module")
+def ended(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A job at its end, with two checkpoints."""
+    job = ppo.ppo_job(tmp_path_factory.mktemp("ended") / "s", policy, rows=16, options={"save_steps": 2})
+    ppo.work(job)
+    return job
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut", "flipped"])
+@pytest.mark.parametrize("part", PARTS)
+def test_of_a_damaged_checkpoint_the_one_before_is_taken(part: str, damage: str, ended: Job, tmp_path: Path) -> None:
+    folder = Path(ended.folder)
+    before = tmp_path / "before"
+    shutil.copytree(folder, before)
+    newest = last_checkpoint(folder)
+    older = newest.with_name(f"checkpoint-{step_of(newest) - 2}")
+    assert older.is_dir()
+    shutil.rmtree(folder / "model")
+    file = newest / part
+    content = bytearray(file.read_bytes())
+    if damage == "lost":
+        file.unlink()
+    elif damage == "cut":
+        file.write_bytes(content[: len(content) // 2])
+    else:
+        content[len(content) // 2] ^= 4
+        file.write_bytes(content)
+    ppo.work(ended)
+    assert world.metrics(folder)["resumed_from"] == step_of(older)
+    notes = (folder / "notes.jsonl").read_text() if (folder / "notes.jsonl").exists() else ""
+    if (part, damage) != ("complete.json", "lost"):  # then it never was complete
+        assert f"{newest / part} " in notes.splitlines()[-1]
+        assert "training goes on from checkpoint-" in notes.splitlines()[-1]
+    assert same_tensors(before / "model" / "model.safetensors", folder / "model" / "model.safetensors")
+    assert logged(before) == logged(folder)
+
+
+def test_without_a_good_checkpoint_training_begins_anew(policy: Path, tmp_path: Path, capsys: Any) -> None:
     job = ppo.ppo_job(tmp_path / "s", policy, rows=16, options={"save_steps": 2})
     folder = ppo.work(job)
+    first = folder / "model" / "model.safetensors"
+    kept = tmp_path / "first.safetensors"
+    shutil.copy(first, kept)
     shutil.rmtree(folder / "model")
-    shutil.rmtree(last_checkpoint(folder))
-    shutil.rmtree(last_checkpoint(folder) / "critic")
-    message = ppo.failure(job)
-    assert "holds no critic" in message
-    assert str(folder / "checkpoints" / "checkpoint-2") in message
+    for checkpoint in (folder / "checkpoints").glob("checkpoint-*"):
+        (checkpoint / "optimizer.pt").write_bytes(b"")
+    ppo.work(job)
+    assert world.metrics(folder)["resumed_from"] == 0
+    assert "training goes on from the beginning" in (folder / "notes.jsonl").read_text()
+    assert same_tensors(kept, first)
     assert "Traceback" not in capsys.readouterr().err
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import time
@@ -17,6 +18,7 @@ import torch
 import trl_world as world
 
 from salmon_core.api import Job, Launch
+from salmon_core.kit.training import describe_files
 from salmon_trl import worker
 from salmon_trl.backend import TRLBackend
 from salmon_trl.checkpoints import last_complete, prepare_folder
@@ -45,6 +47,12 @@ def kill_after(job: Job, step: int) -> None:
     time.sleep(random.random() * 0.05)
     process.kill()
     process.communicate()
+
+
+def mark_complete(checkpoint: Path) -> None:
+    """As a trainer marks it."""
+    values = {"step": 4, "tokens": 0, "files": describe_files(checkpoint)}
+    (checkpoint / "complete.json").write_text(json.dumps(values))
 
 
 def make(stage: str, base: Path) -> Job:
@@ -126,7 +134,7 @@ def test_half_written_checkpoints_are_dropped(tmp_path: Path) -> None:
         checkpoint.mkdir()
         (checkpoint / "trainer_state.json").write_text("{}")
         if complete:
-            (checkpoint / "complete.json").write_text("{}")
+            mark_complete(checkpoint)
     (folder / "steps.jsonl").write_text("".join(f'{{"step": {s}, "values": {{}}}}\n' for s in (2, 4, 6)) + '{"st')
     prepare_folder(job, folder)
     assert [path.name for path in (folder / "checkpoints").glob("checkpoint-*")] == ["checkpoint-4"]
@@ -140,7 +148,7 @@ def test_checkpoints_of_another_job_are_not_used(tmp_path: Path) -> None:
     prepare_folder(job, folder)
     checkpoint = folder / "checkpoints" / "checkpoint-4"
     checkpoint.mkdir()
-    (checkpoint / "complete.json").write_text("{}")
+    mark_complete(checkpoint)
     prepare_folder(job, folder)
     assert last_complete(folder / "checkpoints") == checkpoint
     job.options["learning_rate"] = 0.5  # type: ignore[index]
@@ -155,7 +163,7 @@ def test_rollouts_that_are_generated_again_are_dropped(tmp_path: Path) -> None:
     prepare_folder(job, folder, 4)
     checkpoint = folder / "checkpoints" / "checkpoint-8"
     checkpoint.mkdir()
-    (checkpoint / "complete.json").write_text("{}")
+    mark_complete(checkpoint)
     (folder / "rollouts").mkdir()
     for index in range(4):
         for writer in range(2):

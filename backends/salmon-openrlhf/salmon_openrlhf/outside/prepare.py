@@ -11,13 +11,15 @@ import json
 import os
 import shutil
 import sys
+import zipfile
+import zlib
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 sys.path.append(os.getcwd())
-from salmon_foreign import Refused, run, write_text
+from salmon_foreign import Refused, leave_note, run, write_text
 
 #: names tried for a pad token, the first that the tokenizer does not have yet
 PAD_NAMES = ("<|pad|>", "<pad>", "[PAD]", "<|salmon_pad|>")
@@ -172,18 +174,47 @@ def tidy_checkpoints(folder: Path, *, resume: bool, critic: bool) -> int:
     if not parts:
         shutil.rmtree(folder, ignore_errors=True)
         return 0
-    latest = [step_of(part) for part in parts]
-    common = min(latest)
-    if common == 0 or not all((part / f"global_step{common}").is_dir() for part in parts):
+    common = min(step_of(part) for part in parts)
+    while common and (fault := fault_of(parts, common)) is not None:
+        before = step_before(parts, common)
+        goes_on = f"from step {before}" if before else "from the beginning"
+        leave_note(Path.cwd(), f"{fault}: training goes on {goes_on}")
+        common = before
+    if common == 0:
         shutil.rmtree(folder, ignore_errors=True)
         return 0
-    for part, step in zip(parts, latest, strict=True):
-        if step != common:
+    for part in parts:
+        if step_of(part) != common:
             (part / "latest").write_text(f"global_step{common}")
         for other in part.glob("global_step*"):
             if other.is_dir() and int(other.name.removeprefix("global_step")) > common:
-                shutil.rmtree(other)  # half a checkpoint
+                shutil.rmtree(other)  # half a checkpoint, or a damaged one
     return common
+
+
+def step_before(parts: Sequence[Path], step: int) -> int:
+    """The newest step before this one that all parts have saved; 0 where there is none."""
+    saved = [{int(path.name.removeprefix("global_step")) for path in part.glob("global_step*")} for part in parts]
+    return max((number for number in set.intersection(*saved) if number < step), default=0)
+
+
+def fault_of(parts: Sequence[Path], step: int) -> str | None:
+    """What is wrong with a checkpoint, in words. PyTorch's files are zip archives, with a checksum for each entry."""
+    for part in parts:
+        folder = part / f"global_step{step}"
+        if not folder.is_dir():
+            return f"{folder} is missing"
+        files = sorted(folder.rglob("*.pt"))
+        if not files:
+            return f"{folder} holds no state"
+        for file in files:
+            try:
+                with zipfile.ZipFile(file) as archive:
+                    if (entry := archive.testzip()) is not None:
+                        return f"{file} is damaged ({entry})"
+            except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, zlib.error) as error:
+                return f"{file} is damaged ({error})"
+    return None
 
 
 def step_of(folder: Path) -> int:
