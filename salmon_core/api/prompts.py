@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
+from salmon_core.errors import DataError
 from salmon_core.records import Prompt
 
 
@@ -12,4 +13,13 @@ class PromptSource(ABC):
     """Yields prompts; those without a split are split by the pipeline."""
 
     @abstractmethod
-    def load(self) -> Iterable[Prompt]: ...
+    def load(self) -> Iterable[Prompt]:
+        """All prompts, in an order that is always the same."""
+
+    def located(self) -> Iterable[tuple[str, Prompt | DataError]]:
+        """The same with the place of each, for messages: file and line, for example.
+
+        A row that is no prompt is given as its error, so that the user may choose to go on without it.
+        """
+        for number, prompt in enumerate(self.load()):
+            yield f"prompt {number}", prompt

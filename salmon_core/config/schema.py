@@ -62,6 +62,18 @@ class BonusChoice(Selection):
     label: str | None = Field(None, min_length=1)
 
 
+class PromptChoice(Selection):
+    """A prompt source, and what becomes of rows that cannot be used as they are."""
+
+    on_bad_row: Literal["error", "drop"] = Field("error", description="of a row that is no prompt, or an empty one")
+    too_long: Literal["error", "drop", "cut"] = Field(
+        "error", description="of a prompt that leaves no room for `sample.max_new_tokens`; `cut`: its beginning goes"
+    )
+    system: Literal["fold", "error"] = Field(
+        "fold", description="of a system turn that the chat template refuses; `fold`: put before the first user turn"
+    )
+
+
 class PrincipleChoice(Section):
     """A principle set: `NAME`, a path to a YAML file, or a set with changes."""
 
@@ -265,7 +277,9 @@ class Config(Section):
     plugins: list[str] = Field([], description="single-file plugins, in the configuration's folder")
     policy: PolicySection
     limits: LimitsSection = LimitsSection()
-    prompts: Choice = Field(description="a prompt source, plugin:NAME, or a JSONL, CSV or Parquet file")
+    prompts: Annotated[PromptChoice, BeforeValidator(_named)] = Field(
+        description="a prompt source, plugin:NAME, or a JSONL, CSV or Parquet file"
+    )
     held_out: float = Field(
         0.1, ge=0, lt=1, description="share of prompts kept for evaluation if the source says nothing"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from salmon_core.errors import DataError, SalmonError
 from salmon_core.records import Message, Prompt, prompt_id
 
 ROLES = ("system", "user", "assistant")
+_OR_DROP = "fill it, or set prompts.on_bad_row: drop"
 
 
 class Columns(BaseModel):
@@ -43,6 +44,8 @@ def to_prompt(row: Mapping[str, Any], columns: Columns, where: str) -> Prompt:
         DataError: no prompt in it, or not of the right shape.
     """
     messages = _messages(row.get(columns.messages), where) if row.get(columns.messages) else None
+    if messages is not None and not messages[-1]["content"].strip():
+        raise DataError("the last turn is empty", where=where, hint=_OR_DROP)
     if messages is None:
         text = row.get(columns.prompt)
         if not isinstance(text, str):
@@ -52,6 +55,8 @@ def to_prompt(row: Mapping[str, Any], columns: Columns, where: str) -> Prompt:
                 where=where,
                 hint="set `columns` of the prompt source",
             )
+        if not text.strip():
+            raise DataError(f"has an empty {columns.prompt!r}", where=where, hint=_OR_DROP)
         messages = ({"role": "user", "content": text},)
     identifier, split = row.get(columns.id), row.get(columns.split) or ""
     if split not in ("", "train", "test"):
@@ -75,6 +80,24 @@ def _messages(value: Any, where: str) -> tuple[Message, ...]:
     return tuple({"role": m["role"], "content": m["content"]} for m in value)
 
 
+def _located(
+    rows: Iterable[tuple[str, Mapping[str, Any]]], columns: Columns
+) -> Iterator[tuple[str, Prompt | DataError]]:
+    """Each row with its place, as a prompt or as the reason why it is none."""
+    for where, row in rows:
+        try:
+            yield where, to_prompt(row, columns, where)
+        except DataError as error:
+            yield where, error
+
+
+def _or_raise(found: Iterable[tuple[str, Prompt | DataError]]) -> Iterator[Prompt]:
+    for _, prompt in found:
+        if isinstance(prompt, DataError):
+            raise prompt
+        yield prompt
+
+
 class _FilePrompts(PromptSource):
     Options = FileOptions
     suffix = ""
@@ -83,8 +106,10 @@ class _FilePrompts(PromptSource):
         self.options = options
 
     def load(self) -> Iterable[Prompt]:
-        for where, row in read_file(self.options.path, otherwise=self.suffix):
-            yield to_prompt(row, self.options.columns, where)
+        return _or_raise(self.located())
+
+    def located(self) -> Iterable[tuple[str, Prompt | DataError]]:
+        return _located(read_file(self.options.path, otherwise=self.suffix), self.options.columns)
 
 
 class JsonlPrompts(_FilePrompts):
@@ -116,6 +141,12 @@ class DatasetPrompts(PromptSource):
         self.options = options
 
     def load(self) -> Iterable[Prompt]:
+        return _or_raise(self.located())
+
+    def located(self) -> Iterable[tuple[str, Prompt | DataError]]:
+        return _located(self._rows(), self.options.columns)
+
+    def _rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         try:
             import datasets
         except ImportError:
@@ -138,4 +169,4 @@ class DatasetPrompts(PromptSource):
         for number, row in enumerate(data):
             if options.limit is not None and number >= options.limit:
                 return
-            yield to_prompt(row, options.columns, f"{options.path}: row {number}")
+            yield f"{options.path}: row {number}", row
