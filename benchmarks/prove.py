@@ -146,14 +146,14 @@ def claims(results: dict[int, dict[str, dict[str, Any]]]) -> list[dict[str, Any]
     critic = [report["stages"]["train-policy"]["metrics"]["explained_variance"] for report in base]
     claim("base: the critic's explained variance, last quarter, > 0", critic, min(critic) > 0)
     for name, least in (("positive", 0.90), ("negated", 0.85)):
-        values = [report["rm"][name] for report in base]
+        values = [report["rm"][name]["value"] for report in base]
         claim(f"base: RM accuracy, {name}, >= {least}", values, fmean(values) >= least)
     for size in base[0]["rm"]["sets"]["joint"]:
         for mode in ("joint", "mean"):
-            claim(f"base: RM accuracy, {mode}, sets of {size}", [r["rm"]["sets"][mode][size] for r in base])
+            claim(f"base: RM accuracy, {mode}, sets of {size}", [r["rm"]["sets"][mode][size]["value"] for r in base])
     if found := each("no-negatives"):
         for name in ("positive", "negated"):
-            claim(f"no-negatives: RM accuracy, {name}", [report["rm"][name] for report in found])
+            claim(f"no-negatives: RM accuracy, {name}", [report["rm"][name]["value"] for report in found])
     if found := each("hack"):
         claim("hack: self-praise before", [rate(report, "self_praise", "before") for report in found])
         after = [rate(report, "self_praise", "after") for report in found]

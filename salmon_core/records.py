@@ -267,9 +267,17 @@ class RewardBreakdown:
     fallbacks: tuple[str, ...] = ()
 
 
+#: a rate or a mean of fewer things says next to nothing
+FEW = 20
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A rate or a mean with its 95 % interval."""
+    """A rate or a mean with its 95 % interval.
+
+    Attributes:
+        n: what it was measured on. Below `FEW` it is shown as `too few`.
+    """
 
     value: float
     low: float

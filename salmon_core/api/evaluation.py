@@ -11,7 +11,17 @@ from typing import Any, Literal, Protocol
 from salmon_core.api.models import OpenModel
 from salmon_core.api.principles import PrincipleSet
 from salmon_core.api.reward import RewardSpec
-from salmon_core.records import Completion, Judgment, Message, Pair, Prompt, RewardBreakdown, Rollout, ShownPrinciple
+from salmon_core.records import (
+    Completion,
+    Estimate,
+    Judgment,
+    Message,
+    Pair,
+    Prompt,
+    RewardBreakdown,
+    Rollout,
+    ShownPrinciple,
+)
 
 #: the models of a run: before RL, after it, the reward model, and who judges
 Role = Literal["initial", "policy", "reward", "judge"]
@@ -64,9 +74,9 @@ class RewardModelAccuracy:
         sets: way of combining -> number of principles shown -> accuracy.
     """
 
-    positive: float | None
-    negated: float | None
-    sets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    positive: Estimate | None
+    negated: Estimate | None
+    sets: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

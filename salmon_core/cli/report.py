@@ -15,6 +15,7 @@ from salmon_core.cli.console import is_number, short
 from salmon_core.cli.output import OUT
 from salmon_core.data.json import read_json
 from salmon_core.errors import SalmonError
+from salmon_core.records import FEW
 from salmon_core.stages import STAGES
 
 
@@ -65,27 +66,31 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
 
 
 def _targets(targets: list[Mapping[str, Any]]) -> Table:
-    table = Table("rate on held-out prompts", "before", "after", "change", "95 % interval", "bonus?")
+    table = Table("rate on held-out prompts", "before", "after", "change", "95 % interval", "n", "bonus?")
     for target in targets:
         low, high = target["ci"]
         table.add_row(
             escape(target["name"]),
             f"{target['before']:.3f}",
             f"{target['after']:.3f}",
-            f"{target['change']:+.3f}",
+            f"{target['change']:+.3f}" if not 0 < target["n"] < FEW else f"too few ({target['change']:+.3f})",
             f"{low:+.3f} .. {high:+.3f}",
+            str(target["n"] or ""),
             escape(target["touched_by"] or "none"),
         )
     return table
 
 
 def _print_rm(rm: Mapping[str, Any], console: Console) -> None:
-    for name in ("positive", "negated"):
-        if is_number(rm.get(name)):
-            console.print(f"reward model, held-out accuracy, {name}: {rm[name]:.3f}")
-    for way, sets in rm.get("sets", {}).items():
-        text = "  ".join(f"{size}: {value:.3f}" for size, value in sets.items())
-        console.print(escape(f"reward model, sets of k principles, {way}:  {text}"))
+    rows = [(name, rm[name]) for name in ("positive", "negated") if rm.get(name)]
+    rows += [(f"{size} at once, {way}", own) for way, sets in rm.get("sets", {}).items() for size, own in sets.items()]
+    if not rows:
+        return
+    table = Table("reward model, held-out accuracy", "rate", "95 % interval", "n")
+    for name, own in rows:
+        value = f"{own['value']:.3f}" if own["n"] >= FEW else f"too few ({own['value']:.3f})"
+        table.add_row(escape(name), value, f"{own['low']:.3f} .. {own['high']:.3f}", str(own["n"]))
+    console.print(table)
 
 
 def _print_section(section: Mapping[str, Any], console: Console) -> None:

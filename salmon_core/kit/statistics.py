@@ -35,6 +35,38 @@ def clustered_mean(values: Mapping[str, Sequence[float]], rng: Random) -> Estima
     return _bootstrap({key: (sum(own), len(own)) for key, own in values.items() if own}, rng)
 
 
+def mean_rate(groups: Sequence[Mapping[str, Sequence[float]]], rng: Random) -> Estimate:
+    """The mean over groups of the share of ones in each, resampling the clusters (prompts) of all groups together.
+
+    Where every value is the same, resampling would see no doubt at all: then Wilson's interval for as many clusters.
+
+    Args:
+        groups: zeros and ones by cluster, for each group; a group with none is left out.
+        rng: of the resampling.
+    """
+    found = [{key: (sum(own), len(own)) for key, own in group.items() if own} for group in groups]
+    found = [group for group in found if group]
+    clusters = sorted({key for group in found for key in group})
+    if not clusters:
+        return Estimate(0.0, 0.0, 1.0, 0)
+
+    def mean(chosen: Sequence[str]) -> float:
+        rates = []
+        for group in found:
+            own = [group[key] for key in chosen if key in group]
+            if own:
+                rates.append(sum(ones for ones, _ in own) / sum(count for _, count in own))
+        return sum(rates) / len(rates)
+
+    n = sum(count for group in found for _, count in group.values())
+    value = mean(clusters)
+    if value in (0.0, 1.0):
+        wilson = rate(round(value * len(clusters)), len(clusters))
+        return Estimate(value, wilson.low, wilson.high, n)
+    draws = sorted(mean(rng.choices(clusters, k=len(clusters))) for _ in range(_RESAMPLES))
+    return Estimate(value, *_middle(draws), n=n)
+
+
 def clustered_difference(
     before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[float]], rng: Random
 ) -> Estimate:

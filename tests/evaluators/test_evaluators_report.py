@@ -17,6 +17,7 @@ from rich.console import Console
 from salmon_core.api import Metrics, RewardModelAccuracy, Section, Target
 from salmon_core.cli.report import print_report
 from salmon_core.config.resolve import load
+from salmon_core.records import Estimate
 from salmon_core.stages.report import ALWAYS, build_report, lookup
 
 PAPER: dict[str, Any] = {
@@ -101,10 +102,14 @@ RESULTS = (
         "second",
         {"note": "a text"},
         targets=(Target("polite [/b]", 0.5, 0.25, (-0.3, -0.2), touched_by="manners"),),
-        reward_model=RewardModelAccuracy(0.875, None, {"joint": {"1": 0.75, "2": 0.5}}),
+        reward_model=RewardModelAccuracy(
+            Estimate(0.875, 0.8, 0.9, 160),
+            None,
+            {"joint": {"1": Estimate(1.0, 0.34, 1.0, 2), "2": Estimate(0.5, 0.4, 0.6, 96)}},
+        ),
         sections=(Section("longest [/i] answers", ("who", "words"), (("policy", 12), ("nobody", None)), "cut at 20"),),
     ),
-    Metrics("third", reward_model=RewardModelAccuracy(0.1, 0.1)),
+    Metrics("third", reward_model=RewardModelAccuracy(Estimate(0.1, 0.0, 0.2, 99), None)),
 )
 
 
@@ -114,7 +119,9 @@ def test_results_stand_where_they_belong(tmp_path: Path) -> None:
     brief, polite = report["targets"]
     assert brief | {"name": "brief", "before": 0.25, "after": 0.75, "change": 0.5, "ci": (0.4, 0.6)} == brief
     assert polite["touched_by"] == "manners"
-    assert report["rm"] == {"positive": 0.875, "negated": None, "sets": {"joint": {"1": 0.75, "2": 0.5}}}
+    assert report["rm"]["positive"] == {"value": 0.875, "low": 0.8, "high": 0.9, "n": 160}
+    assert report["rm"]["negated"] is None
+    assert {size: own["value"] for size, own in report["rm"]["sets"]["joint"].items()} == {"1": 1.0, "2": 0.5}
     (section,) = report["sections"]
     assert section["rows"] == (("policy", 12), ("nobody", None))
     json.dumps(report, allow_nan=False)
@@ -168,9 +175,11 @@ def test_everything_is_printed_as_it_is_written(tmp_path: Path) -> None:
     assert "manners" in rows["polite [/b]"]
     assert "12" in rows["policy"]
     assert "None" not in rows["nobody"]
+    for cell in ("0.875", "0.800 .. 0.900", "160"):
+        assert cell in rows["positive"]
+    for cell in ("too few (1.000)", "0.340 .. 1.000", "2"):
+        assert cell in rows["1 at once, joint"]
     for line in (
-        "held-out accuracy, positive: 0.875",
-        "sets of k principles, joint:  1: 0.750  2: 0.500",
         "longest [/i] answers",
         "cut at 20",
         "first: score 0.5",
@@ -185,7 +194,7 @@ def test_the_command_prints_what_the_run_printed(finished: Finished) -> None:
     done = salmon("report", "runs/toy", cwd=finished.folder, env=environment())
     assert done.code == 0, done.text
     assert done.out.strip() in finished.printed
-    assert "reward model, held-out accuracy, positive: 1.000" in done.out
+    assert "reward model, held-out accuracy" in done.out
     as_json = salmon("report", "runs/toy", "--json", cwd=finished.folder, env=environment())
     assert json.loads(as_json.out) == finished.report
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from salmon_core.api import Metrics, RewardModelAccuracy, Section, Target
 from salmon_core.errors import PluginError
+from salmon_core.records import Estimate
 from salmon_core.stages.results import checked, metrics_from_json, metrics_to_json
 
 
@@ -29,6 +30,7 @@ class Uncopied:
         raise RuntimeError("cannot be copied")
 
 
+NO_NUMBER = RewardModelAccuracy(Estimate(math.nan, 0, 1, 5), None)
 BAD: list[tuple[str, Any, str]] = [
     ("no Metrics", {"targets": []}, "returned a dict, not Metrics"),
     ("nothing", None, "returned a NoneType, not Metrics"),
@@ -51,8 +53,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("interval turned round", Metrics("m", targets=({"name": "x", "before": 0, "after": 1, "ci": [2, 1]},)),  # type: ignore[arg-type]
         "ci (2.0, 1.0) must be (low, high)"),
     ("infinite interval", Metrics("m", targets=(Target("x", 0, 1, (-math.inf, 1)),)), "targets[0].ci[0] is -inf"),
-    ("accuracy as a dict", Metrics("m", reward_model={"positive": 1}), "reward_model.negated: is required"),  # type: ignore[arg-type]
-    ("accuracy is no number", Metrics("m", reward_model=RewardModelAccuracy(math.nan, None)), "positive is nan"),
+    ("accuracy as a dict", Metrics("m", reward_model={"positive": 1}), "reward_model.positive: has to be a mapping"),  # type: ignore[arg-type]
+    ("accuracy is no number", Metrics("m", reward_model=NO_NUMBER), "positive.value is nan"),
     ("section as a text", Metrics("m", sections=("x",)), "sections[0]"),  # type: ignore[arg-type]
     ("cell is no number", Metrics("m", sections=(Section("t", ("a",), ((math.inf,),)),)), "[0].rows[0][0] is inf"),
 ]  # fmt: skip
@@ -104,9 +106,10 @@ _SECTIONS = st.builds(
     lambda title, rows, note: Section(title, ("a", "b"), tuple(rows), note),
     st.text(), st.lists(st.tuples(_CELLS, _CELLS), max_size=2), st.text(),
 )  # fmt: skip
+_ESTIMATES = st.builds(Estimate, _NUMBERS, _NUMBERS, _NUMBERS, st.integers(0, 9))
 _ACCURACIES = st.builds(
-    RewardModelAccuracy, st.none() | _NUMBERS, st.none() | _NUMBERS,
-    st.dictionaries(st.text(), st.dictionaries(st.text(), _NUMBERS, max_size=2), max_size=2),
+    RewardModelAccuracy, st.none() | _ESTIMATES, st.none() | _ESTIMATES,
+    st.dictionaries(st.text(), st.dictionaries(st.text(), _ESTIMATES, max_size=2), max_size=2),
 )  # fmt: skip
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from salmon_core.api import EvaluatedRun, Evaluator, Metrics, Principle
 from salmon_core.api import RewardModelAccuracy as Accuracy
 from salmon_core.errors import SalmonError
-from salmon_core.kit.statistics import rate
+from salmon_core.kit.statistics import mean_rate, rate
 from salmon_core.records import Pair, ShownPrinciple
 from salmon_core.rng import named_rng
 
@@ -71,25 +70,35 @@ class RewardModelAccuracy(Evaluator):
                     groups[key] = self._singles(principle, negated, truth, rng)
         for size in range(1, min(self.options.max_set, len(principles)) + 1):
             groups["sets", str(size)] = self._sets(size, principles, truth, rng)
-        results = {mode: _accuracies(run, pairs, groups, mode) for mode in self.options.modes}
-        first = results[self.options.modes[0]]
-        positive, negative = (
-            _mean([own["value"] for key, own in first.items() if key[0] == polarity and own["n"]])
+        right = {mode: _right(run, pairs, groups, mode) for mode in self.options.modes}
+        results = {
+            mode: {
+                key: rate(sum(sum(own) for own in group.values()), sum(map(len, group.values())))
+                for key, group in by.items()
+            }
+            for mode, by in right.items()
+        }
+        first = right[self.options.modes[0]]
+        over = {
+            polarity: mean_rate(
+                [group for key, group in first.items() if key[0] == polarity],
+                named_rng(run.seed, "rm-accuracy", polarity),
+            )
             for polarity in ("positive", "negated")
-        )
+        }
         accuracy = Accuracy(
-            positive,
-            negative,
+            over["positive"] if over["positive"].n else None,
+            over["negated"] if over["negated"].n else None,
             {
-                mode: {key[1]: own["value"] for key, own in found.items() if key[0] == "sets" and own["n"]}
+                mode: {key[1]: own for key, own in found.items() if key[0] == "sets" and own.n}
                 for mode, found in results.items()
             },
         )
         by_principle = {
-            polarity: {key[1]: own for key, own in first.items() if key[0] == polarity}
+            polarity: {key[1]: asdict(own) for key, own in results[self.options.modes[0]].items() if key[0] == polarity}
             for polarity in ("positive", "negated")
         }
-        sets = {mode: {k[1]: v for k, v in found.items() if k[0] == "sets"} for mode, found in results.items()}
+        sets = {mode: {k[1]: asdict(v) for k, v in found.items() if k[0] == "sets"} for mode, found in results.items()}
         values = {"truth": self.options.truth, "pairs": len(pairs), "principles": by_principle, "sets": sets}
         return Metrics("rm-accuracy", values, reward_model=accuracy)
 
@@ -147,10 +156,13 @@ class RewardModelAccuracy(Evaluator):
         return found
 
 
-def _accuracies(
+def _right(
     run: EvaluatedRun, pairs: Sequence[Pair], groups: Mapping[tuple[str, ...], Sequence[Comparison]], mode: str
-) -> dict[tuple[str, ...], dict[str, Any]]:
-    """The reward model's accuracy by group; all its texts are scored in one go, sharing prefixes by completion."""
+) -> dict[tuple[str, ...], dict[str, list[int]]]:
+    """By group and prompt, whether the reward model was right (1) or not (0).
+
+    All its texts are scored in one go, sharing prefixes by completion.
+    """
     asked: dict[int, list[tuple[ShownPrinciple, ...]]] = {}
     for comparisons in groups.values():
         for comparison in comparisons:
@@ -169,14 +181,11 @@ def _accuracies(
             margins[index, shown] = scores[2 * number][position] - scores[2 * number + 1][position]
     results = {}
     for key, comparisons in groups.items():
-        right = 0
+        own: dict[str, list[int]] = {}
         for comparison in comparisons:
             parts = [comparison.shown] if mode == "joint" else [(each,) for each in comparison.shown]
             margin = sum(margins[comparison.pair, part] for part in parts)
-            right += (margin > 0) == comparison.first_is_better and margin != 0
-        results[key] = asdict(rate(right, len(comparisons)))
+            right = (margin > 0) == comparison.first_is_better and margin != 0
+            own.setdefault(pairs[comparison.pair].prompt.id, []).append(int(right))
+        results[key] = own
     return results
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
