@@ -25,12 +25,13 @@ from salmon_serve.schemas import ErrorAnswer, Health, RawAnswer, RawRequest, Rew
 _BEARER = HTTPBearer(auto_error=False)
 _STATUSES = {
     401: "no token, or a wrong one",
+    408: "the body did not arrive in time",
     409: "an id was used for something else",
     413: "too large",
     422: "cannot be scored; says where",
     429: "the queue is full; says when to come again",
     500: "a component of the reward failed for good; names it and its owner",
-    503: "the server is stopping",
+    503: "the server is stopping, or too many requests wait",
 }
 
 
@@ -41,11 +42,14 @@ class AsciiJSONResponse(JSONResponse):
         return json.dumps(content, separators=(",", ":")).encode("ascii")
 
 
-def make_app(admission: Admission, access: Access, metrics: Metrics, *, raw: bool) -> FastAPI:
+def make_app(
+    admission: Admission, access: Access, metrics: Metrics, *, raw: bool, body_seconds: float = 60.0
+) -> FastAPI:
     """The application.
 
     Args:
         raw: also answers OpenRLHF's protocol, at `/get_reward/TOKEN`.
+        body_seconds: a request's body may take to arrive.
     """
     # No pages of documentation: they would load scripts from elsewhere.
     app = FastAPI(title="salmon reward server", version=__version__, docs_url=None, redoc_url=None)
@@ -65,7 +69,7 @@ def make_app(admission: Admission, access: Access, metrics: Metrics, *, raw: boo
     async def rewards(request: Request) -> Response:
         """Scores rollouts: all of them, or none."""
         admission.check_open()
-        body = await read_body(request, RewardRequest)
+        body = await read_body(request, RewardRequest, body_seconds)
         answers = await admission.score(body.rollouts)
         # Each answer is JSON already, kept for retries, so the model only describes what is returned.
         return Response(b'{"rewards":[' + b",".join(answers) + b"]}", media_type="application/json")
@@ -97,7 +101,7 @@ def make_app(admission: Admission, access: Access, metrics: Metrics, *, raw: boo
             if not access.allows(token):
                 raise RequestError(401, _STATUSES[401], headers=CLOSE)
             admission.check_open()
-            sample = sample_of(await read_body(request, RawRequest))
+            sample = sample_of(await read_body(request, RawRequest, body_seconds))
             breakdown = await admission.score_in_turn(sample, request.is_disconnected)
             if breakdown is None:
                 raise ClientDisconnect

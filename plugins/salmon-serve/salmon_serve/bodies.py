@@ -18,21 +18,26 @@ from pydantic import BaseModel, ValidationError
 from salmon_serve.admission import RequestError
 from salmon_serve.schemas import places
 
-#: bytes of a request's body, and seconds it may take to arrive
-MAX_BODY, BODY_SECONDS = 8 << 20, 60.0
+#: bytes of a request's body
+MAX_BODY = 8 << 20
+#: seconds for the rest of a body that is too large
+_REST = 30.0
 CLOSE = {"Connection": "close"}
 _SCHEMAS = "#/components/schemas/{model}"
 M = TypeVar("M", bound=BaseModel)
 
 
-async def read_body(request: Request, model: type[M]) -> M:
+async def read_body(request: Request, model: type[M], seconds: float) -> M:
     """The body as a model.
+
+    Args:
+        seconds: it may take to arrive.
 
     Raises:
         RequestError: too large, too slow, no JSON, or not as the model says.
         ClientDisconnect: the client went.
     """
-    body = await _read(request)
+    body = await _read(request, seconds)
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -41,17 +46,17 @@ async def read_body(request: Request, model: type[M]) -> M:
         raise RequestError(413 if large else 422, message, where=found[0][0]) from None
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, seconds: float) -> bytes:
     length = request.headers.get("content-length", "")
     parts, size = [], int(length) if length.isdigit() and int(length) > MAX_BODY else 0
     stream = request.stream()
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             while size <= MAX_BODY and (part := await anext(stream, None)) is not None:
                 size += len(part)
                 parts.append(part)
     except TimeoutError:
-        raise RequestError(408, f"the body took more than {BODY_SECONDS:.0f} s to arrive", headers=CLOSE) from None
+        raise RequestError(408, f"the body took more than {seconds:g} s to arrive", headers=CLOSE) from None
     if size > MAX_BODY:
         parts.clear()
         await _discard(stream)
@@ -63,11 +68,12 @@ async def _discard(stream: AsyncIterator[bytes]) -> None:
     """Lets a client that is still sending come to the end, or it would see a broken connection and no answer."""
     left = 8 * MAX_BODY
     with contextlib.suppress(TimeoutError):
-        while left > 0:
-            part = await asyncio.wait_for(anext(stream, None), 1.0)
-            if part is None:
-                return
-            left -= len(part)
+        async with asyncio.timeout(_REST):
+            while left > 0:
+                part = await asyncio.wait_for(anext(stream, None), 1.0)
+                if part is None:
+                    return
+                left -= len(part)
 
 
 def body_of(model: type[BaseModel]) -> dict[str, Any]:

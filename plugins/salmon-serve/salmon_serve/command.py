@@ -11,6 +11,8 @@ import click
 from salmon_core.errors import SalmonError
 from salmon_core.kit.commands import announce_file_plugins, file_plugins_option, overrides_option
 
+_SECONDS = click.FloatRange(0.0, 86_400.0, min_open=True)
+
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path), required=False)
@@ -34,6 +36,19 @@ from salmon_core.kit.commands import announce_file_plugins, file_plugins_option,
 )
 @click.option("--max-batch", type=click.IntRange(1), default=256, show_default=True, help="Rollouts scored at once.")
 @click.option("--max-queue", type=click.IntRange(1), default=4096, show_default=True, help="Rollouts waiting at most.")
+@click.option(
+    "--max-connections",
+    type=click.IntRange(16),
+    default=8192,
+    show_default=True,
+    help="Connections at once; fewer where the system allows fewer open files.",
+)
+@click.option(
+    "--head-seconds", type=_SECONDS, default=20.0, show_default=True, help="A request's head may take to arrive."
+)
+@click.option(
+    "--body-seconds", type=_SECONDS, default=60.0, show_default=True, help="A request's body may take to arrive."
+)
 def serve(
     config: Path | None,
     job: Path | None,

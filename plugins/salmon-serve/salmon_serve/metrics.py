@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
 from salmon_core.records import RewardBreakdown
+from salmon_serve.connections import Connections, State
 from salmon_serve.scorer import BatchTiming
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
@@ -24,9 +26,12 @@ class Metrics:
         components: of the reward.
         queued: rollouts that wait now.
         kept: answers kept for retries now.
+        connections: of the server.
     """
 
-    def __init__(self, components: Sequence[str], queued: Callable[[], int], kept: Callable[[], int]):
+    def __init__(
+        self, components: Sequence[str], queued: Callable[[], int], kept: Callable[[], int], connections: Connections
+    ):
         self._registry = CollectorRegistry(auto_describe=True)
         own: dict[str, Any] = {"namespace": "salmon", "registry": self._registry}
         self._requests = Counter("requests", "requests answered", ["route", "status"], **own)
@@ -43,6 +48,12 @@ class Metrics:
         self._fallbacks = {name: fallbacks.labels(name) for name in components}
         self._latency = Histogram("request_seconds", "scoring requests, head to answer", buckets=_SECONDS, **own)
         self._scoring = Histogram("batch_seconds", "scoring of a batch", buckets=_SECONDS, **own)
+        open_now = Gauge("connections", "connections by what they wait for", ["state"], **own)
+        cut = Counter("connections_cut", "connections closed as too slow or too many", ["state"], **own)
+        for state in State:
+            open_now.labels(state.value).set_function(partial(connections.count, state))
+        self._cut = {state: cut.labels(state.value) for state in State}
+        connections.on_cut = lambda state: self._cut[state].inc()
         self._sizes = Histogram("batch_rollouts", "rollouts in a batch", buckets=_SIZES, **own)
 
     def requested(self, route: str, status: int, seconds: float) -> None:

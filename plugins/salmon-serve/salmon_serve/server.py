@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +24,7 @@ from salmon_core.errors import SalmonError
 from salmon_serve.access import open_access
 from salmon_serve.admission import Admission
 from salmon_serve.app import make_app
+from salmon_serve.connections import Connections, Limits, raise_descriptor_limit
 from salmon_serve.idempotency import IdempotencyCache
 from salmon_serve.load import Source
 from salmon_serve.metrics import Metrics
@@ -33,8 +35,6 @@ from salmon_serve.scorer import Scorer
 
 #: seconds for what is queued when asked to stop; then for the last answers to leave
 DRAIN, LEAVE = 60.0, 5.0
-#: connections at once; beyond, uvicorn answers 503 by itself
-_CONNECTIONS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,9 @@ class Settings:
         raw: OpenRLHF's protocol as well.
         max_batch: rollouts scored at once.
         max_queue: rollouts waiting at most.
+        max_connections: at once, all together; fewer where the system allows fewer open files.
+        head_seconds: a request's head may take to arrive.
+        body_seconds: a request's body may take to arrive.
     """
 
     host: str = "127.0.0.1"
@@ -57,6 +60,9 @@ class Settings:
     raw: bool = False
     max_batch: int = 256
     max_queue: int = 4096
+    max_connections: int = 8192
+    head_seconds: float = 20.0
+    body_seconds: float = 60.0
 
 
 def serve(source: Source, settings: Settings) -> None:
@@ -67,6 +73,8 @@ def serve(source: Source, settings: Settings) -> None:
     """
     if settings.max_queue < MAX_ITEMS:
         raise SalmonError(f"the queue has to hold one request of {MAX_ITEMS} rollouts", where="--max-queue")
+    limits = Limits(settings.head_seconds, settings.body_seconds, connections=settings.max_connections)
+    limits = limits.within(raise_descriptor_limit())
     access = open_access(settings.token_file)
     listener, url = _bind(settings.host, settings.port)
     writer = RolloutWriter(source.log) if source.log is not None else None
@@ -74,20 +82,21 @@ def serve(source: Source, settings: Settings) -> None:
     names = scorer.start()
     cache = IdempotencyCache()
     disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each, which says only when the server started
-    metrics = Metrics(names, lambda: scorer.queued, lambda: len(cache))
+    connections = Connections(limits)
+    metrics = Metrics(names, lambda: scorer.queued, lambda: len(cache), connections)
     scorer.on_batch = metrics.batch
     admission = Admission(scorer, cache, metrics)
     config = uvicorn.Config(
-        make_app(admission, access, metrics, raw=settings.raw),
-        http=BoundedProtocol,
+        make_app(admission, access, metrics, raw=settings.raw, body_seconds=settings.body_seconds),
+        http=partial(BoundedProtocol, counted=connections),  # type: ignore[arg-type]  # it is only called
         access_log=False,  # it would show raw tokens, which stand in the path
         log_level="warning",
         lifespan="off",
         ws="none",
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=_CONNECTIONS,
-        timeout_keep_alive=75,
+        backlog=limits.backlog,
+        timeout_keep_alive=int(limits.idle_seconds),
         timeout_graceful_shutdown=int(LEAVE),
     )
     ready = settings.ready_file or source.folder / "services" / "reward.json"
