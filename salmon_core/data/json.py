@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from salmon_core.data.files import write_text
+from salmon_core.data.readers import parse_json
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -15,9 +16,12 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The document, or None where there is none that can be read (a torn write never replaces a file)."""
+    """The document, or None where there is none that can be read (a torn write never replaces a file).
+
+    One with half of a surrogate pair in a text cannot: nothing could write that text again.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
 

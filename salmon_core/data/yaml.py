@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.composer import MaxDepthExceededError
+from ruamel.yaml.composer import Composer, MaxDepthExceededError
 from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
@@ -27,8 +27,9 @@ from salmon_core.errors import ConfigError, Problem
 
 #: mappings and lists in each other, at most; every reader of the values may go down one call for each
 _DEPTH = 100
-#: values in a document at most, those that an alias repeats counted each time
-_VALUES = 100_000
+#: values in a document at most, those that an alias repeats counted each time; and characters
+_VALUES, _CHARACTERS = 100_000, 1_000_000
+_HINT = "settings and principles are never so many; rows of data belong in a JSON Lines file"
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = ("null", "bool", "int", "float", "str", "timestamp", "seq", "map")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -87,20 +88,24 @@ def parse_document(text: str, where: str) -> YamlDocument:
         ConfigError: it is not valid YAML, has a key twice, a key that is a list or mapping, or half of a surrogate
             pair, contains itself, or is too deep or too large; names line and column.
     """
+    if len(text) > _CHARACTERS:  # reading them could take minutes
+        message = f"has {len(text):,} characters, and YAML is read up to {_CHARACTERS:,}"
+        raise ConfigError([Problem(where, message, _HINT)])
     reader = YAML(typ="safe", pure=True)
-    reader.Constructor = _Constructor
+    reader.Constructor, reader.Composer = _Constructor, _Composer
     reader.max_depth = _DEPTH
     reader.composer.warn_double_anchors = False  # YAML allows them, and a warning would be shown between other output
+    hint = None
     try:
         root = reader.compose(text)
         if root is None:
             return YamlDocument(None, None)
-        size, depth = _Extent().of(root)
-        if depth > _DEPTH:
+        if _Extent().of(root)[1] > _DEPTH:
             raise MaxDepthExceededError(problem_mark=root.start_mark)
-        if size > _VALUES:
-            raise _RefusedError(f"has more than {_VALUES:,} values, counting what its aliases repeat")
         return YamlDocument(reader.constructor.construct_document(root), root)
+    except _TooManyError as error:
+        message = f"has more than {_VALUES:,} values, counting what its aliases repeat, as of line {error.line}"
+        mark, hint = None, _HINT
     except _RefusedError as error:
         message, mark = str(error), error.problem_mark
     except MaxDepthExceededError as error:
@@ -115,7 +120,7 @@ def parse_document(text: str, where: str) -> YamlDocument:
     except (AssertionError, LookupError):  # what ruamel raises for `%YAML 1.10`
         message, mark = "not valid YAML: there is no such version of it", None
     place = f"{where}: line {mark.line + 1}, column {mark.column + 1}" if mark else where
-    raise ConfigError([Problem(place, message)])
+    raise ConfigError([Problem(place, message, hint)])
 
 
 def write_yaml(path: Path, values: Any) -> None:
@@ -137,6 +142,26 @@ class _RefusedError(MarkedYAMLError):
 
     def __str__(self) -> str:
         return str(self.problem)
+
+
+class _TooManyError(YAMLError):
+    """More values than are taken."""
+
+    def __init__(self, mark: Any):
+        self.line = mark.line + 1
+
+
+class _Composer(Composer):
+    """Counts nodes as they come: a long list would take minutes to its end."""
+
+    _nodes = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        node = super().compose_node(parent, index)
+        self._nodes += 1
+        if self._nodes > _VALUES:
+            raise _TooManyError(node.start_mark)
+        return node
 
 
 def _reason(error: MarkedYAMLError) -> str:
@@ -179,6 +204,7 @@ class _Extent:
         Raises:
             _RefusedError: half of a surrogate pair in a text, a key that is no text or number, or an alias of what it
                 stands in.
+            _TooManyError: too large.
         """
         if isinstance(node, ScalarNode):
             if _SURROGATE.search(node.value):
@@ -198,6 +224,8 @@ class _Extent:
             children = [each for pair in node.value for each in pair]
         extents = [self.of(child) for child in children]
         found = 1 + sum(size for size, _ in extents), 1 + max((depth for _, depth in extents), default=0)
+        if found[0] > _VALUES:
+            raise _TooManyError(node.start_mark)
         self._known[node] = found
         return found
 

@@ -1,4 +1,7 @@
-"""YAML as people write it: its values, their places, what is refused; and that what is written reads back."""
+"""YAML as people write it: its values, their places, what is refused; and that what is written reads back.
+
+Also half of a surrogate pair, which YAML and JSON can say and no file can hold, in every other kind of file.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from core_world import Cli, make_folder, salmon
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from salmon_core import ConfigError
+from salmon_core.data.json import read_json
+from salmon_core.data.rollout_rows import read_rollouts
 from salmon_core.data.yaml import parse_document, parse_yaml, read_yaml, write_yaml
+from salmon_core.errors import DataError
 
 VALUES: dict[str, Any] = {
     "1.5e-3": 0.0015, "5.0e-4": 0.0005, "1e-4": 0.0001, "1E5": 1e5, "-1e-3": -0.001, ".5": 0.5, "2": 2, "1_000": 1000,
@@ -61,6 +70,11 @@ def test_what_is_refused(text: str) -> None:
     assert len(str(error.value)) < 300
 
 
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefg", "bcdefgh", strict=True)
+)
+
+
 def test_aliases_are_counted_before_they_are_followed() -> None:
     """A few lines stand for a thousand million values."""
     bomb = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
@@ -71,6 +85,100 @@ def test_aliases_are_counted_before_they_are_followed() -> None:
             parse_yaml(text, "file")
     assert time.monotonic() - start < 5
     assert parse_yaml("a: &a [1]\nb: [*a, *a]", "file") == {"a": [1], "b": [[1], [1]]}
+
+
+LARGE = {
+    "longer than any": ("- a\n" * 1_250_000, "file: has 5,000,000 characters, and YAML is read up to 1,000,000"),
+    "block": ("- a\n" * 249_000, "file: has more than 100,000 values"),
+    "flow": ("a: [" + "x," * 490_000 + "]", "file: has more than 100,000 values"),
+    "keys": ("".join(f"k{n}: 1\n" for n in range(80_000)), "file: has more than 100,000 values"),
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_long_lists_are_refused_before_their_end(kind: str) -> None:
+    text, says = LARGE[kind]
+    start = time.process_time()
+    with pytest.raises(ConfigError) as error:
+        parse_yaml(text, "file")
+    assert time.process_time() - start < 20  # seconds of a slow machine; to the end it is minutes
+    assert str(error.value).startswith(says)
+    assert str(error.value).endswith(
+        "(settings and principles are never so many; rows of data belong in a JSON Lines file)"
+    )
+    assert kind != "block" or "as of line 100001 (" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (BOMB, "salmon.yaml: has more than 100,000 values, counting what its aliases repeat, as of line 5 ("),
+        ('run:\n  name: "\\ud800"\n', "salmon.yaml: line 2, column 9: has half of a surrogate pair"),
+        ("a: &a [*a]\n", "salmon.yaml: line 1, column 4: contains itself, by way of an alias"),
+    ],
+    ids=["bomb", "surrogate", "cycle"],
+)
+def test_a_configuration_that_is_a_trap(text: str, says: str, tmp_path: Path) -> None:
+    make_folder(tmp_path, text)
+    start = time.monotonic()
+    done = salmon("check", "salmon.yaml", cwd=tmp_path)
+    assert time.monotonic() - start < 20
+    assert (done.code, done.out) == (2, "")
+    first, *lines = done.err.splitlines()
+    assert first == "error: 1 problem in the configuration"
+    assert len(lines) == 1
+    assert lines[0].startswith(f"  - {says}")
+
+
+def test_half_a_surrogate_pair_in_a_principle(tmp_path: Path, cli: Cli) -> None:
+    make_folder(tmp_path)
+    (tmp_path / "rules.yaml").write_text('name: rules\nprinciples:\n  - {name: a, text: "\\ud800"}\n')
+    done = cli("check", "salmon.yaml")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.count("rules.yaml: line 3, column 21: has half of a surrogate pair, which is no character") == 2
+    assert done.err.startswith("error: 2 problems")  # judging and rewarding read the set
+
+
+HALVES = {
+    "a.jsonl": (
+        b'{"prompt": "a", "completion": "a"}\n{"prompt": "\\ud800", "completion": ""}\n',
+        "line 2: has half of",
+    ),
+    "key.jsonl": (b'{"prompt": "a", "\\udfff": ""}\n', "line 1: has half of a surrogate pair"),
+    "bytes.jsonl": (b'{"prompt": "\xed\xa0\x80", "completion": ""}\n', "is not UTF-8 text (byte 12)"),
+    "a.csv": (b"prompt,completion\na,\xed\xa0\x80\n", "is not UTF-8 text (byte 20)"),
+    "cell.csv": (
+        b'prompt,completion,principles\na,b,"[{""name"": ""a"", ""text"": ""\\ud800""}]"\n',
+        "line 2, column principles: ",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_half_a_surrogate_pair_in_rows(name: str, tmp_path: Path) -> None:
+    content, says = HALVES[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read_rollouts(tmp_path / name)
+    assert str(error.value).startswith(f"{tmp_path / name}: {says}")
+    assert "\n" not in str(error.value)
+
+
+def test_half_a_surrogate_pair_in_parquet(tmp_path: Path) -> None:
+    """Which keeps bytes, so that it has to be written on purpose."""
+    texts = pa.array([b"a", b"\xed\xa0\x80"]).view(pa.string())
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"prompt": texts, "completion": texts}), file)
+    with pytest.raises(DataError, match=r"a.parquet: is not a readable Parquet file: 'utf-8' codec can't decode"):
+        read_rollouts(file)
+
+
+def test_half_a_surrogate_pair_in_what_a_run_saved(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text('{"base": "\\ud800"}')
+    assert read_json(file) is None
+    file.write_text("[" * 100_000)
+    assert read_json(file) is None
 
 
 def test_lines_of_keys() -> None:

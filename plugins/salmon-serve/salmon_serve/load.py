@@ -9,14 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from salmon_core.api.reward import RewardSpec
 from salmon_core.api.training import Job
 from salmon_core.config.resolve import load
 from salmon_core.config.run_config import RunConfig
+from salmon_core.data.parquet import open_table, rows_of
 from salmon_core.data.rollouts import RolloutLog
 from salmon_core.errors import DataError, SalmonError
 from salmon_core.records import RL_COLUMNS, Prompt, ShownPrinciple
@@ -149,13 +148,10 @@ def read_rows(path: Path) -> dict[int, dict[str, Any]]:
     Raises:
         DataError: not such a file, or a number twice.
     """
-    try:
-        table = pq.read_table(path, memory_map=False)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"is not a readable Parquet file: {str(error).splitlines()[0]}", where=str(path)) from None
+    table = open_table(path)
     if missing := [name for name in RL_COLUMNS if name not in table.column_names]:
         raise DataError(f"lacks the column(s) {', '.join(missing)}", where=str(path))
-    rows: list[dict[str, Any]] = table.to_pylist()
+    rows = list(rows_of(table, path))
     numbered = {row["row"]: row for row in rows}
     if len(numbered) != len(rows):
         raise DataError("has a row number more than once", where=str(path))
