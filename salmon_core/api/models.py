@@ -82,7 +82,13 @@ class PrefixRequest:
 
 @runtime_checkable
 class TokenCodec(Protocol):
-    """A tokenizer, as the rest of salmon sees it. Special tokens written in a text are parsed; none is added."""
+    """A tokenizer, as the rest of salmon sees it. Special tokens written in a text are parsed; none is added.
+
+    It may have more, which is used where it is there, to make untrusted texts safe:
+
+    - `added_tokens: tuple[str, ...]`, the strings that become one id before a text is split, special or not
+    - `normalize(text: str) -> str`, what becomes of a text before it is split
+    """
 
     @property
     def eos_token(self) -> str: ...

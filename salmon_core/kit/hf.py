@@ -74,6 +74,21 @@ class HFCodec:
         names = [*self.tokenizer.all_special_tokens, *(token.content for token in added if token.special)]
         return tuple(dict.fromkeys(str(name) for name in names if name))
 
+    @cached_property
+    def added_tokens(self) -> tuple[str, ...]:
+        """Every string that the tokenizer turns into one id before it splits a text, special or not."""
+        added = (str(token.content) for token in self.tokenizer.added_tokens_decoder.values())
+        return tuple(dict.fromkeys([*self.special_tokens, *(token for token in added if token)]))
+
+    def normalize(self, text: str) -> str:
+        """What the tokenizer makes of a text before it splits it: its normalizer, if it has one."""
+        normalizer = self._normalizer
+        return text if normalizer is None else str(normalizer.normalize_str(text))
+
+    @cached_property
+    def _normalizer(self) -> Any:
+        return getattr(getattr(self.tokenizer, "backend_tokenizer", None), "normalizer", None)
+
     @property
     def max_length(self) -> int | None:
         """The longest sequence the model takes, in tokens, where known."""

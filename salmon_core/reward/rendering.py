@@ -1,8 +1,12 @@
 """From records to the texts that judges and reward models read: safe, shared, the same everywhere.
 
 Prompts and completions are untrusted. They are made safe in the TEXT, so the result is safe under any later
-tokenizer call, ours or a trainer's: every section marker of the template and every special-token string of the
-tokenizers in use is rewritten visibly (`[[score` becomes `[·[score`).
+tokenizer call, ours or a trainer's: the section markers of the template, the added tokens of the tokenizers in use and
+the markers of their chat formats are rewritten visibly (`[[score` becomes `[·[score`).
+
+Then the ids are looked at: they have to have the structure of the same text with plain contents. That look is taken
+where an untrusted text has a character beyond ASCII, a control character, one that a marker begins with, or a break.
+All other text is ASCII that was searched as it stands, and saves the second encoding.
 
 Order of parts: instruction, completion(s), principles, the answer's place; so what many principles share is one
 prefix. The paper shows the reward model the completion before the instruction; ours follows the judge's order.
@@ -10,58 +14,38 @@ prefix. The paper shows the reward model the completion before the instruction; 
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from salmon_core.api.models import PrefixRequest, TokenCodec
 from salmon_core.api.templates import Limits, Template
 from salmon_core.errors import SalmonError
 from salmon_core.records import Completion, Message, Pair, Prompt, ShownPrinciple
+from salmon_core.reward.markers import ROLES, SLOT, added_tokens, chat_markers, template_markers, views
+from salmon_core.reward.sanitizer import Forbidden, Sanitizer
+from salmon_core.reward.shape import PLAIN, ShapeCheck
 
-BREAK = "·"
-
-
-_OTHER_BREAKS = "•|¦"
-
-
-_SLOT = re.compile(r"\{(instruction|first|second|completion|principle|role|content)\}")
+_MOST = 4096
 
 
 def fill(pattern: str, values: Mapping[str, str]) -> str:
     """Puts values into the slots of a template's text. Braces in values are ordinary characters."""
-    return _SLOT.sub(lambda match: values[match[1]], pattern)
+    return SLOT.sub(lambda match: values[match[1]], pattern)
 
 
-class Sanitizer:
-    """Rewrites forbidden strings in untrusted text, visibly and idempotently.
+class _Part(NamedTuple):
+    """An untrusted text made safe.
 
-    Matching ignores case, and also looks through Unicode compatibility forms (full-width letters and the like),
-    since some tokenizers normalise those away.
+    Attributes:
+        tokens: at most so many.
+        cut: tokens dropped.
+        doubtful: whether the ids are to be looked at.
     """
 
-    def __init__(self, forbidden: Iterable[str]):
-        words = sorted({word for word in forbidden if word.strip()}, key=lambda word: (-len(word), word))
-        self._pattern = re.compile("|".join(map(re.escape, words)), re.IGNORECASE) if words else None
-        # A break that is part of a forbidden string would not break it.
-        self._break = next((mark for mark in (BREAK, *_OTHER_BREAKS) if not any(mark in word for word in words)), BREAK)
-
-    def __call__(self, text: str) -> str:
-        if self._pattern is None:
-            return text
-        # Overlapping occurrences need another round; each round breaks at least one for good.
-        while True:
-            if not text.isascii():
-                folded = unicodedata.normalize("NFKC", text)
-                if folded != text and self._pattern.search(folded):
-                    text = folded
-            if not self._pattern.search(text):
-                return text
-            text = self._pattern.sub(self._broken, text)
-
-    def _broken(self, match: re.Match[str]) -> str:
-        word = match[0]
-        return self._break if len(word) == 1 else word[0] + self._break + word[1:]
+    text: str
+    tokens: int
+    cut: int
+    doubtful: bool
 
 
 class Renderer:
@@ -70,7 +54,7 @@ class Renderer:
     Args:
         template: the wording.
         codec: of the model that will read the texts; decides EOS, BOS and lengths.
-        others: further tokenizers whose special tokens are to be made plain as well.
+        others: further tokenizers whose added tokens and chat markers are to be made plain as well.
         limits: lengths; principles are never cut.
     """
 
@@ -79,26 +63,51 @@ class Renderer:
     ):
         self.template, self.codec = template, codec
         self.limits = limits or Limits()
-        specials = {token for each in (codec, *others) for token in each.special_tokens}
-        self._text = Sanitizer({*specials, *template.markers, *template.stop})
+        codecs = [codec, *(each for each in others if each is not codec)]
+        forbidden = template_markers(template)
+        for each in codecs:
+            forbidden |= Forbidden(added_tokens(each)) | chat_markers(each)
+        self._text = Sanitizer(forbidden, views(codecs))
+        self._shape = ShapeCheck(codec, self._text)
+        self._blank = self._text(PLAIN)
         total = self.limits.total if codec.max_length is None else min(self.limits.total, codec.max_length)
         self._total = total
         self._counts: dict[str, int] = {}
+        self._rules: dict[str, str] = {}
+        self._checked: set[str] = set()
 
     def policy(self, prompt: Prompt) -> str:
-        """The text a policy completes: the chat template, with turns that can forge no other turn."""
-        return self.codec.chat(self.safe_messages(prompt.messages))
+        """The text a policy completes: the chat template, with turns that can forge no other turn.
+
+        Raises:
+            SalmonError: there is no chat template, it refuses the conversation, or the ids have another structure than
+                with plain contents.
+        """
+        messages = self.safe_messages(prompt.messages)
+        text = self.codec.chat(messages)
+        if any(self._text.examine(message["content"])[1] for message in messages):
+            # Some chat templates leave out empty turns.
+            plain: list[Message] = [
+                {"role": m["role"], "content": self._blank if m["content"].strip() else m["content"]} for m in messages
+            ]
+            shape = ("policy", *((m["role"], m["content"]) for m in plain))
+            self._shape(text, shape, lambda: self.codec.chat(plain), where=f"prompt {prompt.id}, for the policy")
+        return text
 
     def safe_messages(self, messages: Sequence[Message]) -> list[Message]:
-        """The conversation with special tokens and markers made plain."""
-        return [{"role": m["role"], "content": self._text(m["content"])} for m in messages]
+        """The conversation with added tokens and markers made plain."""
+        return [{"role": self._role(m["role"]), "content": self._text(m["content"])} for m in messages]
 
     def safe_text(self, text: str) -> str:
-        """A text with special tokens and markers made plain."""
+        """A text with added tokens and markers made plain."""
         return self._text(text)
 
     def judge(self, pair: Pair, principles: Sequence[ShownPrinciple]) -> tuple[PrefixRequest, PrefixRequest]:
-        """One request per order (1 first, 2 first), one suffix per principle; answer with `template.choices`."""
+        """One request per order (1 first, 2 first), one suffix per principle; answer with `template.choices`.
+
+        Raises:
+            SalmonError: no room, or the ids have another structure than with plain contents.
+        """
         one, two = (
             self._judge_order(pair.prompt, a, b, principles)
             for a, b in ((pair.first, pair.second), (pair.second, pair.first))
@@ -108,24 +117,51 @@ class Renderer:
     def _judge_order(
         self, prompt: Prompt, first: Completion, second: Completion, principles: Sequence[ShownPrinciple]
     ) -> PrefixRequest:
-        suffixes = tuple(self._principles([principle]) + self.template.verdict for principle in principles)
+        sets = [(principle,) for principle in principles]
         outputs = {"first": first.text, "second": second.text}
-        return self._request(self.template.judge, prompt.messages, outputs, suffixes)
+        where = f"prompt {prompt.id}, for the judge"
+        return self._request(self.template.judge, prompt.messages, outputs, sets, self.template.verdict, where)
 
     def reward(
         self, messages: Sequence[Message], completion: str, sets: Sequence[Sequence[ShownPrinciple]]
     ) -> PrefixRequest:
-        """One suffix per set of principles; every text ends with the EOS."""
-        tail = self.template.score + self.codec.eos_token
-        suffixes = tuple(self._principles(principles) + tail for principles in sets)
-        return self._request(self.template.reward, messages, {"completion": completion}, suffixes)
+        """One suffix per set of principles; every text ends with the EOS.
 
-    def _principles(self, principles: Sequence[ShownPrinciple]) -> str:
-        return "".join(fill(self.template.principle, {"principle": self._text(p.text)}) for p in principles)
+        Raises:
+            SalmonError: no room, or the ids have another structure than with plain contents.
+        """
+        tail = self.template.score + self.codec.eos_token
+        outputs = {"completion": completion}
+        return self._request(self.template.reward, messages, outputs, sets, tail, "a text for the reward model")
+
+    def _suffix(self, principles: Sequence[ShownPrinciple], tail: str, where: str) -> str:
+        """Principles recur, so each text is made safe once, and each suffix is checked once."""
+        suffix = "".join(map(self._rule, principles)) + tail
+        if suffix not in self._checked:
+            plain = fill(self.template.principle, {"principle": self._blank}) * len(principles) + tail
+            self._shape(suffix, ("suffix", len(principles), tail), lambda: plain, where=where)
+            if len(self._checked) >= _MOST:
+                self._checked.clear()
+            self._checked.add(suffix)
+        return suffix
+
+    def _rule(self, principle: ShownPrinciple) -> str:
+        if principle.text not in self._rules:
+            if len(self._rules) >= _MOST:
+                self._rules.clear()
+            self._rules[principle.text] = fill(self.template.principle, {"principle": self._text(principle.text)})
+        return self._rules[principle.text]
 
     def _request(
-        self, pattern: str, messages: Sequence[Message], outputs: Mapping[str, str], suffixes: tuple[str, ...]
+        self,
+        pattern: str,
+        messages: Sequence[Message],
+        outputs: Mapping[str, str],
+        sets: Sequence[Sequence[ShownPrinciple]],
+        tail: str,
+        where: str,
     ) -> PrefixRequest:
+        suffixes = tuple(self._suffix(principles, tail, where) for principles in sets)
         bos = self.codec.bos_token or ""
         fixed = self._fixed(bos + pattern) + max(map(self._count, suffixes), default=0)
         room = self._total - fixed
@@ -135,58 +171,87 @@ class Renderer:
                 hint="show fewer or shorter principles, or raise the length limit",
             )
         # The instruction gets its limit or half of the room; the outputs share what it leaves.
-        parts = {}
-        parts["instruction"], used, cut = self._instruction(messages, min(self.limits.prompt, room // 2))
-        share = min(self.limits.completion, (room - used) // len(outputs))
+        instruction, roles = self._instruction(messages, min(self.limits.prompt, room // 2))
+        parts = {"instruction": instruction}
+        share = min(self.limits.completion, (room - instruction.tokens) // len(outputs))
         for name, text in outputs.items():
-            parts[name], _, dropped = self._cut(text, share)
-            cut += dropped
-        return PrefixRequest(bos + fill(pattern, parts), suffixes, cut)
+            parts[name] = self._cut(text, share)
+        prefix = bos + fill(pattern, {name: part.text for name, part in parts.items()})
+        if any(part.doubtful for part in parts.values()):
+            # With one suffix: what an output ends with could reach into it.
+            suffix = suffixes[0] if suffixes else ""
+            shape = (pattern, roles, suffix)
+            self._shape(prefix + suffix, shape, lambda: self._plain(pattern, outputs, roles) + suffix, where=where)
+        return PrefixRequest(prefix, suffixes, sum(part.cut for part in parts.values()))
 
-    def _instruction(self, messages: Sequence[Message], limit: int) -> tuple[str, int, int]:
-        """-> the conversation in at most `limit` tokens, their number (an upper bound), tokens dropped."""
+    def _plain(self, pattern: str, outputs: Mapping[str, str], roles: tuple[str, ...] | None) -> str:
+        """The same prefix with plain contents."""
+        turns = (
+            self._blank if roles is None else "".join(fill(self._heading(r), {"content": self._blank}) for r in roles)
+        )
+        return (self.codec.bos_token or "") + fill(
+            pattern, {"instruction": turns} | dict.fromkeys(outputs, self._blank)
+        )
+
+    def _instruction(self, messages: Sequence[Message], limit: int) -> tuple[_Part, tuple[str, ...] | None]:
+        """-> the conversation in at most `limit` tokens; the roles of its turns, None for one message alone."""
         if len(messages) == 1:
-            return self._cut(messages[0]["content"], limit, keep_end=True)
+            return self._cut(messages[0]["content"], limit, keep_end=True), None
         # The latest turns matter most. Headings are trusted text, so they are added after contents were made safe.
         turns: list[str] = []
+        roles: list[str] = []
         used = dropped = 0
-        full = False
+        full = doubtful = False
         for message in reversed(messages):
-            heading = self.template.turn.replace("{role}", self._text(message["role"]))
+            heading = self._heading(message["role"])
             size = self._fixed(heading)
             room = -1 if full else limit - used - size
-            content, needed, cut = self._cut(message["content"], max(0, room), keep_end=True)
-            dropped += cut
-            full = full or room < 0 or cut > 0
-            if room >= 0 and (content or not cut):
-                turns.append(fill(heading, {"content": content}))
-                used += size + needed
-        return "".join(reversed(turns)), used, dropped
+            part = self._cut(message["content"], max(0, room), keep_end=True)
+            dropped += part.cut
+            full = full or room < 0 or part.cut > 0
+            if room >= 0 and (part.text or not part.cut):
+                turns.append(fill(heading, {"content": part.text}))
+                roles.append(message["role"])
+                used += size + part.tokens
+                doubtful = doubtful or part.doubtful
+        return _Part("".join(reversed(turns)), used, dropped, doubtful), tuple(reversed(roles))
 
-    def _cut(self, text: str, limit: int, *, keep_end: bool = False) -> tuple[str, int, int]:
-        """-> the text made safe, in at most `limit` tokens; an upper bound of its tokens; tokens dropped."""
-        text = self._text(text)
+    def _heading(self, role: str) -> str:
+        return self.template.turn.replace("{role}", self._role(role))
+
+    def _role(self, role: str) -> str:
+        """A role that is none of the usual ones is untrusted like any text, and must not complete a marker."""
+        if role in ROLES:
+            return role
+        safe = self._text(" ".join(role.split()))
+        return self._text.mark + safe if any(self._text.find(self.template.turn.replace("{role}", safe))) else safe
+
+    def _cut(self, text: str, limit: int, *, keep_end: bool = False) -> _Part:
+        """The text made safe, in at most `limit` tokens."""
+        text, doubtful = self._text.examine(text)
         # A token is at least one byte, of the text as the tokenizer normalises it: only ASCII never grows by that.
         if text.isascii() and len(text) <= limit:
-            return text, len(text), 0
+            return _Part(text, len(text), 0, doubtful)
         ids = self.codec.encode(text)
         if len(ids) <= limit:
-            return text, len(ids), 0
+            return _Part(text, len(ids), 0, doubtful)
         for keep in range(limit, 0, -1):
-            kept = self._text(self.codec.decode(ids[-keep:] if keep_end else ids[:keep]).strip("\ufffd"))
+            kept, doubtful = self._text.examine(
+                self.codec.decode(ids[-keep:] if keep_end else ids[:keep]).strip("\ufffd")
+            )
             # Cut in the middle of a character or a word, a text can need another token or two.
             if (needed := len(self.codec.encode(kept))) <= limit:
-                return kept, needed, len(ids) - keep
-        return "", 0, len(ids)
+                return _Part(kept, needed, len(ids) - keep, doubtful)
+        return _Part("", 0, len(ids), False)
 
     def _fixed(self, pattern: str) -> int:
         """Tokens of a template's text; its pieces are counted apart, as contents of any length keep them apart."""
-        return sum(self._count(piece) for piece in _SLOT.split(pattern)[::2])
+        return sum(self._count(piece) for piece in SLOT.split(pattern)[::2])
 
     def _count(self, trusted: str) -> int:
         """Tokens of a part that recurs: template texts and principles."""
         if trusted not in self._counts:
-            if len(self._counts) >= 4096:
+            if len(self._counts) >= _MOST:
                 self._counts.clear()
             self._counts[trusted] = len(self.codec.encode(trusted))
         return self._counts[trusted]

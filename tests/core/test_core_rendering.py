@@ -18,7 +18,8 @@ from salmon_core.api.templates import Limits, Template
 from salmon_core.kit.hf import HFCodec
 from salmon_core.plugins.registry import Registry
 from salmon_core.records import Completion, Pair, ShownPrinciple
-from salmon_core.reward.rendering import BREAK, Renderer, Sanitizer, fill
+from salmon_core.reward.rendering import Renderer, fill
+from salmon_core.reward.sanitizer import BREAK, Sanitizer
 
 GOLDEN = Path(__file__).parent / "golden" / "standard-template.txt"
 SPECIALS = ("<s>", "</s>", "<pad>", "<|user|>", "<|assistant|>")
