@@ -11,6 +11,7 @@ from pathlib import Path
 from salmon_core.data.files import write_text
 from salmon_core.data.rollout_rows import read_rollouts
 from salmon_core.errors import SalmonError
+from salmon_core.kit.commands import announce_file_plugin
 from salmon_core.records import Rollout
 from salmon_core.reward.elsewhere import count_tokens, draw_for
 from salmon_core.reward.reward import Reward, policy_codec
@@ -20,9 +21,17 @@ from salmon_core.run.run import Run
 _BATCH = 256
 
 
-def score_file(folder: Path, file: Path, output: Path | None, principles: Sequence[str], rollout_index: int) -> None:
+def score_file(
+    folder: Path,
+    file: Path,
+    output: Path | None,
+    principles: Sequence[str],
+    rollout_index: int,
+    *,
+    file_plugins: bool = True,
+) -> None:
     """Scores rows of a file with a run's reward."""
-    run = Run.open(folder)
+    run = Run.open(folder, file_plugins=file_plugins, announce=announce_file_plugin)
     known = run.config.reward_principles.names
     for name in principles:
         if name not in known:

@@ -32,30 +32,62 @@ _FILE_SOURCES = {".jsonl": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "cs
 T = TypeVar("T")
 
 
-def load(path: Path, overrides: Sequence[str] = (), *, file_plugins: bool = True) -> RunConfig:
+def load(
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    file_plugins: bool = True,
+    announce: Callable[[Path], None] | None = None,
+) -> RunConfig:
     """Reads and resolves a configuration file.
+
+    Args:
+        file_plugins: whether it may name some.
+        announce: called with each of them before any of its code runs.
 
     Raises:
         ConfigError: everything wrong with it.
     """
-    return resolve(read_config(path, overrides), path.resolve().parent, str(path), file_plugins=file_plugins)
+    config, base = read_config(path, overrides), path.resolve().parent
+    return resolve(config, base, str(path), file_plugins=file_plugins, announce=announce)
 
 
 def from_document(
-    document: Any, base: Path, *, source: str = "configuration", overrides: Sequence[str] = ()
+    document: Any,
+    base: Path,
+    *,
+    source: str = "configuration",
+    overrides: Sequence[str] = (),
+    file_plugins: bool = True,
+    announce: Callable[[Path], None] | None = None,
 ) -> RunConfig:
-    """Resolves a configuration given as plain data; paths are relative to `base`."""
-    return resolve(parse_config(document, source, overrides), base.resolve(), source)
+    """Resolves a configuration given as plain data; paths are relative to `base`. See `load`."""
+    config = parse_config(document, source, overrides)
+    return resolve(config, base.resolve(), source, file_plugins=file_plugins, announce=announce)
 
 
-def from_saved(saved: Mapping[str, Any]) -> RunConfig:
-    """Resolves what `RunConfig.document` gave."""
-    return from_document(saved.get("document"), Path(saved["base"]), source=saved["source"])
+def from_saved(
+    saved: Mapping[str, Any], *, file_plugins: bool = True, announce: Callable[[Path], None] | None = None
+) -> RunConfig:
+    """Resolves what `RunConfig.document` gave. See `load`."""
+    document, base, source = saved.get("document"), Path(saved["base"]), saved["source"]
+    return from_document(document, base, source=source, file_plugins=file_plugins, announce=announce)
 
 
-def resolve(config: Config, base: Path, source: str, *, file_plugins: bool = True) -> RunConfig:
-    """Looks everything up; see the module."""
-    work = _Resolver(config, base, source, file_plugins)
+def resolve(
+    config: Config,
+    base: Path,
+    source: str,
+    *,
+    file_plugins: bool = True,
+    announce: Callable[[Path], None] | None = None,
+) -> RunConfig:
+    """Looks everything up; see the module, and `load`."""
+    if config.plugins and not file_plugins:  # nothing else is said: what they offer could not be found either
+        says = "is a file plugin, and file plugins are switched off"
+        named = enumerate(config.plugins)
+        raise ConfigError([Problem(f"plugins[{index}]", f"{name} {says}", file=source) for index, name in named])
+    work = _Resolver(config, base, source, announce)
     found = work.run()
     if work.problems or found is None:
         raise ConfigError([replace(problem, file=source) for problem in work.problems])
@@ -65,9 +97,12 @@ def resolve(config: Config, base: Path, source: str, *, file_plugins: bool = Tru
 class _Resolver:
     """Looks up one configuration and collects all that is wrong with it."""
 
-    def __init__(self, config: Config, base: Path, source: str, file_plugins: bool):
+    def __init__(self, config: Config, base: Path, source: str, announce: Callable[[Path], None] | None):
         self.config, self.base, self.source, self.problems = config, base, source, list[Problem]()
-        self.files = self.plugin_files(file_plugins)
+        self.files = self.plugin_files()
+        if announce is not None:
+            for path in self.files:
+                announce(path)
         self.registry = Registry.discover(self.files)
         for broken in self.registry.broken:
             if broken.owner.version == "file":
@@ -76,14 +111,12 @@ class _Resolver:
     def problem(self, where: str, message: str, hint: str | None = None) -> None:
         self.problems.append(Problem(where, message, hint))
 
-    def plugin_files(self, allowed: bool) -> tuple[Path, ...]:
+    def plugin_files(self) -> tuple[Path, ...]:
         files = []
         for index, name in enumerate(self.config.plugins):
             path = (self.base / name).resolve()
             where = f"plugins[{index}]"
-            if not allowed:
-                self.problem(where, f"{name} is a file plugin, and file plugins are switched off")
-            elif path.suffix != ".py" or not path.is_file():
+            if path.suffix != ".py" or not path.is_file():
                 self.problem(where, f"there is no Python file {name!r} beside the configuration")
             elif not path.is_relative_to(self.base):
                 self.problem(where, f"{name!r} lies outside the configuration's folder")

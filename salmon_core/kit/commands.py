@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -29,7 +30,15 @@ def file_plugins_option(command: F) -> F:
     return option(command)
 
 
+def announce_file_plugin(path: Path) -> None:
+    """Says on standard error that a file runs as code.
+
+    For `announce` of whatever opens a configuration, a run or a job, which calls it before the code runs.
+    """
+    click.echo(f"using the file plugin {path.name}: code from {path.parent} runs", err=True)
+
+
 def announce_file_plugins(config: RunConfig) -> None:
-    """Says on standard error which files of the configuration's folder run as code."""
-    for name in config.config.plugins:
-        click.echo(f"using the file plugin {name}: code from {config.base} runs", err=True)
+    """The same for all of a configuration that is open already."""
+    for path in config.file_plugins:
+        announce_file_plugin(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,16 +30,21 @@ class Run:
         self.path, self.config = path.resolve(), config
 
     @classmethod
-    def open(cls, path: Path) -> Run:
+    def open(cls, path: Path, *, file_plugins: bool = True, announce: Callable[[Path], None] | None = None) -> Run:
         """A run by its folder, with the configuration it was last run with.
+
+        Args:
+            file_plugins: whether it may name some.
+            announce: called with each of them before any of its code runs.
 
         Raises:
             StageError: no run there.
+            ConfigError: its configuration does not hold any more, or names file plugins that are refused.
         """
         saved = read_json(path / CONFIG)
         if not isinstance(saved, dict) or not all(isinstance(saved.get(key), str) for key in ("base", "source")):
             raise StageError("there is no run in this folder", where=str(path))
-        return cls(path, from_saved(saved))
+        return cls(path, from_saved(saved, file_plugins=file_plugins, announce=announce))
 
     def save(self) -> None:
         """Leaves the configuration for `open`."""

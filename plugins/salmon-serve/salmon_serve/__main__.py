@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 
-from salmon_core.errors import SalmonError
+from salmon_core.errors import ConfigError, SalmonError
+from salmon_core.kit.commands import announce_file_plugin
 from salmon_core.run.processes import fail
 
 
@@ -19,12 +21,20 @@ def main() -> None:
     parser.add_argument(
         "--log-rollouts", type=int, metavar="N", help="write each N-th generated batch; by default as the job says"
     )
+    parser.add_argument("--no-file-plugins", action="store_true", help="refuse a job with single-file plugins")
     args = parser.parse_args()
     try:
         from salmon_serve.load import from_job
         from salmon_serve.server import Settings, serve
 
-        serve(from_job(args.job, args.log_rollouts), Settings(host=args.host, ready_file=args.ready_file, raw=args.raw))
+        source = from_job(
+            args.job, args.log_rollouts, file_plugins=not args.no_file_plugins, announce=announce_file_plugin
+        )
+        serve(source, Settings(host=args.host, ready_file=args.ready_file, raw=args.raw))
+    except ConfigError as error:
+        with contextlib.suppress(SystemExit):  # its exit code is that of a step that failed
+            fail(error)
+        raise SystemExit(error.exit_code) from None
     except SalmonError as error:
         fail(error)
     except OSError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from salmon_core.errors import SalmonError
-from salmon_core.kit.commands import announce_file_plugins, file_plugins_option, overrides_option
+from salmon_core.kit.commands import announce_file_plugin, file_plugins_option, overrides_option
 
 _SECONDS = click.FloatRange(0.0, 86_400.0, min_open=True)
 
@@ -74,13 +74,18 @@ def serve(
     if job is not None:
         if overrides or run or rm or rows:
             raise SalmonError("a job brings its own run, reward model and rows", where="--job", hint="give no others")
-        source = from_job(job, log_rollouts)
+        source = from_job(job, log_rollouts, file_plugins=not no_file_plugins, announce=announce_file_plugin)
     else:
         assert config is not None
         if log_rollouts:
             raise SalmonError("only a job's rollouts are written", where="--log-rollouts", hint="give --job")
-        plugins = not no_file_plugins
-        source = from_config(config, overrides, file_plugins=plugins, run=run, reward_model=rm, rows=rows)
-        assert source.config is not None
-        announce_file_plugins(source.config)
+        source = from_config(
+            config,
+            overrides,
+            file_plugins=not no_file_plugins,
+            announce=announce_file_plugin,
+            run=run,
+            reward_model=rm,
+            rows=rows,
+        )
     start(source, Settings(**settings))

@@ -17,7 +17,7 @@ from salmon_core.config.resolve import load
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data.parquet import open_table, rows_of
 from salmon_core.data.rollouts import RolloutLog
-from salmon_core.errors import DataError, SalmonError
+from salmon_core.errors import ConfigError, DataError, Problem, SalmonError
 from salmon_core.records import RL_COLUMNS, Prompt, ShownPrinciple
 from salmon_core.reward.elsewhere import draw_for
 from salmon_core.reward.reward import Reward, policy_codec
@@ -37,7 +37,6 @@ class Source:
         rows: of `rl_prompts.parquet`, by number.
         principles: that may be named, by their name in a breakdown.
         draw: principles for a prompt that comes without any; None where that cannot be known.
-        config: the configuration, where there is one.
         log: for the rollouts by row, where they are written.
     """
 
@@ -46,7 +45,6 @@ class Source:
     rows: Mapping[int, Mapping[str, Any]]
     principles: Mapping[str, ShownPrinciple]
     draw: Callable[[Prompt], tuple[ShownPrinciple, ...]] | None = None
-    config: RunConfig | None = None
     log: RolloutLog | None = None
 
     @contextmanager
@@ -61,6 +59,7 @@ def from_config(
     overrides: Sequence[str] = (),
     *,
     file_plugins: bool = True,
+    announce: Callable[[Path], None] | None = None,
     run: Path | None = None,
     reward_model: Path | None = None,
     rows: Path | None = None,
@@ -69,6 +68,8 @@ def from_config(
 
     Args:
         config: its file, or the folder of a run.
+        file_plugins: whether it may name some.
+        announce: called with each of them before any of its code runs.
         run: the run whose reward model it is; by default the configuration's.
         reward_model: a model folder instead.
         rows: `rl_prompts.parquet`, for items by row.
@@ -79,9 +80,9 @@ def from_config(
     if config.is_dir():
         if overrides or run is not None:
             raise SalmonError("a run's folder has its own settings", where=str(config), hint="give a configuration")
-        opened = Run.open(config)
+        opened = Run.open(config, file_plugins=file_plugins, announce=announce)
     else:
-        resolved = load(config, overrides, file_plugins=file_plugins)
+        resolved = load(config, overrides, file_plugins=file_plugins, announce=announce)
         section = resolved.config.run
         opened = Run(run or Path(section.folder) / section.name, resolved)
     if reward_model is None:
@@ -97,7 +98,6 @@ def from_config(
         read_rows(rows) if rows is not None else {},
         _principles_of(opened.config),
         partial(draw_for, opened.config),
-        opened.config,
     )
 
 
@@ -108,15 +108,24 @@ def _principles_of(config: RunConfig) -> dict[str, ShownPrinciple]:
     return _by_name(shown)
 
 
-def from_job(path: Path, log_every: int | None = None) -> Source:
+def from_job(
+    path: Path,
+    log_every: int | None = None,
+    *,
+    file_plugins: bool = True,
+    announce: Callable[[Path], None] | None = None,
+) -> Source:
     """The reward that a job of `train-policy` carries, and its rows.
 
     Args:
         log_every: each N-th generated batch is written, beside the job, 0 for none; None: as the job's option
             `log_rollouts_every` says.
+        file_plugins: whether it may name some.
+        announce: called with each of them before any of its code runs.
 
     Raises:
         SalmonError: no such job, or one without a reward.
+        ConfigError: it names file plugins, which are refused.
     """
     try:
         job = Job.from_json(path.read_text(encoding="utf-8"))
@@ -127,6 +136,14 @@ def from_job(path: Path, log_every: int | None = None) -> Source:
         raise SalmonError(f"is no job: {error}", where=str(path)) from None
     if job.reward is None or "train" not in job.data:
         raise SalmonError(f"the job of {job.stage} has no reward", where=str(path))
+    files = job.reward.file_plugins
+    if files and not file_plugins:
+        says = "is a file plugin, and file plugins are switched off"
+        where = "reward.file_plugins[{}]"
+        raise ConfigError([Problem(where.format(i), f"{name} {says}", file=str(path)) for i, name in enumerate(files)])
+    if announce is not None:
+        for name in files:
+            announce(Path(name))
     rows = read_rows(Path(job.data["train"]))
     shown = [item.shown for item in job.reward.interventions]
     for row in rows.values():
