@@ -179,6 +179,14 @@ class Engine(ABC):
 
     deterministic: bool = False
 
+    def check(self, model: ModelSpec, ability: Ability) -> None:
+        """Whether it could open such a model, as far as the model's small files tell; reads no weights.
+
+        Raises:
+            SalmonError: it could not.
+        """
+        self.codec(model)
+
     @abstractmethod
     def codec(self, model: ModelSpec) -> TokenCodec:
         """That model's tokenizer, without opening the model."""

@@ -48,6 +48,7 @@ class Job:
         options: the backend's own, validated.
         python: interpreter for the steps; None means the running one.
         resume: whether a checkpoint of the same job may lie in `folder`.
+        made: by role (`policy`, `reward`), what an earlier stage of the same run will have left there.
     """
 
     stage: TrainingStage
@@ -62,6 +63,7 @@ class Job:
     python: str | None = None
     run_name: str = ""
     resume: bool = True
+    made: Mapping[str, Leaves] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """As a text that `from_json` reads."""
@@ -76,6 +78,19 @@ class Job:
         from pydantic import TypeAdapter
 
         return TypeAdapter(cls).validate_json(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """What a training stage will leave, as far as a later stage's trainer has to know before either runs.
+
+    Attributes:
+        adapter: an adapter alone, not a whole model.
+        base: the model it belongs to.
+    """
+
+    adapter: bool = False
+    base: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +157,8 @@ class Backend(ABC):
 
     stages: frozenset[str] = frozenset()
     algorithms: frozenset[str] = frozenset()
+    #: whether its processes run in `Job.python` where that is given
+    uses_python: bool = False
 
     @abstractmethod
     def options_for(self, stage: str, algorithm: str | None = None) -> type[BaseModel]:
@@ -154,6 +171,17 @@ class Backend(ABC):
         Raises:
             ConfigError: the job's options cannot work, all reasons at once.
         """
+
+    def check(self, job: Job) -> None:  # noqa: B027  (optional)
+        """Whether the trainer itself takes these options; may import it. For `salmon check`, in a process of its own.
+
+        Raises:
+            ConfigError: all that it would refuse.
+        """
+
+    def leaves(self, job: Job) -> Leaves:
+        """What the job will leave; pure. Given to later stages' jobs as `Job.made`."""
+        return Leaves(base=job.model.path)
 
     def rows_needed(self, job: Job) -> int | None:
         """Prompt rows that an RL job will visit, where its options say so; None: `train.epochs` decides."""

@@ -7,3 +7,4 @@ import sys
 from rich.console import Console
 
 OUT = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+ERR = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())

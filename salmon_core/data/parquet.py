@@ -124,6 +124,23 @@ def read_table(path: Path, needs: pa.Schema) -> list[dict[str, Any]]:
     return list(rows_of(table, path))
 
 
+def first_rows(path: Path, needs: pa.Schema, count: int) -> list[dict[str, Any]]:
+    """The first rows as dictionaries, without reading the rest; see `read_table`."""
+    try:
+        file = pq.ParquetFile(path, memory_map=False, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from None
+    missing = [name for name in needs.names if name not in file.schema_arrow.names]
+    if missing:
+        raise DataError(f"lacks the column(s) {', '.join(missing)}", where=str(path))
+    try:
+        batch = next(file.iter_batches(count, columns=needs.names), None)
+        table = pa.Table.from_batches([] if batch is None else [batch], None if batch else file.schema_arrow)
+        return list(rows_of(table.select(needs.names).cast(needs), path))
+    except (pa.ArrowException, ValueError) as error:
+        raise DataError(f"has a column of another type: {str(error).partition(chr(10))[0]}", where=str(path)) from None
+
+
 def read_rows(paths: Path | Sequence[Path], schema: pa.Schema, make: Callable[[dict[str, Any]], T]) -> list[T]:
     """Rows of one or several files, in order, as records."""
     files = [paths] if isinstance(paths, Path) else paths

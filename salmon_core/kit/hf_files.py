@@ -76,6 +76,24 @@ def named_base(spec: ModelSpec) -> ModelSpec:
     return replace(spec, path=base, adapter=str(folder))
 
 
+def locate_adapter(spec: ModelSpec) -> None:
+    """Checks an adapter's folder before PEFT sees it; a hub id passes.
+
+    Raises:
+        SalmonError: neither a folder with an adapter nor a hub id.
+    """
+    if spec.adapter is None:
+        return
+    folder = Path(spec.adapter).expanduser()
+    if not folder.exists():
+        if not _HUB_ID.fullmatch(spec.adapter):
+            raise SalmonError("no such adapter folder", where=spec.adapter)
+    elif not (folder / "adapter_config.json").is_file():
+        raise SalmonError("has no adapter_config.json, so it is no PEFT adapter", where=spec.adapter)
+    elif not any(folder.glob("*.safetensors")):
+        raise SalmonError("has no weights (*.safetensors)", where=spec.adapter)
+
+
 def own_tokenizer(spec: ModelSpec) -> str | None:
     """The folder of an adapter that brings a tokenizer, such as one with a pad token more."""
     folder = Path(spec.path).expanduser()

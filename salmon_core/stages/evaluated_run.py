@@ -23,7 +23,8 @@ from salmon_core.stages.evaluate import EvaluateInputs
 from salmon_core.stages.prompts import read_prompts
 from salmon_core.stages.sample import pairs_of, sampled
 
-_ABILITIES: dict[str, Ability] = {
+#: role -> what its model is opened for
+ABILITIES: dict[str, Ability] = {
     "initial": "sampler",
     "policy": "sampler",
     "reward": "scorer",
@@ -49,8 +50,8 @@ class StageRun:
     def seen_by(self, evaluator: Evaluator, owner: str, what: str) -> SeenRun:
         """The run as this evaluator may use it: the roles it needs, together only if it says so."""
         needs = frozenset(getattr(evaluator, "needs", ()))
-        if unknown := sorted(needs - _ABILITIES.keys()):
-            message = f"needs {', '.join(unknown)}; there are {', '.join(_ABILITIES)}"
+        if unknown := sorted(needs - ABILITIES.keys()):
+            message = f"needs {', '.join(unknown)}; there are {', '.join(ABILITIES)}"
             raise PluginError(owner, message, what=what)
         self.models.most = max(1, len(needs)) if getattr(evaluator, "together", False) else 1
         return SeenRun(self, needs, owner, what)
@@ -93,7 +94,7 @@ class SeenRun:
         prompts = self.prompts("test")
         if not prompts:
             raise StageError("no prompts are held out", where="evaluate", hint="set `held_out`, or mark prompts `test`")
-        if _ABILITIES[role] != "sampler":
+        if ABILITIES[role] != "sampler":
             raise PluginError(self._owner, f"asks the role {role!r} for samples", what=self._what)
         model = cast(Sampler, self.open(role))
         renderer = self._inputs.texts.renderer(self._registry, model.codec)
@@ -147,7 +148,7 @@ class SeenRun:
             engine, model = inputs.judge.engine, inputs.judge.model.spec
         else:
             engine, model = inputs.engine, (inputs.initial if role == "initial" else inputs.policy).spec
-        return self._stage.models.get(engine, model, _ABILITIES[role])
+        return self._stage.models.get(engine, model, ABILITIES[role])
 
     def _allow(self, role: str) -> None:
         if role not in self._needs:

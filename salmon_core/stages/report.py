@@ -167,7 +167,7 @@ _ESTIMATE = {"value", "low", "high", "n"}
 def _check(expectation: dict[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
     """One expectation with the value found and whether it holds."""
     value = lookup(report, expectation["metric"])
-    if isinstance(value, Mapping) and _ESTIMATE <= value.keys():  # an estimate is expected by its value
+    if isinstance(value, Mapping) and value.keys() >= _ESTIMATE:  # an estimate is expected by its value
         value = value["value"]
     number = isinstance(value, int | float) and not isinstance(value, bool)
     low, high = expectation["min"], expectation["max"]

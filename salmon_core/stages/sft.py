@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from salmon_core.data import parquet
 from salmon_core.data.prompts import Columns, to_prompt
 from salmon_core.data.readers import read_file
 from salmon_core.errors import DataError
+from salmon_core.plugins.registry import Registry
 from salmon_core.stages.base import ModelInput, Sources, Work
 from salmon_core.stages.texts import Texts, texts_of
 from salmon_core.stages.training import TrainerSetup, TrainingStage, trainer_setup
@@ -27,6 +29,25 @@ class SftInputs:
     texts: Texts
     data: Path
     trainer: TrainerSetup
+
+
+def rows_of(inputs: SftInputs, registry: Registry) -> Iterator[dict[str, str]]:
+    """The demonstrations as texts.
+
+    Raises:
+        DataError: one is none, or there is none; names its place.
+    """
+    codec, renderer = inputs.texts.codec(registry), inputs.texts.renderer(registry)
+    found = False
+    for where, row in read_file(inputs.data):
+        completion = row.get("completion")
+        if not isinstance(completion, str):
+            raise DataError("has no text in 'completion'", where=where)
+        text = renderer.policy(to_prompt(row, Columns(), where))
+        found = True
+        yield {"prompt": text, "completion": renderer.safe_text(completion) + codec.eos_token}
+    if not found:
+        raise DataError("has no rows", where=str(inputs.data))
 
 
 class Sft(TrainingStage[SftInputs]):
@@ -50,19 +71,7 @@ class Sft(TrainingStage[SftInputs]):
         )
 
     def work(self, inputs: SftInputs, work: Work) -> None:
-        path = inputs.data
-        codec = inputs.texts.codec(work.registry)
-        renderer = inputs.texts.renderer(work.registry)
-        rows = []
-        for where, row in read_file(path):
-            completion = row.get("completion")
-            if not isinstance(completion, str):
-                raise DataError("has no text in 'completion'", where=where)
-            text = renderer.policy(to_prompt(row, Columns(), where))
-            rows.append({"prompt": text, "completion": renderer.safe_text(completion) + codec.eos_token})
-        if not rows:
-            raise DataError("has no rows", where=str(path))
-        work.write_rows(self.prepared, rows, parquet.SFT_TEXTS)
+        work.write_rows(self.prepared, list(rows_of(inputs, work.registry)), parquet.SFT_TEXTS)
 
     def setup(self, inputs: SftInputs) -> TrainerSetup:
         return inputs.trainer

@@ -13,12 +13,14 @@ from pathlib import Path
 
 from salmon_core.api.principles import Principle
 from salmon_core.api.reward import RewardSpec
-from salmon_core.api.training import Job
+from salmon_core.api.training import Job, Leaves
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data import parquet
 from salmon_core.principles.draw import unroll
 from salmon_core.records import ShownPrinciple
 from salmon_core.reward.spec import reward_spec
+from salmon_core.run.identity import uncounted
+from salmon_core.stages import stage
 from salmon_core.stages.base import ModelInput, Sources, StageOutput, Work
 from salmon_core.stages.prompts import read_prompts
 from salmon_core.stages.texts import Texts, texts_of
@@ -47,6 +49,7 @@ class TrainPolicyInputs:
     algorithm: str
     texts: Texts
     trainer: TrainerSetup
+    made: Mapping[str, Leaves] = uncounted()
 
 
 class TrainPolicy(TrainingStage[TrainPolicyInputs]):
@@ -75,6 +78,7 @@ class TrainPolicy(TrainingStage[TrainPolicyInputs]):
             algorithm=config.config.train.algorithm,
             texts=texts_of(sources, "reward"),
             trainer=trainer_setup(sources, self.name),
+            made=_made(sources),
         )
 
     def work(self, inputs: TrainPolicyInputs, work: Work) -> None:
@@ -108,7 +112,21 @@ class TrainPolicy(TrainingStage[TrainPolicyInputs]):
             launch=inputs.trainer.launch,
             python=inputs.trainer.python,
             run_name=inputs.trainer.run_name,
+            made=inputs.made,
         )
+
+
+def _made(sources: Sources) -> dict[str, Leaves]:
+    """What the trainers before will leave, by role."""
+    found = {}
+    for role, name in (("policy", "sft"), ("reward", "train-rm")):
+        if name in sources.config.backends and name in sources.stages:
+            own = stage(name)
+            inputs = own.inputs(sources)
+            job = own.job(inputs, sources.output(name).path)  # type: ignore[attr-defined]
+            setup = own.setup(inputs)  # type: ignore[attr-defined]
+            found[role] = Trainer(sources.config.registry, setup, job).leaves()
+    return found
 
 
 STAGE = TrainPolicy()

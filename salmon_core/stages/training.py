@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from salmon_core.api.events import Note, RolloutsLogged, StepLogged
-from salmon_core.api.training import Backend, Job, Launch, LaunchPlan, Service, Step
+from salmon_core.api.training import Backend, Job, Launch, LaunchPlan, Leaves, Service, Step
 from salmon_core.config.run_config import BackendChoice
 from salmon_core.data.json import read_json
 from salmon_core.data.rollouts import rollout_files
-from salmon_core.errors import StageError, boundary
+from salmon_core.errors import ConfigError, Problem, StageError, boundary
 from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
 from salmon_core.run.events import told
@@ -105,8 +105,29 @@ class Trainer:
 
     def plan(self) -> LaunchPlan:
         """See `Backend.plan`."""
+        if self.job.python is not None and not getattr(self._backend, "uses_python", False):
+            hint = "leave it out, and install the trainer beside salmon-core"
+            raise ConfigError([Problem("python", "this backend trains in salmon's own interpreter", hint)])
         with boundary(self._owner, f"backend, plan of {self.job.stage}"):
             return self._backend.plan(self.job)
+
+    def check(self) -> None:
+        """See `Backend.check`.
+
+        Raises:
+            ConfigError: what the trainer would refuse.
+        """
+        with boundary(self._owner, f"backend, check of {self.job.stage}"):
+            asked = getattr(self._backend, "check", None)
+            if asked is not None:
+                asked(self.job)
+
+    def leaves(self) -> Leaves:
+        """See `Backend.leaves`."""
+        with boundary(self._owner, f"backend, leaves of {self.job.stage}"):
+            asked = getattr(self._backend, "leaves", None)
+            found: Leaves = asked(self.job) if asked is not None else Leaves()
+            return found
 
     def rows_needed(self) -> int | None:
         """See `Backend.rows_needed`."""

@@ -63,7 +63,7 @@ def make_folder(folder: Path, text: str | None = None, **changes: Any) -> Path:
 
 def environment(*paths: Path, **more: str) -> dict[str, str]:
     """Of a subprocess; `paths` come to the front of its PYTHONPATH."""
-    own = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "NO_COLOR": "1", "COLUMNS": "200"}
+    own = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "NO_COLOR": "1", "COLUMNS": "200", "SALMON_QUICK": "1"}
     known = [*map(str, paths), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, **own, "PYTHONPATH": os.pathsep.join(known), **more}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,6 +32,8 @@ _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "VLLM_NO_USAGE_STATS": "1", "WAN
 #: run by path in OpenRLHF's interpreter, where no salmon is installed
 OUTSIDE = Path(__file__).parent / "outside"
 SERVICE = "reward"
+#: of OpenRLHF, whose flags the plan knows
+VERSION = "0.11."
 #: OpenRLHF's actors look for a free port and open it seconds later, when another process may have taken it
 PORT_TAKEN = ("EADDRINUSE",)
 
@@ -39,6 +42,7 @@ class OpenRLHFBackend(TrainerBackend):
     """SFT, reward model and policy on OpenRLHF."""
 
     name = "openrlhf"
+    uses_python = True
     stage_options = {"sft": SFTOptions, "train-rm": RewardOptions}  # noqa: RUF012
     algorithm_options = {name: each.options for name, each in ALGORITHMS.items()}  # noqa: RUF012
 
@@ -85,6 +89,26 @@ class OpenRLHFBackend(TrainerBackend):
         if problems:
             raise ConfigError(problems)
         return options, found
+
+    def check(self, job: Job) -> None:
+        """Whether the interpreter that would train has the OpenRLHF whose flags the plan knows.
+
+        Raises:
+            ConfigError: it has not.
+        """
+        self.plan(job)
+        python = job.python or sys.executable
+        code = "from importlib import metadata; print(metadata.version('openrlhf'))"
+        try:
+            done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise ConfigError([Problem("train.python", f"{python} cannot be started: {error.strerror}")]) from None
+        if done.returncode:
+            hint = "set train.python to the one that has it"
+            raise ConfigError([Problem("train.python", f"there is no OpenRLHF in {python}", hint)])
+        if not done.stdout.startswith(VERSION):
+            message = f"OpenRLHF {done.stdout.strip()} in {python} is not {VERSION}x, whose flags salmon knows"
+            raise ConfigError([Problem("train.python", message)])
 
     def rows_needed(self, job: Job) -> int | None:
         """Prompts of the generated batches that `max_steps` comes to; None without `max_steps`."""
@@ -146,7 +170,7 @@ def _outside(job: Job, options: TrainOptions) -> str:
         "resume": job.resume,
         "chat_template": job.model.fallback_chat_template,
         "batch": options.total_batch_size,
-        "openrlhf": "0.11.",
+        "openrlhf": VERSION,
     }
     if isinstance(options, RowOptions):
         values["max_length"] = options.max_length

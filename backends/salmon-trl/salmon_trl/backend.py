@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from salmon_core.api import Job, LaunchPlan, LoggedStep, StageResult, Step
+from salmon_core.api import Job, LaunchPlan, Leaves, LoggedStep, StageResult, Step
+from salmon_core.data.yaml import read_yaml
 from salmon_core.errors import ConfigError, Problem
 from salmon_core.kit.training import (
     TrainerBackend,
@@ -27,6 +30,7 @@ class TRLBackend(TrainerBackend):
     """SFT, reward model and policy on TRL."""
 
     name = "trl"
+    uses_python = True
     stage_options = {"sft": SFTOptions, "train-rm": RewardOptions}  # noqa: RUF012
     algorithm_options = {name: each.options for name, each in ALGORITHMS.items()}  # noqa: RUF012
 
@@ -82,9 +86,40 @@ class TRLBackend(TrainerBackend):
                 critic_start(job, options.critic)
             except ConfigError as error:
                 problems += error.problems
+            problems += _sharing_problems(job, options)
+            problems += _sharding_problems(job)
         if problems:
             raise ConfigError(problems)
         return options
+
+    def check(self, job: Job) -> None:
+        """Makes TRL's own configuration of these options, in the interpreter that would train.
+
+        Raises:
+            ConfigError: what TRL, or a tracker that it reports to, refuses.
+        """
+        self._validated(job)
+        if job.python is None:
+            from salmon_trl.checking import check_arguments
+
+            check_arguments(job)
+            return
+        argv = [job.python, "-m", "salmon_trl.checking"]
+        try:
+            done = subprocess.run(argv, input=job.to_json(), capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise ConfigError([Problem("train.python", f"cannot be started: {error.strerror}")]) from None
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+            raise ConfigError([Problem(job.python, last, "install salmon-trl[train] there")])
+        problems = [Problem(**values) for values in json.loads(done.stdout.splitlines()[-1])]
+        if problems:
+            raise ConfigError(problems)
+
+    def leaves(self, job: Job) -> Leaves:
+        """An adapter alone where one is trained and not merged."""
+        options = self.options_of(job)
+        return Leaves(adapter=options.lora is not None and not options.merge, base=job.model.path)
 
     def rows_needed(self, job: Job) -> int | None:
         """Prompts of the generated batches that `max_steps` comes to; None without `max_steps`."""
@@ -108,6 +143,39 @@ class TRLBackend(TrainerBackend):
         metrics = read_metrics(folder)
         check_model(folder / "model", metrics.pop("files", []), _needed(job, metrics))
         return StageResult(metrics)
+
+
+def _sharing_problems(job: Job, options: PPOOptions) -> Iterator[Problem]:
+    """What `sharing: adapters` needs of the reward model: an adapter of the policy's own base."""
+    if options.sharing != "adapters" or job.reward is None or job.reward.model is None:
+        return
+    made, path = job.made.get("reward"), Path(job.reward.model.path)
+    if made is None:
+        if path.is_dir() and not (path / "adapter_config.json").is_file():
+            hint = "name an adapter of the policy's model, or set sharing: separate"
+            yield Problem("options.sharing", f"adapters: {path} is a whole model, not an adapter", hint)
+    elif not made.adapter:
+        hint = "set `lora` and `merge: false` in reward_model.options, or sharing: separate"
+        yield Problem("options.sharing", "adapters: train-rm will leave a whole model, not an adapter", hint)
+    elif made.base != job.model.path:
+        message = f"adapters: train-rm adapts {made.base}, and the policy is {job.model.path}"
+        yield Problem("options.sharing", message, "start both from one model, or set sharing: separate")
+
+
+def _sharding_problems(job: Job) -> Iterator[Problem]:
+    """PPO here shards no critic."""
+    file = job.launch.accelerate_config
+    if file is None or not Path(file).is_file():
+        return
+    try:
+        values = read_yaml(Path(file))
+    except ConfigError as error:
+        yield from error.problems
+        return
+    kind = str(values.get("distributed_type", "NO")).upper() if isinstance(values, Mapping) else "NO"
+    if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        hint = "use MULTI_GPU or MULTI_CPU, another algorithm, or backend openrlhf"
+        yield Problem("launch.accelerate_config", f"PPO on TRL does not run under {kind}: it shards no critic", hint)
 
 
 def _needed(job: Job, metrics: Mapping[str, Any]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from salmon_trl.steps import STEPS, keep_lines
 COMPLETE = "complete.json"
 
 #: parts of a job that do not change what is computed, up to floating-point order
-_NEUTRAL = ("resume", "run_name", "python", "launch")
+_NEUTRAL = ("resume", "run_name", "python", "launch", "made")
 
 
 def step_of(checkpoint: Path) -> int:

@@ -51,7 +51,16 @@ class Run:
     checkpoint: Path | None = None
 
     def configure(self, config: type, settings: Mapping[str, Any], steps: int) -> Any:
-        """Makes the TRL configuration and readies the folder. `steps` is the run's number of optimizer steps.
+        """Makes the TRL configuration and readies the folder; see `arguments`."""
+        self.args = self.arguments(config, settings, steps)
+        with self.args.main_process_first(local=False):
+            if self.args.process_index == 0:
+                prepare_folder(self.job, self.folder, self.layout.window)
+            self.checkpoint = last_complete(self.folder / "checkpoints")
+        return self.args
+
+    def arguments(self, config: type, settings: Mapping[str, Any], steps: int) -> Any:
+        """The TRL configuration. `steps` is the run's number of optimizer steps.
 
         Raises:
             ConfigError: an unknown or doubly set argument under `extra`.
@@ -71,14 +80,9 @@ class Run:
         if problems:
             raise ConfigError(problems)
         try:
-            self.args = config(**managed, **self.options.extra)
+            return config(**managed, **self.options.extra)
         except (ValueError, TypeError, ImportError) as error:
             raise StageError(f"TRL refuses these options: {error}", where=f"{self.job.stage} options") from error
-        with self.args.main_process_first(local=False):
-            if self.args.process_index == 0:
-                prepare_folder(self.job, self.folder, self.layout.window)
-            self.checkpoint = last_complete(self.folder / "checkpoints")
-        return self.args
 
     @property
     def main(self) -> bool:

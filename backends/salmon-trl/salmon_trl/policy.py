@@ -42,7 +42,7 @@ def train_policy(job: Job, options: RolloutOptions, folder: Path) -> None:
     trainer_class: Any = getattr(import_module(module), name)
     rows = read_table(job.data["train"], RL_COLUMNS).to_pylist()
     steps, unused = rollout_steps(run, options, len(rows))
-    args = run.configure(trainer_class.config, {**_settings(options), **trainer_class.settings(options)}, steps)
+    args = run.configure(trainer_class.config, settings_of(trainer_class, options), steps)
     tokenizer = load_tokenizer(job.model)
     path = start_folder(run)
     model = load(AutoModelForCausalLM, path, **loading(job.model, options), **quantized(options))
@@ -104,6 +104,11 @@ def rollout_steps(run: Run, options: RolloutOptions, rows: int) -> tuple[int, in
     if unused and options.max_steps is None:
         print(f"the last {unused} of {rows} rows fill no batch of {prompts} prompts", file=sys.stderr)
     return wanted, unused
+
+
+def settings_of(trainer: Any, options: RolloutOptions) -> dict[str, Any]:
+    """What our options set in the configuration of a trainer of ours."""
+    return {**_settings(options), **trainer.settings(options)}
 
 
 def _settings(options: RolloutOptions) -> dict[str, Any]:

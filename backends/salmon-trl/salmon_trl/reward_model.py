@@ -86,6 +86,21 @@ def load_scorer(
     return model
 
 
+def settings(options: RewardOptions, *, evaluated: bool) -> dict[str, Any]:
+    """What our options set in TRL's configuration.
+
+    Args:
+        evaluated: whether there are rows to evaluate on.
+    """
+    return {
+        "max_length": None,  # TRL would drop longer pairs; checked below
+        "disable_dropout": True,
+        "num_train_epochs": options.num_train_epochs,
+        "eval_strategy": "steps" if options.eval_steps and evaluated else "no",
+        "eval_steps": options.eval_steps,
+    }
+
+
 def train_reward_model(job: Job, options: RewardOptions, folder: Path) -> None:
     """Trains and leaves `folder/model`."""
     run = start_run(job, options, folder)
@@ -95,13 +110,7 @@ def train_reward_model(job: Job, options: RewardOptions, folder: Path) -> None:
     lengths = pair_lengths(data["train"])
     args = run.configure(
         RewardConfig,
-        {
-            "max_length": None,  # TRL would drop longer pairs; checked below
-            "disable_dropout": True,
-            "num_train_epochs": options.num_train_epochs,
-            "eval_strategy": "steps" if options.eval_steps and "test" in data else "no",
-            "eval_steps": options.eval_steps,
-        },
+        settings(options, evaluated="test" in data),
         epoch_steps(run, len(lengths), options.num_train_epochs),
     )
     torch.manual_seed(job.seed)  # of a random head

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
@@ -54,6 +55,21 @@ def completion_rows(tokenizer: PreTrainedTokenizerBase, path: str) -> dict[str, 
     return {"input_ids": whole, "labels": labels}
 
 
+def settings(options: SFTOptions, *, evaluated: bool) -> dict[str, Any]:
+    """What our options set in TRL's configuration.
+
+    Args:
+        evaluated: whether there are rows to evaluate on.
+    """
+    return {
+        "max_length": None,  # checked below
+        "completion_only_loss": None,
+        "num_train_epochs": options.num_train_epochs,
+        "eval_strategy": "steps" if options.eval_steps and evaluated else "no",
+        "eval_steps": options.eval_steps,
+    }
+
+
 def train_sft(job: Job, options: SFTOptions, folder: Path) -> None:
     """Trains and leaves `folder/model`."""
     run = start_run(job, options, folder)
@@ -62,13 +78,7 @@ def train_sft(job: Job, options: SFTOptions, folder: Path) -> None:
     lengths = [len(ids) for ids in data["train"]["input_ids"]]
     args = run.configure(
         SFTConfig,
-        {
-            "max_length": None,  # checked below
-            "completion_only_loss": None,
-            "num_train_epochs": options.num_train_epochs,
-            "eval_strategy": "steps" if options.eval_steps and "test" in data else "no",
-            "eval_steps": options.eval_steps,
-        },
+        settings(options, evaluated="test" in data),
         epoch_steps(run, len(lengths), options.num_train_epochs),
     )
     model = load(AutoModelForCausalLM, start_folder(run), **loading(job.model, options))

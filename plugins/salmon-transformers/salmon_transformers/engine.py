@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmon_core.api import Chooser, Engine, ModelSpec, OpenModel, PrefixRequest, Sampler, Sampling, Scorer
+from salmon_core.api import Ability, Chooser, Engine, ModelSpec, OpenModel, PrefixRequest, Sampler, Sampling, Scorer
 from salmon_core.errors import SalmonError
 from salmon_core.records import Completion, Prompt
 
@@ -118,6 +118,26 @@ class TransformersEngine(Engine):
         from salmon_core.kit.hf import open_codec
 
         return open_codec(model)
+
+    def check(self, model: ModelSpec, ability: Ability) -> None:
+        """Whether the model's files are there and are what they have to be; reads no weights.
+
+        Raises:
+            SalmonError: as the method of that ability, but for what only the weights tell.
+        """
+        from salmon_core.kit.hf_files import check_labels, check_padding, locate, locate_adapter, named_base, readable
+
+        codec, spec = self.codec(model), named_base(model)
+        source = locate(spec, weights=True)
+        locate_adapter(spec)
+        if ability == "scorer":
+            from transformers import AutoConfig
+
+            with readable(spec, "its configuration"):
+                config = AutoConfig.from_pretrained(source, trust_remote_code=spec.trust_remote_code)
+            if spec.adapter is None:
+                check_labels(config, spec)
+                check_padding(config, codec.tokenizer, spec)
 
     def sampler(self, model: ModelSpec) -> TransformersSampler:
         """A language model to sample from.

@@ -1,0 +1,231 @@
+"""What is tried: each file of the configuration, each component, each trainer's own arguments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+from salmon_core.api.component import ComponentSpec
+from salmon_core.api.models import Ability, Engine, ModelSpec, OpenModel
+from salmon_core.data import parquet
+from salmon_core.errors import PluginError, SalmonError, StageError, boundary
+from salmon_core.plugins.options import require
+from salmon_core.records import Completion, Pair, Prompt, Rollout
+from salmon_core.reward.reward import Reward
+from salmon_core.reward.spec import reward_spec
+from salmon_core.run.calls import Calls
+from salmon_core.run.judging import Judging
+from salmon_core.run.run import Run
+from salmon_core.stages import stage
+from salmon_core.stages.base import Sources
+from salmon_core.stages.evaluated_run import ABILITIES
+from salmon_core.stages.judge import JudgeSetup, judge_setup
+from salmon_core.stages.prompts import STAGE as PROMPTS
+from salmon_core.stages.prompts import prepared
+from salmon_core.stages.sft import STAGE as SFT
+from salmon_core.stages.sft import rows_of
+from salmon_core.stages.training import Trainer, TrainingStage
+
+Trial = tuple[str, str, Callable[[], object]]
+#: rows of a file that are read
+_ROWS = 100
+#: role -> (key of the configuration, the engine that opens it, what for)
+_MODELS: dict[str, tuple[str, str, Ability]] = {
+    "policy": ("policy.model", "sample", "sampler"),
+    "judge": ("judge.model", "judge", "chooser"),
+    "reward": ("reward_model.path", "reward", "scorer"),
+    "reward-init": ("reward_model.init", "sample", "sampler"),
+}
+
+
+class _Asked(Exception):
+    """A judge asks for a model, or for an API (None): a check goes no further."""
+
+    def __init__(self, ability: Ability | None = None):
+        super().__init__()
+        self.ability = ability
+
+
+class _Probe(Judging):
+    """A judge that calls nothing."""
+
+    def _calls(self) -> Calls:
+        async def ask(*_: Any) -> Any:
+            raise _Asked
+
+        return cast(Calls, ask)
+
+
+class Trials:
+    """Each thing to try: what it is, the key it is about, and the trial, which raises SalmonError.
+
+    Args:
+        note: told of what to know.
+    """
+
+    def __init__(self, run: Run, note: Callable[[str], None]):
+        self._run, self._note = run, note
+        self._config, self._registry, self._sources = run.config, run.config.registry, Sources(run)
+        self._prompt = Prompt.from_text("What is a river?")
+
+    def __iter__(self) -> Iterator[Trial]:
+        yield "run.folder", "run.folder", self._folder
+        config = self._config
+        for role, spec in config.models.items():
+            key, engine, ability = _MODELS[role]
+            yield f"{key} ({spec.path})", key, partial(self._model, engine, spec, ability)
+        if config.trains_reward_model and "reward" not in config.models:
+            yield f"engine {config.engines['reward'].name}", "reward.engine", partial(self._able, "reward", "scorer")
+        yield f"prompts {config.prompts.name}", "prompts", self._prompts
+        if "sft" in self._sources.stages:
+            yield "sft.data", "sft.data", self._demonstrations
+        if "preferences" in config.files:
+            yield "preferences", "preferences", self._preferences
+        if "judge" in self._sources.stages or config.evaluators:
+            yield f"judge {config.judge.name}", "judge.judge", self._judge
+        if "label" in self._sources.stages:
+            yield f"labeller {config.labeller.name}", "label", partial(self._build, config.labeller, "label")
+        for index, bonus in enumerate(config.bonuses):
+            key = f"reward.bonuses[{index}]"
+            yield f"bonus {bonus.label}", key, partial(self._bonus, index)
+        for index, chosen in enumerate(config.evaluators):
+            yield f"evaluator {chosen.name}", f"evaluate[{index}]", partial(self._evaluator, chosen)
+        for name in self._sources.stages:
+            own = stage(name)
+            if isinstance(own, TrainingStage):
+                yield f"trainer of {name}", name, partial(self._trainer, own)
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def _folder(self) -> None:
+        """The nearest folder that exists is one, and may be written to."""
+        path = self._run.path
+        while not path.exists() and not path.is_symlink():
+            path = path.parent
+        if not path.is_dir():
+            raise StageError("is no folder, so no run can lie in it", where=str(path), hint="choose another run.folder")
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise StageError("cannot be written to", where=str(path), hint="choose another run.folder")
+
+    def _prompts(self) -> None:
+        found, counts = prepared(PROMPTS.inputs(self._sources), self._registry, self._note)
+        self._note(f"{counts['train']} prompts to train on, {counts['test']} held out")
+        self._prompt = next(prompt for prompt in found if prompt.split == "train")
+
+    def _demonstrations(self) -> None:
+        for _ in islice(rows_of(SFT.inputs(self._sources), self._registry), _ROWS):
+            pass
+
+    def _preferences(self) -> None:
+        path = self._config.files["preferences"]
+        if not [parquet.to_preference(row) for row in parquet.first_rows(path, parquet.PREFERENCES, _ROWS)]:
+            raise StageError("has no rows", where=str(path))
+
+    # -- components --------------------------------------------------------------------------------------------------
+
+    def _build(self, spec: ComponentSpec, *methods: str) -> Any:
+        return require(self._registry.owned(spec), self._registry.build(spec), *methods)
+
+    def _able(self, role: str, ability: Ability) -> Engine:
+        spec = self._config.engines[role]
+        engine: Engine = self._build(spec, "codec")
+        if not callable(getattr(engine, ability, None)):
+            raise SalmonError(f"engine {spec.name!r} opens no {ability}", hint="choose another engine")
+        return engine
+
+    def _model(self, role: str, spec: ModelSpec, ability: Ability) -> None:
+        engine = self._able(role, ability)
+        check = getattr(engine, "check", None)
+        with boundary(self._config.engines[role].owner, f"engine {self._config.engines[role].name!r}, check"):
+            check(spec, ability) if check is not None else engine.codec(spec)
+
+    def _judge(self) -> None:
+        """One made-up pair, up to where a model or an API is asked; then, whether choices are one token each."""
+        setup = judge_setup(self._sources)
+        if not setup.principles:
+            return
+
+        def asked(ability: Ability) -> OpenModel:
+            raise _Asked(ability)
+
+        probe = _Probe(
+            judge=setup.judge,
+            registry=self._registry,
+            principles=setup.principles[:1],
+            template=setup.texts.template,
+            limits=setup.texts.limits,
+            seed=setup.seed,
+            open_model=asked,
+            codecs=lambda: (),
+            cache=Path("judge.sqlite"),
+            concurrency=1,
+            attempts=1,
+        )
+        with probe:
+            try:
+                probe.judge([self._pair()])
+                return
+            except SalmonError as error:
+                if not isinstance(error.__cause__, _Asked):
+                    raise
+                ability = error.__cause__.ability
+        if ability is not None:
+            engine = self._able("judge", ability)
+            if ability == "chooser":
+                self._choices(setup, engine)
+
+    def _choices(self, setup: JudgeSetup, engine: Engine) -> None:
+        spec = setup.model.spec if setup.model.made_by is None else self._config.models["policy"]
+        with boundary(setup.engine.owner, f"engine {setup.engine.name!r}, codec"):
+            codec = engine.codec(spec)
+            verdict = setup.texts.template.verdict
+            before = codec.encode(verdict)
+            found = []
+            for choice in setup.texts.template.choices:
+                ids = codec.encode(verdict + choice)
+                if ids[: len(before)] != before or len(ids) != len(before) + 1:
+                    raise SalmonError(
+                        f"the choice {choice!r} of the template is not one single token of {spec.path}",
+                        hint="choose another template, or a judge.model with another tokenizer",
+                    )
+                found.append(ids[-1])
+        if len(set(found)) != len(found):
+            raise SalmonError(f"the choices {setup.texts.template.choices} are the same token of {spec.path}")
+
+    def _pair(self) -> Pair:
+        texts = ("A plain answer.", "Another answer, a little longer.")
+        first, second = (Completion(self._prompt.id, i, text, (), 6, True) for i, text in enumerate(texts))
+        return Pair(self._prompt, first, second)
+
+    def _bonus(self, index: int) -> None:
+        """A made-up rollout, scored as in training."""
+        spec = reward_spec(self._config, None)
+        rollout = Rollout.from_text(
+            self._prompt,
+            "A plain answer.",
+            n_tokens=4,
+            principles=tuple(self._config.shown(p) for p in self._config.reward_principles)[
+                : self._config.config.reward.show
+            ],
+            completion_ids=(1, 2, 3, 4),
+            stopped=True,
+        )
+        bonuses = (self._config.bonuses[index],)
+        alone = replace(spec, model=None, rm_weight=0.0, bonuses=bonuses, interventions=(), on_failure="stop")
+        with Reward.from_spec(alone) as reward:
+            reward([rollout, rollout])
+
+    def _evaluator(self, spec: ComponentSpec) -> None:
+        evaluator = self._build(spec, "evaluate")
+        if unknown := sorted(set(getattr(evaluator, "needs", ())) - ABILITIES.keys()):
+            raise PluginError(spec.owner, f"needs {', '.join(unknown)}; there are {', '.join(ABILITIES)}")
+
+    def _trainer(self, own: TrainingStage[Any]) -> None:
+        inputs = own.inputs(self._sources)
+        folder = self._run.stage(own.name).path
+        Trainer(self._registry, own.setup(inputs), own.job(inputs, folder)).check()
