@@ -92,6 +92,9 @@ def _short(text: str, limit: int = 360) -> str:
 
 
 _config = click.argument("config", type=click.Path(path_type=Path))
+_quick = click.option(
+    "--quick", is_flag=True, envvar="SALMON_QUICK", help="Only read: try no component, open no file of data."
+)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -119,11 +122,16 @@ def init(folder: Path, model: str | None, name: str | None) -> None:
 @_config
 @overrides_option
 @file_plugins_option
-def check(config: Path, overrides: tuple[str, ...], no_file_plugins: bool) -> None:
-    """Check a configuration: everything wrong with it at once, or a summary of what would run."""
+@_quick
+@click.option("--time-limit", type=click.FloatRange(min=1), default=120, show_default=True, help="Seconds, in all.")
+def check(config: Path, overrides: tuple[str, ...], no_file_plugins: bool, quick: bool, time_limit: float) -> None:
+    """Check a configuration: everything that will fail at once, or a summary of what would run.
+
+    Opens every file and tries every component and the trainers' own arguments, in a process of its own. Reads no weights.
+    """
     from salmon_core.cli.check import check_config
 
-    check_config(config, overrides, file_plugins=not no_file_plugins)
+    check_config(config, overrides, file_plugins=not no_file_plugins, quick=quick, limit=time_limit)
 
 
 @main.command()
@@ -144,9 +152,8 @@ def plan(config: Path, overrides: tuple[str, ...], no_file_plugins: bool, as_jso
 @file_plugins_option
 @click.option("--from", "start", type=click.Choice(STAGES), help="Do this stage and all after it anew.")
 @click.option("--until", type=click.Choice(STAGES), help="Stop after this stage.")
-@click.option(
-    "--verify", is_flag=True, help="Compare the content of large files of finished stages too."
-)
+@click.option("--verify", is_flag=True, help="Compare the content of large files of finished stages too.")
+@_quick
 def run(
     config: Path,
     overrides: tuple[str, ...],
@@ -154,6 +161,7 @@ def run(
     start: str | None,
     until: str | None,
     verify: bool,
+    quick: bool,
 ) -> None:
     """Run a configuration from prompts to report. Finished stages are skipped; a killed run goes on where it was.
 
@@ -164,7 +172,7 @@ def run(
     from salmon_core.cli.run import run_pipeline
 
     files = not no_file_plugins
-    sys.exit(run_pipeline(config, overrides, file_plugins=files, start=start, until=until, verify=verify))
+    sys.exit(run_pipeline(config, overrides, file_plugins=files, start=start, until=until, verify=verify, quick=quick))
 
 
 @main.command()
