@@ -30,7 +30,7 @@ from salmon_core.stages.base import Process, Sources, Stage
 from salmon_core.stages.training import TrainingStage
 
 #: keys of the configuration that problems of a stage's plan are about
-_SECTIONS = {"sft": "sft", "train-rm": "reward_model", "train-policy": "train"}
+SECTIONS = {"sft": "sft", "train-rm": "reward_model", "train-policy": "train"}
 
 
 class Pipeline:
@@ -110,7 +110,7 @@ class Pipeline:
             try:
                 plans[name] = own.plan(own.inputs(self.sources), folder, self.run_of.config.registry)
             except ConfigError as error:
-                source, key = self.run_of.config.source, _SECTIONS[name]
+                source, key = self.run_of.config.source, SECTIONS[name]
                 problems += [Problem(f"{key}: {p.place}", p.message, p.hint, source) for p in error.problems]
         if problems:
             raise ConfigError(problems)

@@ -14,6 +14,7 @@ from salmon_core.api.component import ComponentSpec
 from salmon_core.api.models import Ability, Engine, ModelSpec, OpenModel
 from salmon_core.data import parquet
 from salmon_core.errors import PluginError, SalmonError, StageError, boundary
+from salmon_core.pipeline import SECTIONS
 from salmon_core.plugins.options import require
 from salmon_core.records import Completion, Pair, Prompt, Rollout
 from salmon_core.reward.reward import Reward
@@ -98,7 +99,7 @@ class Trials:
         for name in self._sources.stages:
             own = stage(name)
             if isinstance(own, TrainingStage):
-                yield f"trainer of {name}", name, partial(self._trainer, own)
+                yield f"trainer of {name}", SECTIONS[name], partial(self._trainer, own)
 
     # -- files -------------------------------------------------------------------------------------------------------
 
