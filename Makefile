@@ -56,6 +56,12 @@ lint: $(INSTALLED)
 prove: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/prove.py
 
+# Kills and damages small runs through every stage, and compares what the same command again makes of them.
+# OpenRLHF's own stages too, where SALMON_OPENRLHF_PYTHON names its interpreter.
+.PHONY: prove-kills
+prove-kills: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/prove_kills.py
+
 wheels: $(INSTALLED)
 	rm -rf dist
 	for d in $(DISTRIBUTIONS); do $(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist ./$$d || exit 1; done
