@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from salmon_core.data.files import in_words
 from salmon_core.errors import PluginError, SalmonError
 from salmon_core.run.outputs import Outputs
 from salmon_core.run.processes import fail
@@ -18,7 +20,7 @@ from salmon_core.stages.base import Sources, Work
 def main(argv: Sequence[str]) -> None:
     """Does the work, and says so in `outputs.json`.
 
-    A `SalmonError` is left in `error.json` and on stderr, without a stack trace.
+    A `SalmonError`, and what the system refused, is left in `error.json` and on stderr, without a stack trace.
     """
     name, folder = argv
     try:
@@ -33,6 +35,8 @@ def main(argv: Sequence[str]) -> None:
         fail(error)
     except SalmonError as error:
         fail(error)
+    except OSError as error:
+        fail(in_words(error, otherwise=os.path.join(folder, name)))
 
 
 if __name__ == "__main__":

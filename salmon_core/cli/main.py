@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -72,9 +73,11 @@ class _Group(click.Group):
             click.echo(f"error: {_short(str(error), 1500)}", err=True)
             ctx.exit(error.exit_code)
         except OSError as error:
-            if error.filename is None:  # a closed pipe, which click handles
+            if error.errno == errno.EPIPE:  # which click handles
                 raise
-            click.echo(f"error: {error.filename}: {error.strerror}", err=True)
+            from salmon_core.data.files import in_words
+
+            click.echo(f"error: {_short(str(in_words(error)), 1500)}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("interrupted; what is finished is kept, and the same command goes on from there", err=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from salmon_core.api.events import Event, Note
+from salmon_core.data.files import append_line
 from salmon_core.plugins.registry import Registry
 
 FILE = "events.jsonl"
@@ -38,8 +39,7 @@ class EventStream:
     def _tell(self, event: Event) -> None:
         values = {key: value for key, value in asdict(event).items() if key != "run"}
         line = json.dumps({"event": type(event).__name__, **values}, ensure_ascii=False, default=str)
-        with (self._run / FILE).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        append_line(self._run / FILE, line)
         for subscriber in self._subscribers:
             subscriber(event)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from salmon_core.data.files import append_line
+
 FILE = "notes.jsonl"
 
 
@@ -14,8 +16,7 @@ def note(folder: Path, text: str) -> None:
     Args:
         folder: the stage's.
     """
-    with (folder / FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(text) + "\n")
+    append_line(folder / FILE, json.dumps(text))
 
 
 class Notes:

@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from salmon_core.data.files import append_line, naming, write_text
 from salmon_core.errors import SalmonError, StageError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ GRACE = 5.0
 _MARK = "SALMON_MARK"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LAST_SIGNAL = 64
+_UNSAID = os.EX_IOERR
 
 
 class Lock:
@@ -70,8 +72,9 @@ class Lock:
         if mark.startswith(here):  # in a copy of a folder it is another run's
             _end_all(lambda: _marked(mark))
         self.mark = here + uuid.uuid4().hex
-        os.ftruncate(self.fd, 0)
-        os.pwrite(self.fd, f"{os.getpid()} {self.mark}\n".encode(), 0)
+        with naming(self._path):
+            os.ftruncate(self.fd, 0)
+            os.pwrite(self.fd, f"{os.getpid()} {self.mark}\n".encode(), 0)
         return self
 
     def _holder(self) -> tuple[str, str]:
@@ -173,8 +176,7 @@ def run_step(
         met = next((text for text in retry_on if text in output), None)
         if not more or met is None or error_file.exists():
             raise _failure(name, code, output, log)
-        with log.open("a", encoding="utf-8") as file:
-            file.write(f"\nsalmon: {name} failed by {met}, which passes by itself; it is run again\n")
+        append_line(log, f"\nsalmon: {name} failed by {met}, which passes by itself; it is run again")
 
 
 def _failure(name: str, code: int, output: str, log: Path) -> StageError:
@@ -189,16 +191,28 @@ def _failure(name: str, code: int, output: str, log: Path) -> StageError:
         if code < 0 or 128 < code <= 128 + _LAST_SIGNAL
         else f"exit code {code}"
     )
+    if code == _UNSAID and not output.strip():
+        return StageError("could write neither its error nor its log", where=str(log.parent), hint="is the disk full?")
     lines = output.replace("\r", "\n").strip().splitlines()
     last = lines[-1].strip()[:300] if lines else "it printed nothing"
     return StageError(f"{ending}: {last}", where=name, hint=f"its whole output is in {log}")
 
 
 def fail(error: SalmonError) -> None:
-    """In a step: leaves an error for `run_step` to show, and ends with exit code 1."""
+    """In a step: leaves an error for `run_step` to show, and ends with exit code 1.
+
+    On a full disk the log's last line takes its place; where that cannot be written either, the exit code says so.
+    """
     values = {"message": error.message, "where": error.where, "hint": error.hint}
-    Path("error.json").write_text(json.dumps(values))
-    print(f"error: {error}", file=sys.stderr)
+    left = 0
+    with contextlib.suppress(OSError):
+        write_text(Path("error.json"), json.dumps(values))
+        left += 1
+    with contextlib.suppress(OSError):
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        left += 1
+    if not left:
+        os._exit(_UNSAID)  # an ordinary end would try to write again
     raise SystemExit(1)
 
 
