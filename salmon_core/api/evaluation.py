@@ -72,6 +72,8 @@ class RewardModelAccuracy:
         positive: under a principle's own text, the mean over principles; None where nothing could be compared.
         negated: under its negated text.
         sets: way of combining -> number of principles shown -> accuracy.
+
+    `n` of each is the number of prompts, which are what is independent.
     """
 
     positive: Estimate | None

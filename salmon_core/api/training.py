@@ -179,6 +179,12 @@ class Backend(ABC):
             ConfigError: all that it would refuse.
         """
 
+    def short(
+        self, stage: TrainingStage, algorithm: str | None, options: Mapping[str, Any], processes: int
+    ) -> Mapping[str, Any]:
+        """The same options for a few steps on a few rows, for `salmon run --limit`; by default as they are."""
+        return options
+
     def leaves(self, job: Job) -> Leaves:
         """What the job will leave; pure. Given to later stages' jobs as `Job.made`."""
         return Leaves(base=job.model.path)

@@ -156,6 +156,12 @@ def plan(config: Path, overrides: tuple[str, ...], no_file_plugins: bool, as_jso
 @click.option("--from", "start", type=click.Choice(STAGES), help="Do this stage and all after it anew.")
 @click.option("--until", type=click.Choice(STAGES), help="Stop after this stage.")
 @click.option("--verify", is_flag=True, help="Compare the content of large files of finished stages too.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="N prompts and a few steps through all stages, into the run NAME-limit.",
+)
 @_quick
 def run(
     config: Path,
@@ -164,6 +170,7 @@ def run(
     start: str | None,
     until: str | None,
     verify: bool,
+    limit: int | None,
     quick: bool,
 ) -> None:
     """Run a configuration from prompts to report. Finished stages are skipped; a killed run goes on where it was.
@@ -175,7 +182,11 @@ def run(
     from salmon_core.cli.run import run_pipeline
 
     files = not no_file_plugins
-    sys.exit(run_pipeline(config, overrides, file_plugins=files, start=start, until=until, verify=verify, quick=quick))
+    sys.exit(
+        run_pipeline(
+            config, overrides, file_plugins=files, start=start, until=until, verify=verify, quick=quick, limit=limit
+        )
+    )
 
 
 @main.command()

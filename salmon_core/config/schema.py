@@ -65,6 +65,7 @@ class BonusChoice(Selection):
 class PromptChoice(Selection):
     """A prompt source, and what becomes of rows that cannot be used as they are."""
 
+    limit: int | None = Field(None, ge=1, description="train on so many, and hold out a share as large")
     on_bad_row: Literal["error", "drop"] = Field("error", description="of a row that is no prompt, or an empty one")
     too_long: Literal["error", "drop", "cut"] = Field(
         "error", description="of a prompt that leaves no room for `sample.max_new_tokens`; `cut`: its beginning goes"

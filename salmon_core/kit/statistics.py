@@ -39,6 +39,7 @@ def mean_rate(groups: Sequence[Mapping[str, Sequence[float]]], rng: Random) -> E
     """The mean over groups of the share of ones in each, resampling the clusters (prompts) of all groups together.
 
     Where every value is the same, resampling would see no doubt at all: then Wilson's interval for as many clusters.
+    `n` is the number of clusters: what is independent.
 
     Args:
         groups: zeros and ones by cluster, for each group; a group with none is left out.
@@ -58,8 +59,7 @@ def mean_rate(groups: Sequence[Mapping[str, Sequence[float]]], rng: Random) -> E
                 rates.append(sum(ones for ones, _ in own) / sum(count for _, count in own))
         return sum(rates) / len(rates)
 
-    n = sum(count for group in found for _, count in group.values())
-    value = mean(clusters)
+    n, value = len(clusters), mean(clusters)
     if value in (0.0, 1.0):
         wilson = rate(round(value * len(clusters)), len(clusters))
         return Estimate(value, wilson.low, wilson.high, n)

@@ -64,6 +64,27 @@ class TrainerBackend(Backend):
             raise ConfigError([Problem("algorithm", f"backend {self.name} has no {algorithm!r}", hint)])
         return self.algorithm_options[algorithm]
 
+    def short(self, stage: str, algorithm: str | None, options: Mapping[str, Any], processes: int) -> Mapping[str, Any]:
+        """The same options for a few steps on a few rows; see `Backend.short`."""
+        model = self.options_for(stage, algorithm)
+        full = model.model_validate(dict(options))
+        values: dict[str, Any] = dict(options)
+        known = model.model_fields
+        values["per_device_train_batch_size"] = micro = min(2, getattr(full, "per_device_train_batch_size", 2))
+        values["total_batch_size"] = total = micro * processes
+        for name in ("gradient_accumulation_steps", "save_steps", "eval_steps", "per_device_rollout_batch_size"):
+            if name in known:
+                values[name] = None
+        if "generation_batch_size" in known:
+            group = getattr(full, "num_generations", None) or 1
+            values["generation_batch_size"] = batch = math.lcm(total, group)
+            values["max_steps"] = 2 * (batch // total) * (getattr(full, "num_iterations", None) or 1)
+        elif "max_steps" in known:
+            values["max_steps"] = 4
+        if "num_train_epochs" in known:
+            values["num_train_epochs"] = 1
+        return {name: value for name, value in values.items() if value is not None}
+
     def read_options(self, job: Job) -> BaseModel:
         """A job's options, as an instance of their model.
 

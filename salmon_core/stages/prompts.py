@@ -28,6 +28,7 @@ _AROUND = 256
 @dataclass(frozen=True)
 class PromptsInputs:
     """Attributes:
+    limit: prompts to train on at most.
     held_out: share of the prompts kept for evaluation, of those whose source says nothing.
     room: tokens of a completion; a prompt has what the model's positions leave beside it.
     on_bad_row: of a row that is no prompt, `too_long` of one that is too long, `system` of a system turn that the
@@ -36,6 +37,7 @@ class PromptsInputs:
 
     seed: int
     source: ComponentSpec
+    limit: int | None
     held_out: float
     texts: Texts
     room: int
@@ -56,6 +58,7 @@ class Prompts(Stage[PromptsInputs]):
         return PromptsInputs(
             config.config.run.seed,
             config.prompts,
+            choice.limit,
             config.config.held_out,
             texts_of(sources, "sample"),
             config.config.sample.max_new_tokens,
@@ -92,6 +95,8 @@ def prepared(
             repeated += 1
     splits, alike = split_prompts(list(found.values()), inputs.held_out, inputs.seed)
     prompts = [replace(prompt, split=split) for prompt, split in zip(found.values(), splits, strict=True)]
+    if inputs.limit is not None:
+        prompts = _first(prompts, inputs.limit, inputs.held_out)
     counts = {split: sum(p.split == split for p in prompts) for split in ("train", "test")}
     if not counts["train"]:
         hint = f"{len(prompts)} are held out; lower `held_out`" if prompts else None
@@ -108,6 +113,18 @@ def prepared(
         if count:
             note(f"{count} {text}")
     return prompts, counts
+
+
+def _first(prompts: list[Prompt], limit: int, held_out: float) -> list[Prompt]:
+    """So many to train on, and of those held out the same share as of all, two at least."""
+    share = max(2, round(limit * held_out / (1 - held_out)))
+    room = {"train": limit, "test": share}
+    found = []
+    for prompt in prompts:
+        if room[prompt.split] > 0:
+            room[prompt.split] -= 1
+            found.append(prompt)
+    return found
 
 
 class _Preparation:

@@ -187,3 +187,18 @@ def test_a_run_is_checked_before_it_starts_and_once(tmp_path: Path) -> None:
     assert "check 9 prompts to train on, 3 held out" in done.err
     again = salmon("run", "salmon.yaml", "--until", "prompts", cwd=tmp_path, env=env)
     assert "check " not in again.err
+
+
+# -- a run at a small scale ------------------------------------------------------------------------------------------
+
+
+def test_a_limited_run_goes_through_all_stages_and_says_what_it_did_not_show(tmp_path: Path) -> None:
+    make_folder(tmp_path, expect=[{"metric": "rm.positive", "min": 0.9}])
+    done = salmon("run", "salmon.yaml", "--limit", "6", cwd=tmp_path)
+    assert done.code == 0, done.text
+    assert "what this did not show" in done.out
+    run = tmp_path / "runs" / "toy-limit"
+    report = json.loads((run / "report.json").read_text())
+    assert report["expect"] == []
+    assert report["stages"]["prompts"]["metrics"] | {"train": 6, "test": 2} == report["stages"]["prompts"]["metrics"]
+    assert not (tmp_path / "runs" / "toy").exists()

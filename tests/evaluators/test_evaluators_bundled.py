@@ -11,10 +11,10 @@ from stand_in import StandIn, reward_spec
 
 from salmon_core.api import BonusSpec, ComponentSpec, Evaluator, Metrics, ScheduledPrinciple
 from salmon_core.data import parquet
-from salmon_core.kit.testing import build_component
 from salmon_core.plugins.registry import Registry
 from salmon_core.records import Prompt, Rollout, ShownPrinciple
 from salmon_core.stages.results import checked
+from salmon_core.testing import build_component
 
 
 def evaluator(name: str, **options: object) -> Evaluator:
@@ -64,8 +64,10 @@ def test_one_model_is_open_at_a_time(finished: Finished) -> None:
 def test_accuracy_of_a_reward_model_that_reads_no_principle(finished: Finished) -> None:
     """It counts the judge's letter whatever it is shown: always right by a principle's text, never by the negated."""
     report = finished.report
-    assert report["rm"]["positive"] == 1
-    assert report["rm"]["negated"] == 0
+    positive, negated = report["rm"]["positive"], report["rm"]["negated"]
+    assert (positive["value"], positive["high"]) == (1, 1)
+    assert (negated["value"], negated["low"]) == (0, 0)
+    assert 0.2 < positive["low"] < 1, "an interval that says how little three prompts tell"
     assert list(report["rm"]["sets"]) == ["joint", "mean"]
     assert report["rm"]["sets"]["joint"] == report["rm"]["sets"]["mean"]
     values = report["evaluators"]["rm-accuracy"]
@@ -84,7 +86,9 @@ def test_an_evaluator_may_be_configured_twice(finished: Finished) -> None:
     assert set(evaluators) == {"rm-accuracy", "rm-accuracy-2", "reward-shift"}
     assert evaluators["rm-accuracy"]["sets"]["joint"]["1"]["n"] == 120
     assert evaluators["rm-accuracy-2"]["sets"]["joint"]["1"]["n"] == 5
-    assert finished.report["rm"]["sets"]["joint"]["1"] == evaluators["rm-accuracy"]["sets"]["joint"]["1"]["value"]
+    assert (
+        finished.report["rm"]["sets"]["joint"]["1"]["value"] == evaluators["rm-accuracy"]["sets"]["joint"]["1"]["value"]
+    )
 
 
 def test_without_a_reward_model_it_says_so_at_once(tmp_path: Path) -> None:

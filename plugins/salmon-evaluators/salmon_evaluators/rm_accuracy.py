@@ -90,8 +90,12 @@ class RewardModelAccuracy(Evaluator):
             over["positive"] if over["positive"].n else None,
             over["negated"] if over["negated"].n else None,
             {
-                mode: {key[1]: own for key, own in found.items() if key[0] == "sets" and own.n}
-                for mode, found in results.items()
+                mode: {
+                    key[1]: mean_rate([group], named_rng(run.seed, "rm-accuracy", mode, key[1]))
+                    for key, group in by.items()
+                    if key[0] == "sets" and group
+                }
+                for mode, by in right.items()
             },
         )
         by_principle = {
