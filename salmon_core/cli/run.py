@@ -17,6 +17,7 @@ from salmon_core.cli.check import tried
 from salmon_core.cli.console import ConsoleSubscriber
 from salmon_core.cli.output import ERR, OUT
 from salmon_core.cli.report import print_report
+from salmon_core.config.limited import NOT_PROVED, limited
 from salmon_core.config.resolve import load
 from salmon_core.data.files import write_text
 from salmon_core.kit.commands import announce_file_plugins
@@ -81,17 +82,21 @@ def run_pipeline(
     until: str | None,
     verify: bool = False,
     quick: bool = False,
+    limit: int | None = None,
 ) -> int:
     """Runs, prints the report; 1 if an expectation does not hold, 128 and a signal's number if one ended the run.
 
     Args:
         quick: begin without the checks of `salmon check`.
+        limit: train on so many prompts, for a few steps, as the run `NAME-limit`.
     """
     where = _Where()
     with _told_to_end():
         try:
             config = load(path, overrides, file_plugins=file_plugins)
             announce_file_plugins(config)
+            if limit is not None:
+                config = limited(config, limit)
             pipeline = Pipeline(config, subscribers=[where, ConsoleSubscriber()])
             if not quick:
                 pipeline.plans()
@@ -111,6 +116,10 @@ def run_pipeline(
             made = pipeline.folder / "train-policy" / "model"
             model = f"   model: {made}" if "train-policy" in pipeline.stages else ""
             OUT.print(escape(f"report: {pipeline.folder / 'report.json'}{model}"))
+            if limit is not None:
+                OUT.print("all stages ran; what this did not show:")
+                for text in NOT_PROVED:
+                    OUT.print(f"  - {text}")
             return 0 if all(item["holds"] for item in report["expect"]) else 1
         except KeyboardInterrupt as error:
             what = str(error) or "interrupted"
