@@ -16,7 +16,7 @@ from tiny_models import byte_bpe, llama_config, save_model, tokenizer_of
 from salmon_core import PluginError, Rollout, SalmonError
 from salmon_core.api import Job, ModelSpec, RewardSpec
 from salmon_core.config.resolve import load
-from salmon_core.kit.testing import make_rollout
+from salmon_core.testing import make_rollout
 from salmon_core.records import RewardBreakdown, ShownPrinciple
 from salmon_core.reward.reward import Reward
 from salmon_core.reward.spec import reward_spec

@@ -32,7 +32,7 @@ from salmon_core.api import (
     TokenCodec,
     TryAgain,
 )
-from salmon_core.kit.testing import registry_of
+from salmon_core.testing import registry_of
 from salmon_core.records import Completion, Judgment, Message, Pair, Prompt
 from salmon_core.run.judging import Judging
 from salmon_judge.template import STANDARD

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from salmon_core.api import Ability, ComponentSpec, Limits, ModelSpec, OpenModel
 from salmon_core.errors import StageError
-from salmon_core.kit.testing import registry_of
+from salmon_core.testing import registry_of
 from salmon_core.plugins.registry import Registry
 from salmon_core.principles.files import load_principle_set
 from salmon_core.records import Judgment, Pair

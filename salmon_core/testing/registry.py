@@ -1,8 +1,7 @@
-"""A kit for plugin authors, and a pytest plugin: `from salmon_core.kit.testing import registry_of, make_rollout`."""
+"""A registry of one's own plugin, without installing it, and its components as a configuration would make them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from salmon_core.plugins.registry import Registry
-    from salmon_core.records import Rollout
 
 
 def registry_of(*modules: ModuleType | Path) -> Registry:
@@ -44,15 +42,6 @@ def build_component(registry: Registry, kind: str, name: str, *, base: Path | No
     from salmon_core.plugins.options import validate_options
 
     return registry.build(validate_options(registry.find(kind, name), options, name, base or Path()))
-
-
-def make_rollout(prompt: str = "Hello?", completion: str = "Hello.", **values: Any) -> Rollout:
-    """A rollout with sensible defaults; `n_tokens` is the number of words where not given."""
-    from salmon_core.records import Prompt, Rollout
-
-    category = values.pop("category", "general")
-    own: Mapping[str, Any] = {"n_tokens": len(completion.split()), **values}
-    return Rollout.from_text(Prompt.from_text(prompt, category=category), completion, **own)
 
 
 def option_model(kind: str, name: str) -> type[BaseModel]:
