@@ -9,7 +9,7 @@ OPENRLHF_PINS := backends/salmon-openrlhf/constraints-openrlhf-cpu.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install quickstart test test-openrlhf docs prove lint wheels clean
+.PHONY: install quickstart test test-openrlhf prove-openrlhf docs prove lint wheels clean
 
 install: $(INSTALLED)
 
@@ -37,10 +37,20 @@ $(OPENRLHF)/.installed: $(OPENRLHF_PINS)
 	DS_BUILD_OPS=0 $(OPENRLHF)/bin/python -m pip install -q --no-deps --no-build-isolation deepspeed==0.19.6
 	touch $@
 
-# The second backend against the real OpenRLHF (Ray, DeepSpeed, vLLM's CPU build).
+# The second backend against the real OpenRLHF (Ray, DeepSpeed, vLLM's CPU build); its other tests are part of `test`.
 test-openrlhf: $(INSTALLED) $(OPENRLHF)/.installed
 	OMP_NUM_THREADS=1 SALMON_OPENRLHF_PYTHON=$(abspath $(OPENRLHF))/bin/python \
-	  $(BIN)/python -m pytest tests/openrlhf
+	  $(BIN)/python -m pytest tests/openrlhf -m openrlhf
+
+# The same with every algorithm.
+prove-openrlhf: $(INSTALLED) $(OPENRLHF)/.installed
+	OMP_NUM_THREADS=1 SALMON_OPENRLHF_ALL=1 SALMON_OPENRLHF_PYTHON=$(abspath $(OPENRLHF))/bin/python \
+	  $(BIN)/python -m pytest tests/openrlhf -m openrlhf
+
+# Texts that try to forge prompts, all of them, against every kind of tokenizer; exit code 1 if any does.
+.PHONY: attacks
+attacks: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/attacks/attack_run.py
 
 # The configuration reference, from the schemas.
 docs: $(INSTALLED)

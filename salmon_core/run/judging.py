@@ -81,6 +81,7 @@ class Judging:
         """
         if not pairs or not self._principles:
             return []
+        pairs = tuple(pairs)  # a judge cannot change what it is given
         # Calls belong to one event loop, and a judge that is not `async` may run one of its own each time.
         self._context.calls = self._calls()
         with boundary(self._spec.owner, self._what):
