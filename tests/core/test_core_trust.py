@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from core_world import Cli, make_folder, salmon
+from core_world import Cli, document, make_folder, salmon
 
 from salmon_core.data import parquet
 from salmon_core.data.json import read_json, write_json
@@ -248,3 +248,34 @@ def test_a_killed_stage_takes_no_shard_that_was_damaged_meanwhile(tmp_path: Path
         del os.environ["GO"]
     assert done.code == 0, done.text
     assert f"{parts[0]} is not what was written; part-00000.parquet is made again" in done.err
+
+
+REVERSES = """
+
+class Reverses:
+    def score(self, rollouts: Any) -> list[float]:
+        HOW
+        return [float(len(rollout.completion)) for rollout in rollouts]
+
+
+@hookimpl(specname="salmon_bonuses")
+def reversing() -> Iterable[Component]:
+    yield Component("reverses", Reverses, "changes what it is given")
+"""
+
+
+@pytest.mark.parametrize(
+    "how", ["if hasattr(rollouts, 'reverse'): rollouts.reverse()", "if hasattr(rollouts, 'clear'): rollouts.clear()"]
+)
+def test_a_bonus_cannot_change_what_others_are_given(how: str, tmp_path: Path) -> None:
+    """Two rows had each other's rewards, or there were none, and the exit code was 0."""
+    make_folder(tmp_path, reward={**document()["reward"], "bonuses": ["reverses"], "rm_weight": 0})
+    with (tmp_path / "world.py").open("a") as file:
+        file.write(REVERSES.replace("HOW", how))
+    rows = [{"prompt": "a", "completion": "b" * length} for length in (1, 5, 9)]
+    (tmp_path / "rollouts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert salmon("run", "salmon.yaml", "--until", "prompts", cwd=tmp_path).code == 0
+    done = salmon("score", "runs/toy", "rollouts.jsonl", "-o", "scored.jsonl", cwd=tmp_path)
+    assert done.code == 0, done.text
+    scored = [json.loads(line) for line in (tmp_path / "scored.jsonl").read_text().splitlines()]
+    assert [row["total"] for row in scored] == [1, 5, 9]
