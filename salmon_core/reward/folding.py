@@ -14,13 +14,16 @@ from itertools import accumulate
 
 #: what begins a new line, to some reader
 SEPARATORS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
-#: separators that are control characters to others, which drop them
-_DROPPED_BY_SOME = SEPARATORS.replace("\n", "").replace("\r", "")
+#: spaces and separators that are control characters to others, which drop them
+DROPPED_BY_SOME = "\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029"
 #: casefold leaves it, regular expressions and Turkish do not
 _DOTLESS_I = "ı"
 #: SentencePiece's visible space
 _VISIBLE_SPACE = "▁"
 _MOST = 50_000
+_SIGNS = [chr(code) for code in range(33, 127) if not chr(code).isalnum()]
+#: all pairs of ASCII signs
+PAIRS = "a".join(one + other for one in _SIGNS for other in _SIGNS)
 
 Normalize = Callable[[str], str]
 
@@ -32,7 +35,10 @@ class View(dict[int, str | None]):
         normalize: what the tokenizer's normalizer makes of a text; None where it has none.
         spaces: whether spaces around punctuation make a difference.
         lines: whether a line break is more than a space.
-        separators: whether the rarer separators are line breaks; else nothing at all.
+        separators: whether the rarer separators are line breaks or spaces; else nothing at all.
+
+    Attributes:
+        contextual: whether the normalizer makes something else of two signs together than of each alone.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class View(dict[int, str | None]):
         self.normalize, self.spaces, self.lines = normalize, spaces, lines
         self._separators = separators
         self._before = "" if normalize is None else normalize("a")
+        self.contextual = normalize is not None and self.fold(normalize(PAIRS)).strip() != self.fold(PAIRS)
 
     def __missing__(self, code: int) -> str | None:
         if len(self) >= _MOST:
@@ -79,7 +86,7 @@ class View(dict[int, str | None]):
         return character
 
     def _folded(self, character: str) -> str:
-        if not self._separators and character in _DROPPED_BY_SOME:
+        if not self._separators and character in DROPPED_BY_SOME:
             return ""
         if character in SEPARATORS:
             return "\n" if self.lines else " "

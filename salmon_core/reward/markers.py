@@ -10,7 +10,7 @@ from typing import Any
 from salmon_core.api.models import TokenCodec
 from salmon_core.api.templates import Template
 from salmon_core.records import Message
-from salmon_core.reward.folding import Normalize, View
+from salmon_core.reward.folding import PAIRS, Normalize, View
 from salmon_core.reward.sanitizer import Forbidden
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -62,7 +62,7 @@ def added_tokens(codec: TokenCodec) -> frozenset[str]:
     return frozenset(special | {token for token in added if not all(map(_wordlike, token))})
 
 
-def control_ids(codec: TokenCodec) -> tuple[dict[int, str], frozenset[int]]:
+def control_ids(codec: TokenCodec) -> tuple[dict[int, str], dict[int, str]]:
     """-> the ids of those strings; of them, apart, what stands for characters that the vocabulary lacks.
 
     The latter are no structure: any text may hold such characters.
@@ -73,8 +73,8 @@ def control_ids(codec: TokenCodec) -> tuple[dict[int, str], frozenset[int]]:
         if len(ids) == 1:
             found[ids[0]] = token
     seen = (set(codec.encode(f"a{character}a")) for character in _UNKNOWN)
-    unknown = frozenset(set.intersection(*seen) & found.keys())
-    return {each: token for each, token in found.items() if each not in unknown}, unknown
+    unknown = {each: found.pop(each) for each in set.intersection(*seen) & found.keys()}
+    return found, unknown
 
 
 def views(codecs: Sequence[TokenCodec]) -> list[View]:
@@ -92,9 +92,9 @@ def views(codecs: Sequence[TokenCodec]) -> list[View]:
 
 
 def _leaves(normalize: Normalize) -> bool:
-    """Whether a normalizer does nothing that folding does not do anyway."""
-    samples = ("Aa b", "[[ a\x07é", "ﬁ＜▁", "a\nb\r\x0b\x1c\x85\u2028c``''\ufffd<x>  - \u0130ß")
-    return all(normalize(sample) == sample for sample in samples)
+    """Whether a normalizer leaves any text as it is, judging by all pairs of signs and the characters it may fold."""
+    characters = "".join(map(chr, (*range(0x3100), *range(0xF900, 0x10000))))
+    return all(normalize(text) == text for text in (PAIRS, characters, "Aa  b\n\n c "))
 
 
 def _wordlike(character: str) -> bool:

@@ -186,12 +186,9 @@ class Renderer:
 
     def _plain(self, pattern: str, outputs: Mapping[str, str], roles: tuple[str, ...] | None) -> str:
         """The same prefix with plain contents."""
-        turns = (
-            self._blank if roles is None else "".join(fill(self._heading(r), {"content": self._blank}) for r in roles)
-        )
-        return (self.codec.bos_token or "") + fill(
-            pattern, {"instruction": turns} | dict.fromkeys(outputs, self._blank)
-        )
+        blank = self._blank
+        turns = blank if roles is None else "".join(fill(self._heading(role), {"content": blank}) for role in roles)
+        return (self.codec.bos_token or "") + fill(pattern, {"instruction": turns} | dict.fromkeys(outputs, blank))
 
     def _instruction(self, messages: Sequence[Message], limit: int) -> tuple[_Part, tuple[str, ...] | None]:
         """-> the conversation in at most `limit` tokens; the roles of its turns, None for one message alone."""

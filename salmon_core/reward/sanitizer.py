@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from salmon_core.reward.folding import SEPARATORS, View, pattern
+from salmon_core.reward.folding import DROPPED_BY_SOME, SEPARATORS, View, pattern
 
 BREAK = "·"
 
@@ -20,8 +20,8 @@ BREAK = "·"
 _OTHER_BREAKS = "•|¦"
 #: but for tab and line feed
 _CONTROL = r"\x00-\x08\x0b-\x1f\x7f"
-#: that some tokenizers drop, and to others begin a new line
-_SEPARATOR = re.compile(r"[\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
+_CONTROLS = re.compile(f"[{_CONTROL}]")
+_SEPARATOR = re.compile(f"[{DROPPED_BY_SOME}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -80,8 +80,11 @@ class Sanitizer:
         starts = {start for search in self._searches for start in search.starts()}
         firsts = "".join(sorted({re.escape(first) for first, _ in starts}))
         self._firsts = re.compile(f"[{_CONTROL}{firsts}]")
-        self._starts = re.compile("|".join([f"[{_CONTROL}]", *sorted(start for _, start in starts)]), re.IGNORECASE)
+        # Both cases instead of a flag: only so is a search for literals quick.
+        self._starts = re.compile("|".join(sorted({pattern for _, pattern in starts})) or r"(?!)")
         self._hints = [hint for search in self._ascii_searches for hint in search.hints()]
+        self._normalizers = [view.normalize for view in views if view.normalize is not None]
+        self._contextual = any(view.contextual for view in views)
         self._empty = words == Forbidden()
 
     def __call__(self, text: str) -> str:
@@ -91,13 +94,17 @@ class Sanitizer:
         """-> the text made safe; whether it has anything at all that a tokenizer could mistake for structure.
 
         That is: a break, a character that some tokenizers drop, or the first two characters of a forbidden string (one
-        that begins with a letter counts only as a whole, which is a break by then).
+        that begins with a letter counts only as a whole, which is a break by then). Any text has, where a tokenizer's
+        normalizer makes something else of signs together than of each alone.
         """
         if self._empty:
             return text, False
         if text.isascii():
             # The first of these is quick, and mostly enough.
-            doubtful = self._firsts.search(text) is not None and self._starts.search(text) is not None
+            doubtful = self._contextual or (
+                self._firsts.search(text) is not None
+                and (self._starts.search(text) is not None or _CONTROLS.search(text) is not None)
+            )
             if not doubtful and not any(hint(text) for hint in self._hints):
                 return text, False
             safe = self._cleaned(text)
@@ -114,9 +121,22 @@ class Sanitizer:
 
     def find(self, text: str) -> tuple[tuple[str, ...], ...]:
         """The forbidden strings in a text, in order, as each of the views sees them."""
-        return tuple(tuple(word for _, _, word in search.found(text)) for search in self._searches)
+        searches = (*self._searches, self._bare)
+        return tuple(tuple(word for _, _, word in search.found(text)) for search in searches)
 
     def _cleaned(self, text: str) -> str:
+        text = self._all_broken(text)
+        for normalize in self._normalizers:
+            # What a normalizer makes of neighbours together is seen in the whole only, and then taken as the text.
+            normalized = normalize(_SURROGATE.sub("\ufffd", text))
+            if any(self.find(normalized)) and not any(self.find(text)):
+                text = self._all_broken(normalized)
+        if not text.isascii() and _begins_with_mark(text):
+            # It would combine with the last character of what stands before it.
+            text = self.mark + text
+        return text
+
+    def _all_broken(self, text: str) -> str:
         # Each round puts a break into every match of one view; no forbidden string holds a break, so this ends.
         while True:
             before = text
@@ -127,16 +147,7 @@ class Sanitizer:
                 if spans := search.spans(text):
                     text = self._broken(text, spans)
             if text == before:
-                break
-        # What a normalizer makes of neighbours together is seen in the whole only. Then every possible start is broken.
-        if any(
-            search.view.normalize and search.found(search.view.normalize(_decent(text))) for search in self._searches
-        ):
-            text = re.sub(f"({self._starts.pattern})(?!{re.escape(self.mark)})", rf"\1{self.mark}", text)
-        if not text.isascii() and _begins_with_mark(text):
-            # It would combine with the last character of what stands before it.
-            text = self.mark + text
-        return text
+                return text
 
     def _broken(self, text: str, spans: Sequence[tuple[int, int]]) -> str:
         parts, done = [], 0
@@ -158,11 +169,12 @@ class _Search:
         lines = _alternatives(words.lines, view)
         self._any = _compiled("", self._words)
         if view.lines:
-            self._heading = _compiled(r"\n[ \n]*", [*self._headings, *(rf"{line}(?= *(?:\n|\Z))" for line in lines)])
+            self._heading = _compiled(r"\n *", [*self._headings, *(rf"{line}(?= *(?:\n|\Z))" for line in lines)])
             self._headings += lines
         else:
             # A line's beginning is then any place between words, and a line of its own is nothing to be seen.
-            self._heading = _compiled(r"(?<!\w)", self._headings)
+            # (Between letters of some scripts there is none to see, so only these keep words together.)
+            self._heading = _compiled("(?<![a-z0-9])", self._headings)
 
     def found(self, text: str) -> list[tuple[int, int, str]]:
         """Begin and end in the folded text, and what is there without its spaces; in order, none overlapping."""
@@ -183,8 +195,9 @@ class _Search:
     def starts(self) -> Iterator[tuple[str, str]]:
         """How the strings begin that do not begin with a letter or digit: the first character, a pattern of two."""
         for word in self._folded:
-            if not word[0].isalnum():
-                yield word[0], pattern(word[:2].strip(), self.view)
+            for two in (word[:2], word[:2].upper()):
+                if not word[0].isalnum():
+                    yield word[0], pattern(two.strip(), self.view)
 
     def hints(self) -> Iterator[Callable[[str], re.Match[str] | None]]:
         """Ways to find, in ASCII text without control characters, the strings that none of the starts gives away."""
@@ -195,8 +208,8 @@ class _Search:
         if words:
             yield re.compile("|".join(words), re.IGNORECASE).search
         if headings and self.view.lines:
-            yield re.compile(rf"[ \t\n]*(?:{'|'.join(headings)})", re.IGNORECASE).match
-            yield re.compile(rf"\n[ \t\n]*(?:{'|'.join(headings)})", re.IGNORECASE).search
+            yield re.compile(rf"[ \t]*(?:{'|'.join(headings)})", re.IGNORECASE).match
+            yield re.compile(rf"\n[ \t]*(?:{'|'.join(headings)})", re.IGNORECASE).search
         elif headings:
             yield re.compile("|".join(headings), re.IGNORECASE).search
 
@@ -237,11 +250,6 @@ def _choose_break(words: Forbidden, views: Sequence[View]) -> str:
         if mark not in used and {view.fold(mark) for view in views} == {mark}
     )
     return next(marks)
-
-
-def _decent(text: str) -> str:
-    """Lone surrogates are no text to a normalizer; the codec replaces them as well."""
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def _begins_with_mark(text: str) -> bool:

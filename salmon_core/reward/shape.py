@@ -8,10 +8,11 @@ from itertools import zip_longest
 from salmon_core.api.models import TokenCodec
 from salmon_core.errors import SalmonError
 from salmon_core.reward.markers import control_ids
-from salmon_core.reward.sanitizer import BREAK, Sanitizer
+from salmon_core.reward.sanitizer import Sanitizer
 
 #: stands for every untrusted text in a text to compare with
 PLAIN = "A plain answer."
+_LETTERS = "zqz"
 _MOST = 4096
 
 #: control tokens in order, and the markers that each view finds in what the ids spell
@@ -63,16 +64,12 @@ class ShapeCheck:
         return control, self._sanitizer.find(self._spelt(ids))
 
     def _spelt(self, ids: Sequence[int]) -> str:
-        """What the ids spell; unknown characters are a sign that belongs to no marker."""
-        if not self._unknown or not self._unknown.intersection(ids):
-            return self._codec.decode(ids)
-        runs: list[list[int]] = [[]]
-        for each in ids:
-            if each in self._unknown:
-                runs.append([])
-            else:
-                runs[-1].append(each)
-        return BREAK.join(self._codec.decode(run) for run in runs)
+        """What the ids spell; characters that the vocabulary lacks are letters that make no marker."""
+        text = self._codec.decode(ids)
+        for each, token in self._unknown.items():
+            if each in ids:
+                text = text.replace(token, _LETTERS)
+        return text
 
 
 def _difference(found: Structure, wanted: Structure) -> str:

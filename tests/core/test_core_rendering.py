@@ -90,7 +90,13 @@ FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChec
 
 def marker_counts(text: str) -> dict[str, int]:
     """How often each marker and each special token is in a text, seen as forgivingly as any tokenizer would."""
-    folded = unicodedata.normalize("NFKC", text).lower()
+    folded = ""
+    for character in unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold()):
+        category = unicodedata.category(character)
+        if category == "Zs" or character in "\t\n\r":
+            folded += "\n" if character == "\n" else " "
+        elif category[0] not in "CMZ":
+            folded += "i" if character == "ı" else character
     return {word: folded.count(word.lower()) for word in FORBIDDEN}
 
 
@@ -107,7 +113,8 @@ def test_sanitized_text_holds_nothing_forbidden(text: str) -> None:
     assert not any(marker_counts(safe).values())
     assert sanitize(safe) == safe
     if not any(marker_counts(text).values()):
-        assert safe == text
+        # A mark at the beginning would combine with what stands before it.
+        assert safe in (text, BREAK + text)
 
 
 @FEW
