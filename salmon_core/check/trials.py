@@ -124,7 +124,8 @@ class Trials:
 
     def _preferences(self) -> None:
         path = self._config.files["preferences"]
-        if not [parquet.to_preference(row) for row in parquet.first_rows(path, parquet.PREFERENCES, _ROWS)]:
+        rows = parquet.first_rows(path, parquet.PREFERENCES, _ROWS)
+        if not list(parquet.records(rows, parquet.to_preference, path)):
             raise StageError("has no rows", where=str(path))
 
     # -- components --------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from salmon_core.api.starter import Starter
 from salmon_core.cli.output import OUT
 from salmon_core.cli.starter import general_starter
 from salmon_core.config.schema import RUN_NAME
-from salmon_core.data.files import write_text
+from salmon_core.data.files import full_path, write_text
 from salmon_core.data.yaml import parse_yaml
 from salmon_core.errors import ConfigError, PluginError, SalmonError, boundary
 from salmon_core.plugins.registry import Registry
@@ -30,7 +30,7 @@ def init_folder(folder: Path, model: str | None, name: str | None) -> None:
         SalmonError: no name for a run, or no model and not exactly one to take.
         PluginError: a plugin's starting point cannot be filled in.
     """
-    run_name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("._-")[:60] or "first"
+    run_name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", full_path(folder).name).strip("._-")[:60] or "first"
     if not re.fullmatch(RUN_NAME, run_name):
         raise SalmonError(f"{run_name!r} is no name for a run", hint="letters, digits, dots, dashes and underscores")
     registry = Registry.discover()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from salmon_core.api.principles import PrincipleSet
 from salmon_core.api.templates import Template
+from salmon_core.data.files import full_path
 from salmon_core.errors import PluginError, SalmonError
 from salmon_core.plugins.registry import Owned, Registry
 
@@ -50,9 +52,9 @@ def resolve_model(registry: Registry, name: str, base: Path) -> str:
         if not path.is_dir():
             raise PluginError(str(owned.owner), f"its folder {path} is not there", what=f"model {owned.name!r}")
         return str(path)
-    folder = (base / name).expanduser()
-    if folder.is_dir():
-        return str(folder.resolve())
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or folder.exists():
+    folder = base / os.path.expanduser(name)
+    if os.path.isdir(folder):
+        return str(full_path(folder))
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or os.path.lexists(folder):
         raise SalmonError(f"there is no model folder {name!r}", hint=f"looked for {folder}")
     return name

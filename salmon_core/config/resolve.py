@@ -23,6 +23,7 @@ from salmon_core.config.load import parse_config, read_config
 from salmon_core.config.names import PLUGIN, find_principle_set, find_template, resolve_model
 from salmon_core.config.run_config import BackendChoice, RunConfig
 from salmon_core.config.schema import BonusChoice, Config, DefaultSelection, PrincipleChoice, Selection
+from salmon_core.data.files import full_path
 from salmon_core.errors import ConfigError, PluginError, Problem, SalmonError, boundary
 from salmon_core.plugins.options import checked_options, require, validate_options
 from salmon_core.plugins.registry import Owned, Registry
@@ -48,7 +49,7 @@ def load(
     Raises:
         ConfigError: everything wrong with it.
     """
-    config, base = read_config(path, overrides), path.resolve().parent
+    config, base = read_config(path, overrides), full_path(path).parent
     return resolve(config, base, str(path), file_plugins=file_plugins, announce=announce)
 
 
@@ -63,7 +64,7 @@ def from_document(
 ) -> RunConfig:
     """Resolves a configuration given as plain data; paths are relative to `base`. See `load`."""
     config = parse_config(document, source, overrides)
-    return resolve(config, base.resolve(), source, file_plugins=file_plugins, announce=announce)
+    return resolve(config, full_path(base), source, file_plugins=file_plugins, announce=announce)
 
 
 def from_saved(
@@ -114,9 +115,9 @@ class _Resolver:
     def plugin_files(self) -> tuple[Path, ...]:
         files = []
         for index, name in enumerate(self.config.plugins):
-            path = (self.base / name).resolve()
+            path = full_path(self.base / name)
             where = f"plugins[{index}]"
-            if path.suffix != ".py" or not path.is_file():
+            if path.suffix != ".py" or not os.path.isfile(path):
                 self.problem(where, f"there is no Python file {name!r} beside the configuration")
             elif not path.is_relative_to(self.base):
                 self.problem(where, f"{name!r} lies outside the configuration's folder")
@@ -206,8 +207,8 @@ class _Resolver:
         found = {}
         policy = config.policy
         adapter = policy.adapter
-        if adapter is not None and (self.base / adapter).is_dir():
-            adapter = str((self.base / adapter).resolve())
+        if adapter is not None and os.path.isdir(self.base / adapter):
+            adapter = str(full_path(self.base / adapter))
         for role, (where, name) in named.items():
             path = self.attempt(where, partial(resolve_model, self.registry, name, self.base))
             if path is not None:
@@ -242,8 +243,8 @@ class _Resolver:
         for role, (where, name) in named.items():
             if name is None:
                 continue
-            path = (self.base / name).resolve()
-            if path.is_file():
+            path = full_path(self.base / name)
+            if os.path.isfile(path):
                 found[role] = path
             else:
                 self.problem(where, f"there is no file {name!r}")
@@ -254,8 +255,8 @@ class _Resolver:
         accelerate = section.accelerate_config
         if accelerate is None:
             return Launch(section.processes)
-        path = (self.base / accelerate).resolve()
-        if self.config.train.algorithm != "none" and not path.is_file():
+        path = full_path(self.base / accelerate)
+        if self.config.train.algorithm != "none" and not os.path.isfile(path):
             self.problem("train.launch.accelerate_config", f"there is no file {accelerate!r}")
         return Launch(section.processes, str(path))
 
@@ -264,7 +265,7 @@ class _Resolver:
         python = self.config.train.python
         if python is None or os.sep not in python:
             return python
-        return os.path.abspath(self.base / Path(python).expanduser())
+        return os.path.abspath(self.base / os.path.expanduser(python))
 
     # -- training ----------------------------------------------------------------------------------------------------
 

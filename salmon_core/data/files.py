@@ -43,6 +43,11 @@ def in_words(error: OSError, otherwise: str = "") -> SalmonError:
     return SalmonError(os.strerror(error.errno), where=where or None, hint=_HINTS.get(error.errno))
 
 
+def full_path(path: Path | str) -> Path:
+    """Absolute, with `~` and symbolic links followed; one whose links lead in a circle is no file and no folder."""
+    return Path(os.path.realpath(os.path.expanduser(path)))
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """A write that fails in the block names `path`."""
@@ -65,7 +70,10 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: names `path`, whichever file the system refused.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # it is a file
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from None
     with suppress(FileNotFoundError):
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):

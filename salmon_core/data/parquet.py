@@ -144,7 +144,28 @@ def first_rows(path: Path, needs: pa.Schema, count: int) -> list[dict[str, Any]]
 def read_rows(paths: Path | Sequence[Path], schema: pa.Schema, make: Callable[[dict[str, Any]], T]) -> list[T]:
     """Rows of one or several files, in order, as records."""
     files = [paths] if isinstance(paths, Path) else paths
-    return [make(row) for path in files for row in read_table(path, schema)]
+    return [record for path in files for record in records(read_table(path, schema), make, path)]
+
+
+def records(rows: Iterable[dict[str, Any]], make: Callable[[dict[str, Any]], T], path: Path) -> Iterator[T]:
+    """Rows as records.
+
+    Raises:
+        DataError: a value is missing; names the row and the column.
+    """
+    for number, row in enumerate(rows):
+        try:
+            yield make(row)
+        except (TypeError, KeyError, AttributeError):
+            missing = ", ".join(name for name, value in row.items() if _lacks(value))
+            raise DataError(f"lacks a value in {missing or 'a column'}", where=f"{path}: row {number}") from None
+
+
+def _lacks(value: Any) -> bool:
+    """Whether a value is missing, or one in it is."""
+    if isinstance(value, Mapping):
+        return any(_lacks(each) for each in value.values())
+    return any(map(_lacks, value)) if isinstance(value, list | tuple) else value is None
 
 
 def to_prompt(row: Mapping[str, Any]) -> Prompt:
@@ -160,6 +181,13 @@ def to_judgment(row: Mapping[str, Any]) -> Judgment:
 
 
 def to_preference(row: Mapping[str, Any]) -> PreferenceRow:
+    """A row that a person may have written.
+
+    Raises:
+        TypeError: a value is missing.
+    """
+    if _lacks(list(row.values())):
+        raise TypeError("a value is missing")
     principles = tuple(ShownPrinciple(**principle) for principle in row["principles"])
     return PreferenceRow(**{**row, "messages": _messages(row), "principles": principles})
 

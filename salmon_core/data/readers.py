@@ -70,7 +70,7 @@ def read_csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     csv.field_size_limit(1 << 30)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+            reader = csv.DictReader(file, strict=True, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
             header = reader.fieldnames or ()
             for name in header:
                 if list(header).count(name) > 1:
@@ -83,7 +83,8 @@ def read_csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     except UnicodeDecodeError as error:
         raise DataError(f"is not UTF-8 text (byte {error.start})", where=str(path)) from None
     except csv.Error as error:
-        raise DataError(f"is not CSV: {error}", where=str(path)) from None
+        hint = "is a quotation mark left open?" if "end of data" in str(error) else None
+        raise DataError(f"is not CSV: {error}", where=f"{path}: line {reader.line_num + 1}", hint=hint) from None
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from None
 

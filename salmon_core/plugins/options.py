@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import to_jsonable_python
 
 from salmon_core.api.component import ComponentSpec, HubPath
+from salmon_core.data.files import full_path
 from salmon_core.data.validation import problems_of
 from salmon_core.errors import ConfigError, PluginError, Problem, boundary
 from salmon_core.plugins.registry import Owned
@@ -90,8 +92,8 @@ def checked_options(
 def _resolved(value: Any, where: str, base: Path, paths: list[str], problems: list[Problem]) -> Any:
     """The value with its paths made absolute; notes them, and those that lead nowhere."""
     if isinstance(value, Path | HubPath):
-        full = (base / Path(value).expanduser()).resolve()
-        if full.exists():
+        full = full_path(base / os.path.expanduser(value))
+        if os.path.exists(full):
             paths.append(str(full))
             return str(full)
         if isinstance(value, Path):

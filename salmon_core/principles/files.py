@@ -22,6 +22,7 @@ from importlib import resources
 from pathlib import Path
 
 from salmon_core.api.principles import PrincipleSet
+from salmon_core.data.files import full_path
 from salmon_core.errors import ConfigError, Problem, SalmonError
 
 Lookup = Callable[[str], PrincipleSet]
@@ -95,7 +96,7 @@ def _read(path: Path, lookup: Lookup | None) -> PrincipleSet:
 
 @contextmanager
 def _no_cycle(path: Path) -> Iterator[None]:
-    full, above = path.resolve(), _open.get()
+    full, above = full_path(path), _open.get()
     if full in above:
         chain = " -> ".join(each.name for each in (*above[above.index(full) :], full))
         raise ConfigError([Problem(f"{above[-1]}: extends", f"the sets extend each other in a circle: {chain}")])

@@ -1,0 +1,3 @@
+from bad_case import Bad
+
+PLUGINS: list[Bad] = []

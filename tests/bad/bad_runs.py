@@ -1,0 +1,3 @@
+from bad_case import Bad
+
+RUNS: list[Bad] = []

@@ -1,0 +1,67 @@
+"""The command line on bad input, most of it in the test's own process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+from click.testing import CliRunner
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "core")]
+
+from bad_case import Bad, Here, growing_to  # noqa: E402
+from core_world import Result, make_folder, salmon  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def finished_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the whole river has run once; do not write there."""
+    folder = tmp_path_factory.mktemp("finished")
+    make_folder(folder)
+    done = salmon("run", "salmon.yaml", cwd=folder)
+    assert done.code == 0, done.text
+    return folder
+
+
+@pytest.fixture
+def make(request: pytest.FixtureRequest) -> Callable[[Bad, Path], None]:
+    """make(case, folder) puts in place what the case needs."""
+
+    def made(bad: Bad, folder: Path) -> None:
+        if bad.finished:
+            shutil.copytree(request.getfixturevalue("finished_world"), folder, dirs_exist_ok=True)
+        bad.make(folder)
+
+    return made
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Callable[[Bad, Path], Result]:
+    """told(case, folder) -> the command line in this process, and in it what it starts of ours."""
+    from salmon_core.check import apart
+    from salmon_core.cli.main import main
+    from salmon_core.run import processes
+
+    monkeypatch.setattr(Here, "real", processes.Running, raising=False)
+    monkeypatch.setattr(processes, "Running", Here)
+    monkeypatch.setattr(apart, "Running", Here)
+
+    def run(bad: Bad, folder: Path) -> Result:
+        monkeypatch.chdir(folder)
+        for name, value in {"COLUMNS": "200", "NO_COLOR": "1", "SALMON_QUICK": "1", **bad.env}.items():
+            monkeypatch.setenv(name, value)
+        with growing_to(bad.limit):
+            done = CliRunner().invoke(main, bad.argv())
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Result(done.exit_code, done.stdout, done.stderr)
+
+    return run
