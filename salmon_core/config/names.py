@@ -9,7 +9,7 @@ from salmon_core.api.principles import PrincipleSet
 from salmon_core.api.templates import Template
 from salmon_core.data.files import full_path
 from salmon_core.errors import PluginError, SalmonError
-from salmon_core.plugins.registry import Owned, Registry
+from salmon_core.plugins.registry import Owned, Registry, singular
 
 PLUGIN = "plugin:"
 
@@ -32,8 +32,9 @@ def find_principle_set(registry: Registry, name: str, base: Path) -> PrincipleSe
     from salmon_core.principles.files import load_principle_set
 
     def lookup(wanted: str) -> PrincipleSet:
-        target = registry.find("principle_sets", wanted).load()
-        return target if isinstance(target, PrincipleSet) else load_principle_set(Path(target), lookup=lookup)
+        owned = registry.find("principle_sets", wanted)
+        target = owned.load()
+        return target if isinstance(target, PrincipleSet) else load_principle_set(_path(owned, target), lookup=lookup)
 
     if Path(name).suffix in (".yaml", ".yml", ".json"):
         return load_principle_set(base / name, lookup=lookup, base=base)
@@ -48,7 +49,7 @@ def resolve_model(registry: Registry, name: str, base: Path) -> str:
     """
     if name.startswith(PLUGIN):
         owned = registry.find("models", name.removeprefix(PLUGIN))
-        path = Path(owned.load())
+        path = _path(owned, owned.load())
         if not path.is_dir():
             raise PluginError(str(owned.owner), f"its folder {path} is not there", what=f"model {owned.name!r}")
         return str(path)
@@ -58,3 +59,10 @@ def resolve_model(registry: Registry, name: str, base: Path) -> str:
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or os.path.lexists(folder):
         raise SalmonError(f"there is no model folder {name!r}", hint=f"looked for {folder}")
     return name
+
+
+def _path(owned: Owned, target: object) -> Path:
+    if not isinstance(target, str | os.PathLike):
+        what = f"{singular(owned.kind)} {owned.name!r}"
+        raise PluginError(str(owned.owner), f"is a {type(target).__name__}, not a path", what=what)
+    return Path(target)

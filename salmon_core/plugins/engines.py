@@ -47,9 +47,14 @@ def open_codec(registry: Registry, engine: ComponentSpec, model: ModelSpec) -> T
     """A model's tokenizer, without opening the model.
 
     Raises:
-        PluginError: the engine failed.
+        PluginError: the engine failed, or what it gave is none.
     """
     owned = registry.owned(engine)
     built: Engine = require(owned, registry.build(engine), "codec")
-    with boundary(str(owned.owner), f"engine {engine.name!r}, codec"):
-        return built.codec(model)
+    what = f"engine {engine.name!r}, codec"
+    with boundary(str(owned.owner), what):
+        codec = built.codec(model)
+        if missing := [name for name in ("encode", "decode", "special_tokens") if not hasattr(codec, name)]:
+            message = f"gave a {type(codec).__name__}, which has no {' and no '.join(missing)}"
+            raise PluginError(str(owned.owner), message, what=what)
+    return codec

@@ -143,7 +143,7 @@ class Registry:
         try:
             self._manager.register(module, name=key)
             self._check(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if self._manager.has_plugin(key):
                 self._manager.unregister(name=key)
             self._broken.append(Broken(owner, str(error)))
@@ -205,7 +205,7 @@ class Registry:
             if not results:  # pluggy drops None
                 raise TypeError("returned None, not components")
             items = [item for result in results for item in result]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._broken.append(Broken(owner, f"{hook}: {type(error).__name__}: {error}"))
             return
         found = self._components[kind]

@@ -14,9 +14,10 @@ from typing import Any, ClassVar, TypeVar
 from salmon_core.api.events import Note, RolloutsLogged, StepLogged
 from salmon_core.api.training import Backend, Job, Launch, LaunchPlan, Leaves, Service, Step
 from salmon_core.config.run_config import BackendChoice
+from salmon_core.data.files import write_text
 from salmon_core.data.json import read_json
 from salmon_core.data.rollouts import rollout_files
-from salmon_core.errors import ConfigError, Problem, StageError, boundary
+from salmon_core.errors import ConfigError, PluginError, Problem, StageError, boundary
 from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
 from salmon_core.run.events import told
@@ -108,8 +109,12 @@ class Trainer:
         if self.job.python is not None and not getattr(self._backend, "uses_python", False):
             hint = "leave it out, and install the trainer beside salmon-core"
             raise ConfigError([Problem("python", "this backend trains in salmon's own interpreter", hint)])
-        with boundary(self._owner, f"backend, plan of {self.job.stage}"):
-            return self._backend.plan(self.job)
+        what = f"backend, plan of {self.job.stage}"
+        with boundary(self._owner, what):
+            plan = self._backend.plan(self.job)
+            if fault := _fault(plan):
+                raise PluginError(self._owner, fault, what=what)
+        return plan
 
     def check(self) -> None:
         """See `Backend.check`.
@@ -146,9 +151,7 @@ class Trainer:
         """
         plan, folder = self.plan(), process.folder.path
         for name, text in plan.files.items():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
+            write_text(folder / name, text)
         watch = _Watch(self._backend, self._owner, self.job.stage, process)
         with contextlib.ExitStack() as services:
             running: list[tuple[str, Running]] = []
@@ -210,6 +213,21 @@ class Trainer:
             retry_on=step.retry_on,
         )
         watch.now()
+
+
+def _fault(plan: Any) -> str | None:
+    """What is wrong with a backend's plan; None where nothing is."""
+    if not isinstance(plan, LaunchPlan):
+        return f"gave a {type(plan).__name__}, not a salmon_core.api.LaunchPlan"
+    for process in (*plan.steps, *plan.services):
+        if not isinstance(process, Step | Service):
+            return f"has a {type(process).__name__} for a Step"
+        texts = (*process.argv, *process.env, *process.env.values())
+        if not process.argv or not all(isinstance(text, str) for text in texts):
+            return f"{process.name!r} has an argv or env that is not all text"
+    if not all(isinstance(text, str) for pair in plan.files.items() for text in pair):
+        return "has a file that is no text"
+    return None
 
 
 class _Watch:
