@@ -26,6 +26,7 @@ PAGES = sorted([ROOT / "README.md", EXAMPLE / "README.md", *(ROOT / "docs").rglo
 #: pages that a test follows from top to bottom in a folder of their own
 FOLLOWED = (
     ROOT / "docs" / "first-bonus.md",
+    ROOT / "docs" / "engines.md",
     ROOT / "docs" / "own-backend.md",
     ROOT / "docs" / "serving.md",
     EXAMPLE / "README.md",

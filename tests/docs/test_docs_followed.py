@@ -1,4 +1,4 @@
-"""Two pages followed to the letter: a bonus becomes a package, a backend trains."""
+"""Pages followed to the letter: a bonus becomes a package, an engine keeps its contract, a backend trains."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 from doc_pages import ROOT, copy_example, environment, follow
+
+
+#: pip builds with what is installed, and asks no index
+PIP = {"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
 def fresh_venv(folder: Path) -> Path:
@@ -32,11 +36,7 @@ def test_the_first_bonus(tmp_path: Path) -> None:
     """Files written from the page, built and installed by pip, run by the real command, seen in the log."""
     folder = copy_example(tmp_path / "own-model")
     programs = fresh_venv(tmp_path / "venv")
-    env = environment(programs) | {
-        "PIP_NO_DEPS": "1",
-        "PIP_NO_BUILD_ISOLATION": "0",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    }
+    env = environment(programs) | PIP
     follow(ROOT / "docs" / "first-bonus.md", folder, env)
     for run in ("calm", "calm-installed"):
         lines = map(json.loads, (folder / "runs" / run / "events.jsonl").read_text().splitlines())
@@ -56,6 +56,16 @@ def test_the_first_bonus(tmp_path: Path) -> None:
         text=True,
     )
     assert installed.stdout.startswith(str(tmp_path / "venv"))
+
+
+@pytest.mark.slow
+def test_an_engine_of_ones_own(tmp_path: Path) -> None:
+    """Three files, which are those of the package that other tests install; it is installed, and keeps the contract."""
+    programs = fresh_venv(tmp_path / "venv")
+    follow(ROOT / "docs" / "engines.md", tmp_path, environment(programs) | PIP)
+    shipped = ROOT / "tests" / "fixtures" / "plugins" / "salmon-bytes"
+    for name in ("salmon_bytes/__init__.py", "pyproject.toml", "test_salmon_bytes.py"):
+        assert (tmp_path / "salmon-bytes" / name).read_text() == (shipped / name).read_text()
 
 
 @pytest.fixture(scope="module")

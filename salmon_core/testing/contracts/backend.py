@@ -11,7 +11,7 @@ from typing import Any, ClassVar, cast, get_args
 import pytest
 from pydantic import BaseModel
 
-from salmon_core.api.training import Backend, Job, LaunchPlan, TrainingStage
+from salmon_core.api.training import Backend, Job, LaunchPlan, Service, Step, TrainingStage
 from salmon_core.errors import ConfigError, SalmonError, boundary
 from salmon_core.plugins.options import checked_options, require
 from salmon_core.testing.contracts.base import ComponentContract
@@ -153,9 +153,10 @@ def _check(plan: Any, job: Job) -> None:
     json.dumps(asdict(plan), allow_nan=False)
     assert plan.steps, f"{where} has no step"
     assert plan.expects, f"{where} expects no file, so nothing shows that it worked"
-    names = [each.name for each in (*plan.steps, *plan.services)]
+    processes: list[Step | Service] = [*plan.steps, *plan.services]
+    names = [each.name for each in processes]
     assert len(names) == len(set(names)), f"{where}: two steps or services have one name, of {names}"
-    for each in (*plan.steps, *plan.services):
+    for each in processes:
         assert each.argv, f"{where}: {each.name} runs nothing"
         words = (*each.argv, *each.env, *each.env.values())
         assert all(isinstance(word, str) for word in words), f"{where}: {each.name} has words that are no texts"
