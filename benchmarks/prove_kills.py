@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -27,7 +28,6 @@ from pathlib import Path
 from queue import Queue
 from random import Random
 
-from prove_kills_compare import different
 from prove_kills_damage import HOW, Damage, damaged, damages, kinds
 from prove_kills_kill import SIGNALS, WHOM, Kill, Result, killed, kills
 from prove_kills_world import STAGES, World, openrlhf_world, trl_world
@@ -54,11 +54,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the moments, and of the files that are damaged")
     parser.add_argument("--quick", action="store_true", help="a handful")
     parser.add_argument("--only", nargs="*", default=[], help="those whose name begins so, such as 'kill trl judge'")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at once, each with an undisturbed one of its own")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--until", choices=STAGES, default="report", help="the runs end after this stage")
     parser.add_argument("--folder", type=Path, default=Path("runs/prove-kills"))
     options = parser.parse_args()
     folder: Path = options.folder.resolve()
+    # What a shell runs in the background ignores INT, and so would every run that is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def wanted(name: str) -> bool:
         listed = not options.quick or bool(options.only) or name.startswith(_FEW)
@@ -88,17 +90,15 @@ def _pools(folder: Path, backends: set[str], until: str, jobs: int) -> dict[str,
         names = ["trl", *(f"trl-{number}" for number in range(2, jobs + 1))]
         made["trl"] = [trl_world(folder / name, until) for name in names]
     if "openrlhf" in backends and os.environ.get(_PYTHON):
-        made["openrlhf"] = [openrlhf_world(folder / "openrlhf")]
-    with ThreadPoolExecutor(jobs + 1) as pool:
-        list(pool.map(lambda world: world.make(tell), [world for worlds in made.values() for world in worlds]))
+        made["openrlhf"] = [openrlhf_world(folder / "openrlhf", until)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda worlds: worlds[0].make(tell), made.values()))
     pools: dict[str, Queue[World]] = {}
     for backend, worlds in made.items():
         pools[backend] = Queue()
         for world in worlds:
-            if found := different(worlds[0].reference, world.reference, until=world.until):
-                raise SystemExit(
-                    f"two undisturbed runs differ, so there is nothing to compare with: {'; '.join(found)}"
-                )
+            if world is not worlds[0]:
+                world.take(worlds[0])
             pools[backend].put(world)
     return pools
 

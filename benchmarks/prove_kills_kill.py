@@ -174,6 +174,8 @@ def _ended(
         if time.monotonic() > deadline:
             return f"left over after {GONE:.0f} s: " + "; ".join(_words(one) for one in left)
         time.sleep(0.1)
+    if process.returncode == 0:
+        return ""  # it ended by itself
     text = said.read_text(errors="replace")
     return f"a trace on the terminal of the killed run: {text[-3000:]}" if "Traceback" in text else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ STAGES = ("prompts", "sft", "sample", "judge", "label", "train-rm", "train-polic
 TRAINING = ("sft", "train-rm", "train-policy")
 #: seconds that a run may take
 PATIENCE = 1800.0
+_INPUTS = (".yaml", ".jsonl", ".py")
 _THINGS = ("a red fish", "the blue bird", "one small stone", "a warm house", "the old tree")
 _ASKS = ("Describe", "Write about", "Tell me about", "Explain")
 
@@ -85,10 +87,9 @@ class World:
         shutil.copytree(self.reference, self.run)
 
     def make(self, tell: Callable[[str], None]) -> None:
-        """The undisturbed run; one that an earlier call left is taken if it is of the same configuration."""
-        before = (self.folder / "config.yaml").read_bytes() + self.until.encode()
-        same = self.folder / "reference-of.yaml"
-        if self.reference.exists() and same.exists() and same.read_bytes() == before:
+        """The undisturbed run; one that an earlier call left is taken if it is of the same files and the same code."""
+        same, now = self.folder / "reference.txt", self._made_of()
+        if self.reference.exists() and same.exists() and same.read_text() == now:
             tell(f"{self.backend}: the undisturbed run in {self.reference} is taken")
             return
         for old in (self.run, self.reference):
@@ -97,8 +98,26 @@ class World:
         if ended.code != 0:
             raise SystemExit(f"the undisturbed run of {self.backend} failed:\n{ended.said}")
         shutil.copytree(self.run, self.reference)
-        same.write_bytes(before)
+        same.write_text(now)
         tell(f"{self.backend}: undisturbed run {ended.seconds:.0f} s")
+
+    def take(self, other: World) -> None:
+        """The undisturbed run of another folder, as if it had been made in this one."""
+        shutil.rmtree(self.reference, ignore_errors=True)
+        shutil.copytree(other.reference, self.reference)
+        for pattern in ("*.json", "*.jsonl"):
+            for file in self.reference.rglob(pattern):
+                text = file.read_text()
+                if (moved := text.replace(f"{other.folder}/", f"{self.folder}/")) != text:
+                    file.write_text(moved)
+
+    def _made_of(self) -> str:
+        """What the undisturbed run follows from."""
+        digest = hashlib.sha256(self.until.encode())
+        code = [file for name in ("salmon_core", "plugins", "backends") for file in (ROOT / name).rglob("*.py")]
+        for file in sorted([*code, *(file for file in self.folder.iterdir() if file.suffix in _INPUTS)]):
+            digest.update(file.read_bytes())
+        return digest.hexdigest()
 
     def seconds(self, stage: str) -> float:
         """What a stage of the undisturbed run took."""
@@ -135,8 +154,8 @@ def trl_world(folder: Path, until: str) -> World:
     return World("trl", folder, until)
 
 
-def openrlhf_world(folder: Path) -> World:
-    """The training stages on OpenRLHF, on a machine without a GPU, as its tests run it."""
+def openrlhf_world(folder: Path, until: str) -> World:
+    """The training stages on OpenRLHF, on a machine without a GPU, as its tests run it; to the last of them at most."""
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "openrlhf")]
     from openrlhf_world import ANYWHERE, RL_ANYWHERE, interpreter, minnow
 
@@ -152,7 +171,7 @@ def openrlhf_world(folder: Path) -> World:
     document["train"] = {"backend": "openrlhf", "algorithm": "ppo", "options": options}
     document["train"]["python"] = str(interpreter(folder))
     _write(folder, document)
-    return World("openrlhf", folder, until="train-policy", exact=False)
+    return World("openrlhf", folder, min(until, TRAINING[-1], key=STAGES.index), exact=False)
 
 
 def _document(model: str) -> dict[str, Any]:
