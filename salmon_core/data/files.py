@@ -24,6 +24,7 @@ _HINTS = {
     errno.ELOOP: "its symbolic links lead in a circle",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ENOTDIR: "something in this path is a file, not a folder",
+    errno.EEXIST: "something else has this name; choose another",
     errno.EISDIR: "name a file",
     errno.EMFILE: "see `ulimit -n`",
     errno.ENFILE: "see `ulimit -n`",
@@ -72,7 +73,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:  # it is a file
+    except FileExistsError as error:  # it is a file, or a link to nowhere
+        os.stat(path.parent)
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from None
     with suppress(FileNotFoundError):
         mode = path.stat().st_mode

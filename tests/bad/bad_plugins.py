@@ -157,7 +157,7 @@ PLUGINS = [
     broken("a component without a name", ("salmon_judges: TypeError", "name"), hook("judges", "yield Component()")),
     component("prompts", "no `load`", ("prompts", "bad.py", "load"), "class Mine:\n    pass"),
     component("prompts", "wants what nobody gives", ("prompts", "path"),
-              "class Mine(PromptSource):\n    def __init__(self, path: str):\n        pass\n    def load(self):\n        return []"),
+              _class("PromptSource", "__init__(self, path: str)", "pass") + "    def load(self):\n        return []"),
     component("prompts", "raises when made", ("prompts", "bad.py", "RuntimeError: no"),
               _class("PromptSource", "__init__(self)",
               'raise RuntimeError("no")') + "    def load(self):\n        return []"),

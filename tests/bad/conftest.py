@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -38,6 +39,8 @@ def make(request: pytest.FixtureRequest) -> Callable[[Bad, Path], None]:
     def made(bad: Bad, folder: Path) -> None:
         if bad.finished:
             shutil.copytree(request.getfixturevalue("finished_world"), folder, dirs_exist_ok=True)
+            config = folder / "runs" / "toy" / "config.json"
+            config.write_text(json.dumps({**json.loads(config.read_text()), "base": str(folder)}))
         bad.make(folder)
 
     return made
