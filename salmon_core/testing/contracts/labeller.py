@@ -14,7 +14,7 @@ from salmon_core.plugins.options import require
 from salmon_core.records import Judgment, Pair, PreferenceRow, ShownPrinciple
 from salmon_core.rng import named_rng
 from salmon_core.testing import rows
-from salmon_core.testing.contracts.base import ComponentContract, refused
+from salmon_core.testing.contracts.base import ComponentContract, allowed
 from salmon_core.testing.elsewhere import Made
 from salmon_core.testing.makers import make_judgment, make_principles
 
@@ -63,12 +63,12 @@ class LabellerContract(ComponentContract):
         """Where every judgment is a tie: no rows, or some, or a `SalmonError` that says what to do."""
         given = self.inputs()
         ties = tuple(make_judgment(j.pair_id, j.principle, 0.0, 0.0, tie=True) for j in given.judgments)
-        refused(self.answer, Judged(given.pairs, ties, given.principles))
+        allowed(self.answer, Judged(given.pairs, ties, given.principles))
 
     def test_odd_texts_are_labelled(self) -> None:
         pairs, principles = rows.odd_pairs(), make_principles()
         judged = Judged(pairs, rows.judgments(pairs, principles), principles)
-        refused(self.answer, judged)
+        allowed(self.answer, judged)
 
     def test_other_seeds_are_as_good(self) -> None:
         """Whatever is drawn, the rows are in order."""
