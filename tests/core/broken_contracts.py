@@ -138,6 +138,20 @@ class It:
         return {}
 """
 
+_REMOTE = """
+class It:
+    async def judge(self, pairs, principles, context):
+        return [await self.one(pair, p, context) for pair in pairs for p in principles]
+
+    async def one(self, pair, principle, context):
+        request = {"texts": [pair.first.text, pair.second.text], "principle": principle.text}
+        score = float(await context.call(request, self.nobody))
+        return Judgment(pair.id, principle.name, score, score)
+
+    async def nobody(self):
+        raise ConnectionError
+"""
+
 
 def judge(what: str, returned: str, *caught: str) -> Case:
     return Case(JudgeContract, what, _JUDGE.format(returned), frozenset(caught))
@@ -154,6 +168,7 @@ JUDGES = (
     ),
     judge("no number", "[Judgment(j.pair_id, j.principle, float('inf'), 0.0) for j in found]", *SAME),
     judge("chance", "[Judgment(j.pair_id, j.principle, random.random(), 1.0) for j in found]", *SAME),
+    Case(JudgeContract, "asks an API", _REMOTE, own={"reply": lambda self, request: len(request["texts"][0])}),
     judge("fails on nothing", "found if all(p.second.text for p in pairs) else 1 / 0", "odd_texts_are_judged"),
 )
 

@@ -16,9 +16,9 @@ from core_world import Cli, document, environment, install, make_folder, salmon
 
 from salmon_core import Component, PluginError, SalmonError
 from salmon_core.api import Engine, hooks
-from salmon_core.testing import build_component, make_rollout, registry_of
 from salmon_core.plugins.options import validate_options
 from salmon_core.plugins.registry import Registry
+from salmon_core.testing import build_component, make_rollout, registry_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures" / "plugins"

@@ -16,11 +16,11 @@ from tiny_models import byte_bpe, llama_config, save_model, tokenizer_of
 from salmon_core import PluginError, Rollout, SalmonError
 from salmon_core.api import Job, ModelSpec, RewardSpec
 from salmon_core.config.resolve import load
-from salmon_core.testing import make_rollout
 from salmon_core.records import RewardBreakdown, ShownPrinciple
 from salmon_core.reward.reward import Reward
 from salmon_core.reward.spec import reward_spec
 from salmon_core.run.run import Run
+from salmon_core.testing import make_rollout
 
 COMPLETIONS = ("seven trees", "no", "a bee sees the sea", "")
 

@@ -21,9 +21,9 @@ from doc_pages import FOLLOWED, PAGES, ROOT, Block, blocks_of, commands_of, envi
 from salmon_core.api import hooks
 from salmon_core.cli.main import main
 from salmon_core.config.resolve import from_document
-from salmon_core.testing import registry_of
 from salmon_core.plugins.options import construct, options_model
 from salmon_core.principles.files import load_principle_set
+from salmon_core.testing import registry_of
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 LANGUAGES = {"console", "python", "yaml", "json", "toml", "text", "bibtex"}

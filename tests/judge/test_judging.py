@@ -32,9 +32,9 @@ from salmon_core.api import (
     TokenCodec,
     TryAgain,
 )
-from salmon_core.testing import registry_of
 from salmon_core.records import Completion, Judgment, Message, Pair, Prompt
 from salmon_core.run.judging import Judging
+from salmon_core.testing import registry_of
 from salmon_judge.template import STANDARD
 
 PAIRS = [pair(name) for name in ("p", "q", "r")]

@@ -19,12 +19,12 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from salmon_core.api import Ability, ComponentSpec, Limits, ModelSpec, OpenModel
 from salmon_core.errors import StageError
-from salmon_core.testing import registry_of
 from salmon_core.plugins.registry import Registry
 from salmon_core.principles.files import load_principle_set
 from salmon_core.records import Judgment, Pair
 from salmon_core.reward.rendering import Renderer
 from salmon_core.run.judging import Judging
+from salmon_core.testing import registry_of
 from salmon_judge import plugin
 from salmon_judge.labeller import SalmonLabeller
 from salmon_judge.self_judge import SelfJudge
