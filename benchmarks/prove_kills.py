@@ -15,7 +15,6 @@ Prints a table; exit code 1 if anything failed.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -23,14 +22,17 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from pathlib import Path
 from queue import Queue
 from random import Random
+from threading import Lock
+from typing import Any
 
 from prove_kills_damage import HOW, Damage, damaged, damages, kinds
 from prove_kills_kill import SIGNALS, WHOM, Kill, Result, killed, kills
 from prove_kills_world import STAGES, World, openrlhf_world, trl_world
+
+from salmon_core.data.json import read_json, write_json
 
 #: with `--quick`
 _FEW = (
@@ -56,6 +58,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], help="those whose name begins so, such as 'kill trl judge'")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--until", choices=STAGES, default="report", help="the runs end after this stage")
+    parser.add_argument("--resume", action="store_true", help="those that an interrupted call did are not done again")
     parser.add_argument("--folder", type=Path, default=Path("runs/prove-kills"))
     options = parser.parse_args()
     folder: Path = options.folder.resolve()
@@ -77,8 +80,10 @@ def main() -> int:
     if "trl" in pools:
         files = kinds(pools["trl"].queue[0].reference)
         todo += [damage for damage in damages(files) if wanted(damage.name)]
-    results = _all(todo, pools, files, options.seed)
-    (folder / "results.json").write_text(json.dumps({each.name: vars(results[each]) for each in results}, indent=1))
+    file = folder / "results.json"
+    if not options.resume:
+        file.unlink(missing_ok=True)
+    results = _all(todo, pools, files, options.seed, file)
     _tables(results)
     return 1 if not results or any(each.verdict == "FAILED" for each in results.values()) else 0
 
@@ -104,12 +109,19 @@ def _pools(folder: Path, backends: set[str], until: str, jobs: int) -> dict[str,
 
 
 def _all(
-    todo: Sequence[Kill | Damage], pools: Mapping[str, Queue[World]], files: Mapping[str, list[str]], seed: int
+    todo: Sequence[Kill | Damage],
+    pools: Mapping[str, Queue[World]],
+    files: Mapping[str, list[str]],
+    seed: int,
+    file: Path,
 ) -> dict[Kill | Damage, Result]:
-    """Does them, as many at once as there are worlds."""
-    ended = count()
+    """Does them, as many at once as there are worlds; each result goes to the file, and those in it are taken."""
+    known: dict[str, dict[str, Any]] = read_json(file) or {}
+    lock = Lock()
 
     def do(each: Kill | Damage) -> Result:
+        if each.name in known and known[each.name]["verdict"] != "not run":
+            return Result(**known[each.name])
         queue = pools.get(each.backend if isinstance(each, Kill) else "trl")
         if queue is None:
             result = Result("not run", f"{_PYTHON} is not set")
@@ -122,7 +134,10 @@ def _all(
                     result = damaged(world, each, files[each.kind], rng)
             finally:
                 queue.put(world)
-        _progress(f"{next(ended) + 1}/{len(todo)}", each.name, result)
+        with lock:
+            known[each.name] = vars(result)
+            write_json(file, known)
+            _progress(f"{len(known)}/{len(todo)}", each.name, result)
         return result
 
     with ThreadPoolExecutor(sum(queue.qsize() for queue in pools.values()) or 1) as pool:
@@ -164,11 +179,10 @@ def _row(name: str, wide: int, cells: Sequence[Result | None], width: int) -> No
 
 
 def _summary(what: str, results: Iterable[Result]) -> str:
-    """How many came out how; those that were not run count as none."""
+    """How many were run, and how they came out."""
     count = Counter(result.verdict for result in results)
-    done = sum(count.values()) - count["not run"]
     parts = [f"{count[verdict]} {verdict}" for verdict in ("equal", "said", "FAILED", "not run") if count[verdict]]
-    return f"{done} {what}: {', '.join(parts) or 'none'}"
+    return f"{count.total() - count['not run']} of {count.total()} {what}: {', '.join(parts) or 'none'}"
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from core_world import RULES, Cli, document, make_folder, prompt_lines, salmon
 from salmon_core import ConfigError, SalmonError
 from salmon_core.config.resolve import load
 from salmon_core.pipeline import Pipeline
+from salmon_core.run.folder import MadeFrom
 from salmon_core.run.processes import Lock
 from salmon_core.run.run import Run
 from salmon_core.stages import stage as stage_named
@@ -305,7 +306,7 @@ def test_bad_prompts(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     run = Run(tmp_path / "runs" / "toy", load(_config_for(tmp_path, name, content)))
     own, stage = stage_named("prompts"), run.stage("prompts")
     run.path.mkdir(parents=True)
-    stage.begin("mark", {}, {})
+    stage.begin(MadeFrom("mark", {}, {}), {})
     with pytest.raises(SalmonError) as error:
         own.work(own.inputs(Sources(run)), Work(stage, run.path / "cache", run.config.registry))
     for phrase in says:

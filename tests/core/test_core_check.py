@@ -53,6 +53,15 @@ class NeedsMore(Evaluator):
         raise AssertionError
 
 
+class Here(ToyBackend):
+    uses_python = False
+
+
+@hookimpl(specname="salmon_backends")
+def more_backends() -> Iterable[Component]:
+    yield Component("here", Here, "trains in this interpreter")
+
+
 @hookimpl(specname="salmon_bonuses")
 def more_bonuses() -> Iterable[Component]:
     for kind in (NoScore, WrongSignature, Short, Exits, Blocks):
@@ -115,7 +124,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "judge.judge: the choice 'yes' of the template is not one single token of ",
     ),
     ("a folder that is a file", {"run": {"name": "toy", "folder": "rules.yaml"}}, "is no folder, so no run can lie in it"),
-    ("python for nobody", {"train": {"backend": "toy", "algorithm": "toy", "python": "./python"}},
+    ("python for nobody", {"train": {"backend": "here", "algorithm": "toy", "python": "./python"}},
      "train: python: this backend trains in salmon's own interpreter"),
 ]  # fmt: skip
 

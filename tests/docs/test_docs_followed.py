@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from doc_pages import ROOT, copy_example, environment, follow
 
-
 #: pip builds with what is installed, and asks no index
 PIP = {"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 

@@ -261,6 +261,7 @@ if options["fail"] != "nothing":
 class ToyBackend(Backend):
     stages = frozenset({"sft", "train-rm", "train-policy"})
     algorithms = frozenset({"toy", "toy-two"})
+    uses_python = True
 
     class StageOptions(BaseModel):
         model_config = ConfigDict(extra="forbid")
