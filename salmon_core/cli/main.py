@@ -130,7 +130,8 @@ def init(folder: Path, model: str | None, name: str | None) -> None:
 def check(config: Path, overrides: tuple[str, ...], no_file_plugins: bool, quick: bool, time_limit: float) -> None:
     """Check a configuration: everything that will fail at once, or a summary of what would run.
 
-    Opens every file and tries every component and the trainers' own arguments, in a process of its own. Reads no weights.
+    Opens every file and tries every component and the trainers' own arguments, in a process of its own. No weights are
+    read.
     """
     from salmon_core.cli.check import check_config
 

@@ -123,7 +123,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         {"policy": {"model": "./policy", "template": "words"}},
         "judge.judge: the choice 'yes' of the template is not one single token of ",
     ),
-    ("a folder that is a file", {"run": {"name": "toy", "folder": "rules.yaml"}}, "is no folder, so no run can lie in it"),
+    ("a folder that is a file", {"run": {"name": "toy", "folder": "rules.yaml"}}, "is no folder, so no run can lie"),
     ("python for nobody", {"train": {"backend": "here", "algorithm": "toy", "python": "./python"}},
      "train: python: this backend trains in salmon's own interpreter"),
 ]  # fmt: skip
