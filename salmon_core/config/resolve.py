@@ -23,7 +23,7 @@ from salmon_core.config.load import parse_config, read_config
 from salmon_core.config.names import PLUGIN, find_principle_set, find_template, resolve_model
 from salmon_core.config.run_config import BackendChoice, RunConfig
 from salmon_core.config.schema import BonusChoice, Config, DefaultSelection, PrincipleChoice, Selection
-from salmon_core.data.files import full_path
+from salmon_core.data.files import full_path, nameable
 from salmon_core.errors import ConfigError, PluginError, Problem, SalmonError, boundary
 from salmon_core.plugins.options import checked_options, require, validate_options
 from salmon_core.plugins.registry import Owned, Registry
@@ -49,7 +49,7 @@ def load(
     Raises:
         ConfigError: everything wrong with it.
     """
-    config, base = read_config(path, overrides), full_path(path).parent
+    config, base = read_config(path, overrides), nameable(full_path(path)).parent
     return resolve(config, base, str(path), file_plugins=file_plugins, announce=announce)
 
 

@@ -49,6 +49,20 @@ def full_path(path: Path | str) -> Path:
     return Path(os.path.realpath(os.path.expanduser(path)))
 
 
+def nameable(path: Path) -> Path:
+    """The path, if the files of a run can hold it: Linux takes names of any bytes, JSON and YAML only characters.
+
+    Raises:
+        SalmonError: a part of it is not UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = str(path).encode(errors="backslashreplace").decode()
+        raise SalmonError("has bytes in its name that are not UTF-8", where=shown, hint="rename it") from None
+    return path
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """A write that fails in the block names `path`."""

@@ -10,7 +10,7 @@ from salmon_core.api.models import ModelSpec
 from salmon_core.api.reward import RewardSpec
 from salmon_core.config.resolve import from_saved
 from salmon_core.config.run_config import RunConfig
-from salmon_core.data.files import full_path
+from salmon_core.data.files import full_path, nameable
 from salmon_core.data.json import read_json, write_json
 from salmon_core.errors import StageError
 from salmon_core.reward.spec import reward_spec
@@ -28,7 +28,7 @@ class Run:
     """
 
     def __init__(self, path: Path, config: RunConfig):
-        self.path, self.config = full_path(path), config
+        self.path, self.config = nameable(full_path(path)), config
 
     @classmethod
     def open(cls, path: Path, *, file_plugins: bool = True, announce: Callable[[Path], None] | None = None) -> Run:
