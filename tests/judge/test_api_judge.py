@@ -147,7 +147,7 @@ def test_failures_name_the_plugin(site: Path, tmp_path: Path) -> None:
         process = start(site, server.url, tmp_path / "a", [*PROMPTS[:2], "forbidden-1"])
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert err == "plugin salmon-api-judge, judge 'api': HTTPError: HTTP Error 400: Bad Request\n"
+    assert err.startswith("plugin salmon-api-judge, judge 'api': HTTPError: HTTP Error 400: Bad Request (at ")
 
 
 def kept(cache: Path) -> int:
