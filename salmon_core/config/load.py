@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from salmon_core.config.schema import Config
-from salmon_core.data.validation import problems_of
+from salmon_core.data.validation import places_of, problems_of
 from salmon_core.data.yaml import parse_yaml, read_yaml
 from salmon_core.errors import ConfigError, Problem
 
@@ -42,7 +42,7 @@ def parse_config(document: Any, where: str = "", overrides: Sequence[str] = ()) 
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        problems += problems_of(error, "")
+        problems += problems_of(error, "", Config, elsewhere=places_of(Config))
     if problems:
         raise ConfigError([replace(problem, file=where) for problem in problems])
     return config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,12 @@ from salmon_core.data.files import full_path
 from salmon_core.data.validation import problems_of
 from salmon_core.errors import ConfigError, PluginError, Problem, boundary
 from salmon_core.plugins.registry import Owned
+
+#: keys that a configuration writes beside a component's options, by kind
+BESIDE: Mapping[str, tuple[str, ...]] = {
+    "bonuses": ("name", "weight", "label"),
+    "prompts": ("name", "limit", "on_bad_row", "too_long", "system"),
+}
 
 
 def options_model(target: Any) -> type[BaseModel] | None:
@@ -61,7 +67,8 @@ def validate_options(owned: Owned, options: Mapping[str, Any], where: str, base:
     with boundary(str(owned.owner), f"options of {owned.kind} {owned.name!r}"):
         model = options_model(target)
         if model is not None:
-            values, paths = checked_options(model, options, where, base)
+            beside = BESIDE.get(owned.kind, ("name",))
+            values, paths = checked_options(model, options, where, base, beside)
         elif options:
             raise ConfigError([Problem(where, f"{owned.name!r} takes no options, not {', '.join(options)}")])
         else:
@@ -70,9 +77,12 @@ def validate_options(owned: Owned, options: Mapping[str, Any], where: str, base:
 
 
 def checked_options(
-    model: type[BaseModel], options: Mapping[str, Any], where: str, base: Path
+    model: type[BaseModel], options: Mapping[str, Any], where: str, base: Path, beside: Collection[str] = ()
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Options checked by a model -> JSON-ready, with absolute paths; and those paths.
+
+    Args:
+        beside: keys that may be written beside the options, for hints.
 
     Raises:
         ConfigError: all that is wrong with them.
@@ -80,7 +90,7 @@ def checked_options(
     try:
         values = model.model_validate(dict(options))
     except ValidationError as error:
-        raise ConfigError(problems_of(error, where)) from None
+        raise ConfigError(problems_of(error, where, model, beside=beside)) from None
     paths: list[str] = []
     problems: list[Problem] = []
     resolved = _resolved(values.model_dump(), where, base, paths, problems)
