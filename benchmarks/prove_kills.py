@@ -15,6 +15,7 @@ Prints a table; exit code 1 if anything failed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -122,7 +123,7 @@ def _all(
     def do(each: Kill | Damage) -> Result:
         if each.name in known and known[each.name]["verdict"] != "not run":
             return Result(**known[each.name])
-        queue = pools.get(each.backend if isinstance(each, Kill) else "trl")
+        queue = pools.get(_backend(each))
         if queue is None:
             result = Result("not run", f"{_PYTHON} is not set")
         else:
@@ -140,8 +141,18 @@ def _all(
             _progress(f"{len(known)}/{len(todo)}", each.name, result)
         return result
 
-    with ThreadPoolExecutor(sum(queue.qsize() for queue in pools.values()) or 1) as pool:
-        return dict(zip(todo, pool.map(do, todo), strict=True))
+    # Each backend has threads of its own, so that nobody waits for a world of the other.
+    with contextlib.ExitStack() as stack:
+        threads = {
+            backend: stack.enter_context(ThreadPoolExecutor(pools[backend].qsize() if backend in pools else 1))
+            for backend in ("trl", "openrlhf")
+        }
+        futures = {each: threads[_backend(each)].submit(do, each) for each in todo}
+        return {each: future.result() for each, future in futures.items()}
+
+
+def _backend(each: Kill | Damage) -> str:
+    return each.backend if isinstance(each, Kill) else "trl"
 
 
 def _progress(count: str, name: str, result: Result) -> None:
