@@ -37,7 +37,7 @@ def _differences(found: Any, wanted: Any, tolerance: float, where: str) -> Itera
 def _parts(value: Any) -> dict[str, Any] | None:
     """What a value is made of, by name."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {f".{field.name}": getattr(value, field.name) for field in fields(value)}
+        return {f".{field.name}": getattr(value, field.name) for field in fields(value) if field.compare}
     if isinstance(value, Mapping):
         return {f"[{key!r}]": item for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -46,7 +46,7 @@ class Asked:
 
     pairs: tuple[Pair, ...]
     principles: tuple[Principle, ...]
-    answers: Callable[[Mapping[str, Any]], Any] | None = None
+    answers: Callable[[Mapping[str, Any]], Any] | None = field(default=None, compare=False)
 
 
 class JudgeContract(ComponentContract):
