@@ -112,8 +112,8 @@ class World:
                     file.write_text(moved)
 
     def _made_of(self) -> str:
-        """What the undisturbed run follows from."""
-        digest = hashlib.sha256(self.until.encode())
+        """What the undisturbed run follows from; the embedded policy's path is one of a training's inputs."""
+        digest = hashlib.sha256(f"{ROOT} {self.until}".encode())
         code = [file for name in ("salmon_core", "plugins", "backends") for file in (ROOT / name).rglob("*.py")]
         for file in sorted([*code, *(file for file in self.folder.iterdir() if file.suffix in _INPUTS)]):
             digest.update(file.read_bytes())
