@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from salmon_core.api.starter import Starter
 from salmon_core.cli.output import OUT
+from salmon_core.cli.schema import schema_text
 from salmon_core.cli.starter import general_starter
 from salmon_core.config.schema import RUN_NAME
 from salmon_core.data.files import full_path, write_text
@@ -18,9 +19,16 @@ from salmon_core.data.yaml import parse_yaml
 from salmon_core.errors import ConfigError, PluginError, SalmonError, boundary
 from salmon_core.plugins.registry import Registry
 
+#: the file of the configuration, and of its schema for editors
+CONFIG, SCHEMA = "salmon.yaml", ".salmon-schema.json"
+#: by which editors find it
+SCHEMA_LINE = f"# yaml-language-server: $schema=./{SCHEMA}\n"
+
 
 def init_folder(folder: Path, model: str | None, name: str | None) -> None:
     """Writes a configuration to start from, with the files that it names; existing ones are kept.
+
+    Also its schema, for editors, which is written anew each time: what is installed may have changed.
 
     Args:
         model: hub id, folder, or `plugin:NAME`; None: the one that the only installed starting point is for.
@@ -45,9 +53,11 @@ def init_folder(folder: Path, model: str | None, name: str | None) -> None:
         if target.exists():
             OUT.print(escape(f"kept    {target}"))
             continue
-        write_text(target, text)
+        write_text(target, SCHEMA_LINE + text if relative == CONFIG else text)
         OUT.print(escape(f"written {target}"))
-    config = folder / "salmon.yaml"
+    write_text(folder / SCHEMA, schema_text(registry))
+    OUT.print(escape(f"written {folder / SCHEMA}"))
+    config = folder / CONFIG
     OUT.print(escape(f"next: salmon check {config}, then salmon run {config}"))
 
 

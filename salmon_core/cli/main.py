@@ -257,6 +257,18 @@ def principles_import(source: Path, target: Path) -> None:
 
 
 @main.command()
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write it there; by default standard output.")
+def schema(out: Path | None) -> None:
+    """Print a JSON schema of the configuration file, with the options of what is installed, for an editor.
+
+    First line of a configuration: # yaml-language-server: $schema=./FILE
+    """
+    from salmon_core.cli.schema import print_schema
+
+    print_schema(out)
+
+
+@main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 def report(folder: Path, as_json: bool) -> None:

@@ -72,9 +72,9 @@ def test_a_run_whose_files_may_not_grow(kib: int, tmp_path: Path) -> None:
 def test_a_full_disk(tmp_path: Path) -> None:
     """A run, a first configuration; then room is made, and the same commands go on."""
     make_folder(tmp_path)
-    with tmpfs(tmp_path / "small", "96k") as small:
+    with tmpfs(tmp_path / "small", "256k") as small:
         filler = small / "filler"
-        filler.write_bytes(b"x" * (80 << 10))
+        filler.write_bytes(b"x" * (240 << 10))
         done = salmon("run", "salmon.yaml", "--until", "sample", "--set", "run.folder=small", cwd=tmp_path)
         said(done, "small/toy", "No space left on device (make room, then run the same command again)")
         assert not list(small.rglob("*.tmp"))

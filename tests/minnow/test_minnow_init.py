@@ -46,7 +46,7 @@ def init(folder: Path, *args: str, starter: str = "") -> tuple[int, str]:
 def test_without_a_model_the_only_starting_point_is_taken(args: tuple[str, ...], tmp_path: Path) -> None:
     code, text = init(tmp_path / "first", *args)
     assert code == 0, text
-    assert [file.name for file in (tmp_path / "first").iterdir()] == ["salmon.yaml"]
+    assert sorted(file.name for file in (tmp_path / "first").iterdir()) == [".salmon-schema.json", "salmon.yaml"]
     config = load(tmp_path / "first/salmon.yaml")
     assert (config.config.run.name, config.config.policy.model) == ("first", "plugin:minnow")
     assert [spec.name for spec in config.evaluators] == ["minnow-oracle", "rm-accuracy", "reward-shift"]
@@ -58,7 +58,7 @@ def test_any_other_model_gets_the_general_one(tmp_path: Path) -> None:
     code, text = init(tmp_path / "own", "--model", "some-lab/some-model")
     assert code == 0, text
     assert sorted(file.name for file in (tmp_path / "own").iterdir()) == [
-        "principles.yaml", "prompts.jsonl", "salmon.yaml",
+        ".salmon-schema.json", "principles.yaml", "prompts.jsonl", "salmon.yaml",
     ]  # fmt: skip
     written = (tmp_path / "own/salmon.yaml").read_text()
     config = load(tmp_path / "own/salmon.yaml")
@@ -105,7 +105,9 @@ def test_a_starting_point_of_another_plugin(tmp_path: Path) -> None:
     second = 'Starter({"salmon.yaml": "run: {{name: {name}}}\\npolicy: {{model: {model}}}\\n"}, model="plugin:second")'
     code, text = init(tmp_path / "own", "--model", "plugin:second", starter=second)
     assert code == 0, text
-    assert (tmp_path / "own/salmon.yaml").read_text() == "run: {name: own}\npolicy: {model: plugin:second}\n"
+    line, _, written = (tmp_path / "own/salmon.yaml").read_text().partition("\n")
+    assert line == "# yaml-language-server: $schema=./.salmon-schema.json"
+    assert written == "run: {name: own}\npolicy: {model: plugin:second}\n"
 
 
 @pytest.mark.parametrize("text", ["run: {name}", "run: {0}", "run: {"])
