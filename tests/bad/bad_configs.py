@@ -52,6 +52,8 @@ CONFIGS = [
     Bad("a link to itself", ("salmon.yaml", "symbolic links"), files={"salmon.yaml": Link("salmon.yaml")}),
     Bad("below a file", ("rules.yaml/salmon.yaml", "Not a directory"), "check rules.yaml/salmon.yaml"),
     Bad("a name too long", ("File name too long",), "check " + "x" * 300 + ".yaml"),
+    Bad("a name that is not UTF-8", ("caf\\udce9/salmon.yaml", "not UTF-8", "rename it"), "check caf\udce9/salmon.yaml",
+        code=1, files={"caf\udce9/salmon.yaml": PLAIN}),
     Bad("no argument", ("Missing argument 'CONFIG'",), "check"),
     Bad("an unknown option", ("No such option", "--fast"), "run salmon.yaml --fast"),
     Bad("an unknown stage", ("--until", "'train'", "'train-rm'"), "run salmon.yaml --until train"),
