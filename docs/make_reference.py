@@ -36,6 +36,10 @@ Every key of a configuration with its type, its default and what it means, and e
 One YAML file describes a run. `salmon check FILE` says everything that is wrong with it at once, each problem with its
 YAML path; `--set KEY=VALUE` changes one value for one command (`--set train.options.learning_rate=1e-5`).
 
+`salmon schema --out FILE` writes a JSON schema of the file, with the options of whatever is installed. An editor with a
+YAML language server checks and completes a configuration by it, if the first line names it, as
+`# yaml-language-server: $schema=./.salmon-schema.json` does; `salmon init` writes both.
+
 - Paths are relative to the file. Only `run.folder` is relative to the working directory.
 - Whatever can be chosen is written as `NAME`, or as `{name: NAME, ...}` with its options.
 - If two installed plugins offer one name, write `DISTRIBUTION/NAME`.

@@ -142,12 +142,19 @@ def check(config: Path, overrides: tuple[str, ...], no_file_plugins: bool, quick
 @_config
 @overrides_option
 @file_plugins_option
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-def plan(config: Path, overrides: tuple[str, ...], no_file_plugins: bool, as_json: bool) -> None:
-    """Print every stage's complete plan: processes, environment, files. Needs neither GPU nor model."""
+@_quick
+@click.option("--full", is_flag=True, help="With environments, files such as the trainer's job, and what is expected.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable; with everything.")
+def plan(
+    config: Path, overrides: tuple[str, ...], no_file_plugins: bool, quick: bool, full: bool, as_json: bool
+) -> None:
+    """Print how much a run would do, and the processes of every stage. Needs neither GPU nor weights.
+
+    The prompts are read and counted, and the policy's tokenizer, where it is there, measures them.
+    """
     from salmon_core.cli.plan import print_plan
 
-    print_plan(config, overrides, file_plugins=not no_file_plugins, as_json=as_json)
+    print_plan(config, overrides, file_plugins=not no_file_plugins, as_json=as_json, full=full, quick=quick)
 
 
 @main.command()
