@@ -427,7 +427,7 @@ def test_files_that_salmon_did_not_write(world: Path, cli: Cli) -> None:
     (world / "none.jsonl").write_text("\n")
     assert cli("score", "runs/toy", "none.jsonl").err.endswith("error: none.jsonl: has no rows\n")
     (world / "folder.parquet").mkdir()
-    assert cli("score", "runs/toy", "folder.parquet").err == "error: folder.parquet: has no rows\n"
+    assert cli("score", "runs/toy", "folder.parquet").err.endswith("error: folder.parquet: has no rows\n")
     assert "-1 is not in the range" in cli("score", "runs/toy", "rows.jsonl", "--rollout-index", "-1").err
     for text in ('{"expect": 3}', '{"expect": []}', '{"run": "toy", "expect": [], "principles": 3}', "{}"):
         (world / "runs/toy/report.json").write_text(text)
