@@ -9,11 +9,16 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("SALMON_QUICK", "1")  # tests of the checks themselves say otherwise
 
 import pytest
 from click.testing import CliRunner
 from core_world import Cli, Result, make_folder, salmon
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No child process before every run; the tests of the checks themselves say otherwise."""
+    monkeypatch.setenv("SALMON_QUICK", "1")
 
 
 @pytest.fixture

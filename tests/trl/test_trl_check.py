@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -24,7 +25,8 @@ def check(*overrides: str) -> subprocess.CompletedProcess[str]:
     argv = [str(SALMON), "check", str(ROOT / "examples" / "minnow.yaml")]
     for override in overrides:
         argv += ["--set", override]
-    return subprocess.run(argv, capture_output=True, text=True, check=False)
+    env = os.environ | {"SALMON_QUICK": ""}
+    return subprocess.run(argv, capture_output=True, text=True, check=False, env=env)
 
 
 def test_arguments_and_trackers_of_all_stages_at_once() -> None:
