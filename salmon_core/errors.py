@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from salmon_core.calls import called
+
 
 class SalmonError(Exception):
     """A failure the user can act on; shown without a stack trace.
@@ -84,7 +86,8 @@ def boundary(plugin: str, what: str) -> Iterator[None]:
     user should do has said it. So does what ends the process or the task from outside.
     """
     try:
-        yield
+        with called(plugin, what):
+            yield
     except (SalmonError, KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:

@@ -11,8 +11,9 @@ from pathlib import Path
 from salmon_core.data.files import in_words
 from salmon_core.errors import PluginError, SalmonError
 from salmon_core.run.outputs import Outputs
-from salmon_core.run.processes import fail
+from salmon_core.run.processes import fail, leave
 from salmon_core.run.run import Run
+from salmon_core.run.watch import watched
 from salmon_core.stages import stage
 from salmon_core.stages.base import Sources, Work
 
@@ -24,11 +25,12 @@ def main(argv: Sequence[str]) -> None:
     """
     name, folder = argv
     try:
-        run = Run.open(Path(folder))
-        own = stage(name)
-        stage_folder = run.stage(name)
-        own.work(own.inputs(Sources(run)), Work(stage_folder, run.path / "cache", run.config.registry))
-        Outputs(stage_folder.path).finish(own.worked)
+        with watched(leave):
+            run = Run.open(Path(folder))
+            own = stage(name)
+            stage_folder = run.stage(name)
+            own.work(own.inputs(Sources(run)), Work(stage_folder, run.path / "cache", run.config.registry))
+            Outputs(stage_folder.path).finish(own.worked)
     except PluginError as error:
         if error.__cause__ is not None:
             traceback.print_exception(error.__cause__)  # into the log, for the plugin's author

@@ -27,8 +27,7 @@ from salmon_core.config.json_parts import (
     tidy,
     without,
 )
-from salmon_core.config.names import PLUGIN
-from salmon_core.config.resolve import _FILE_SOURCES
+from salmon_core.config.names import FILE_SOURCES, PLUGIN
 from salmon_core.config.schema import Config
 from salmon_core.errors import SalmonError
 from salmon_core.plugins.options import options_model
@@ -70,7 +69,7 @@ _FURTHER: Mapping[str, Schema] = {
     },
 }
 #: files that a kind may be given as instead of a name
-_FILES = {"prompts": tuple(_FILE_SOURCES), "principle_sets": (".yaml", ".yml", ".json")}
+_FILES = {"prompts": tuple(FILE_SOURCES), "principle_sets": (".yaml", ".yml", ".json")}
 
 
 def json_schema(registry: Registry) -> Schema:
@@ -199,7 +198,7 @@ class _Builder:
         for owned in self.registry.components(kind):
             who = says("name", self.spelled(owned), default=not needed and self.is_default(owned))
             whose = [(who, frozenset[str]())]
-            endings = [end for end, source in _FILE_SOURCES.items() if kind == "prompts" and source == owned.name]
+            endings = [end for end, source in FILE_SOURCES.items() if kind == "prompts" and source == owned.name]
             if endings:  # the name is the file
                 file = {"required": ["name"], "properties": {"name": {"pattern": ending(endings)}}}
                 whose.append((file, frozenset({"path"})))

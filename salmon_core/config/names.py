@@ -12,6 +12,8 @@ from salmon_core.errors import PluginError, SalmonError
 from salmon_core.plugins.registry import Owned, Registry, singular
 
 PLUGIN = "plugin:"
+#: by what a file of prompts ends, which source reads it
+FILE_SOURCES = {".jsonl": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 
 
 def find_template(owned: Owned) -> Template:

@@ -100,6 +100,11 @@ class RunSection(Section):
     name: str = Field(pattern=RUN_NAME, max_length=120, description="the run's folder under `folder`")
     seed: int = Field(0, ge=0, lt=2**63)
     folder: str = Field("runs", description="relative to the working directory")
+    call_timeout: float | None = Field(
+        3600.0,
+        gt=0,
+        description="seconds after which a plugin's code that gives no sign of life is ended; null: never",
+    )
 
 
 class PolicySection(Section):

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from salmon_core.api.judge import TryAgain
+from salmon_core.calls import alive
 from salmon_core.data.json import canonical
 from salmon_core.errors import SalmonError, StageError
 from salmon_core.rng import named_rng
@@ -112,7 +113,9 @@ class Calls:
         jitter = named_rng(self._seed, "call", key)
         for attempt in range(1, self._attempts + 1):
             try:
-                return await action()
+                answer = await action()
+                alive()
+                return answer
             except (TryAgain, TimeoutError, ConnectionError) as error:
                 if attempt == self._attempts:
                     raise StageError(

@@ -199,7 +199,13 @@ def _failure(name: str, code: int, output: str, log: Path) -> StageError:
 
 
 def fail(error: SalmonError) -> None:
-    """In a step: leaves an error for `run_step` to show, and ends with exit code 1.
+    """In a step: leaves an error for `run_step` to show, and ends with exit code 1; see `leave`."""
+    leave(error)
+    raise SystemExit(1)
+
+
+def leave(error: SalmonError) -> None:
+    """In a step: leaves an error for `run_step` to show.
 
     On a full disk the log's last line takes its place; where that cannot be written either, the exit code says so.
     """
@@ -213,7 +219,6 @@ def fail(error: SalmonError) -> None:
         left += 1
     if not left:
         os._exit(_UNSAID)  # an ordinary end would try to write again
-    raise SystemExit(1)
 
 
 def _supervise(argv: Sequence[str]) -> int:

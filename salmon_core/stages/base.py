@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import salmon_core
 from salmon_core.api.events import Note, Progress
 from salmon_core.api.models import ModelSpec
+from salmon_core.calls import alive
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data import parquet
 from salmon_core.data.files import write_text
@@ -181,6 +182,7 @@ class Work:
 
         def tell(done: int) -> None:
             nonlocal last
+            alive()
             now = time.monotonic()
             if now - last > 0.2 or done >= total:
                 last = now

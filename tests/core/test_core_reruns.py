@@ -35,6 +35,7 @@ GOLDEN = Path(__file__).parent / "reruns.json"
 NEUTRAL = {
     "run.name",
     "run.folder",
+    "run.call_timeout",
     "judge.concurrency",
     "judge.attempts",
     "train.python",
@@ -45,6 +46,7 @@ OTHER: dict[str, Any] = {
     "run.name": "other",
     "run.seed": 2,
     "run.folder": "elsewhere",
+    "run.call_timeout": 60,
     "plugins": ["world.py", "more.py"],
     "policy.model": "./other",
     "policy.dtype": "float32",

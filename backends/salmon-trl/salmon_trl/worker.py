@@ -16,6 +16,7 @@ from salmon_core.api import Job
 from salmon_core.errors import PluginError, SalmonError, StageError
 from salmon_core.kit.foreign import leave_error
 from salmon_core.kit.training import read_job
+from salmon_core.run.watch import watched
 from salmon_trl.backend import TRLBackend
 from salmon_trl.checkpoints import is_finished
 
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> int:
         options = TRLBackend().options_of(job)
         _one_gpu()
         train = _trainer(job.stage)
-        with _OutOfMemoryNamed():
+        with _OutOfMemoryNamed(), watched(lambda error: _left(folder, error)):
             train(job, options, folder)
         leave_group()
     except SalmonError as error:
@@ -121,9 +122,13 @@ def leave_group() -> None:
         dist.destroy_process_group()
 
 
-def _failed(folder: Path, error: SalmonError) -> int:
+def _left(folder: Path, error: SalmonError) -> None:
     print(f"error: {error}", file=sys.stderr, flush=True)
     leave_error(folder, error.message, where=error.where, hint=error.hint)
+
+
+def _failed(folder: Path, error: SalmonError) -> int:
+    _left(folder, error)
     return 1
 
 

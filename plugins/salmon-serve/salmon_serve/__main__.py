@@ -8,7 +8,8 @@ from pathlib import Path
 
 from salmon_core.errors import ConfigError, SalmonError
 from salmon_core.kit.commands import announce_file_plugin
-from salmon_core.run.processes import fail
+from salmon_core.run.processes import fail, leave
+from salmon_core.run.watch import watched
 
 
 def main() -> None:
@@ -30,7 +31,8 @@ def main() -> None:
         source = from_job(
             args.job, args.log_rollouts, file_plugins=not args.no_file_plugins, announce=announce_file_plugin
         )
-        serve(source, Settings(host=args.host, ready_file=args.ready_file, raw=args.raw))
+        with watched(leave):
+            serve(source, Settings(host=args.host, ready_file=args.ready_file, raw=args.raw))
     except ConfigError as error:
         with contextlib.suppress(SystemExit):  # its exit code is that of a step that failed
             fail(error)

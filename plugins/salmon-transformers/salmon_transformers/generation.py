@@ -12,6 +12,7 @@ import torch
 from transformers import DynamicCache
 
 from salmon_core.api import Sampling
+from salmon_core.calls import alive
 from salmon_core.errors import SalmonError
 from salmon_core.kit.hf import HFCodec
 from salmon_core.records import Completion, Prompt
@@ -97,6 +98,7 @@ class Sampler:
         mask[:, width:] = 1
         live = list(rows)
         for step in range(sampling.max_new_tokens):
+            alive()
             tokens = choose(logits, noise[:, step], sampling.temperature, sampling.top_p)
             for row, token in zip(live, tokens.tolist(), strict=True):
                 if row.ended is None:

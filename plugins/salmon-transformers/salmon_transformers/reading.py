@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import torch
 from transformers import DynamicCache
 
+from salmon_core.calls import alive
+
 #: padding tolerated in a batch, as a share of its real tokens
 WASTE = 0.1
 
@@ -68,6 +70,7 @@ class Reader:
             finish: receives indices into `texts` and their features [n, F], batch by batch.
         """
         for rows in _batches([len(text) for text in texts], self.budget):
+            alive()
             chosen = [texts[row] for row in rows]
             ids, mask = self._padded(chosen)
             last = torch.tensor([len(text) - 1 for text in chosen], device=self.device)
@@ -88,6 +91,7 @@ class Reader:
         # Suffixes that take several packs are cut at the same places in all requests of a batch.
         kinds = [tuple(map(len, requests[i].suffixes)) if requests[i].packed > self.pack else () for i in order]
         for batch in _batches(sizes, self.budget, kinds=kinds, presorted=True):
+            alive()
             rows = [order[i] for i in batch]
             self.shared_batch(rows, [requests[row] for row in rows], finish)
 

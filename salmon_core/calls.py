@@ -1,0 +1,58 @@
+"""Which plugin's code runs now, and when any of it last moved; for `salmon_core.run.watch`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """Plugin's code that was called and has not returned.
+
+    Attributes:
+        plugin: whose code it is.
+        what: which component or hook, and what it was asked for.
+        thread: that it runs in.
+    """
+
+    plugin: str
+    what: str
+    thread: int
+
+
+class _Open:
+    """The calls of this process, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self.calls: dict[Call, None] = {}
+        self.moved = time.monotonic()
+
+
+_OPEN = _Open()
+
+
+@contextmanager
+def called(plugin: str, what: str) -> Iterator[None]:
+    """The block is a call of a plugin's code."""
+    call = Call(plugin, what, threading.get_ident())
+    alive()
+    _OPEN.calls[call] = None
+    try:
+        yield
+    finally:
+        _OPEN.calls.pop(call, None)
+        alive()
+
+
+def alive() -> None:
+    """A sign of life from code that works on and does not return for long."""
+    _OPEN.moved = time.monotonic()
+
+
+def still() -> tuple[Call | None, float]:
+    """The innermost call that has not returned, and for how many seconds nothing has begun, ended or given a sign."""
+    return next(reversed(list(_OPEN.calls)), None), time.monotonic() - _OPEN.moved

@@ -1,0 +1,160 @@
+"""What a configuration says of models, data files and trainers, looked up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from salmon_core.api.component import ComponentSpec
+from salmon_core.api.models import ModelSpec
+from salmon_core.api.templates import Template
+from salmon_core.api.training import Backend, Launch
+from salmon_core.config.lookup import Lookup
+from salmon_core.config.names import FILE_SOURCES, PLUGIN, resolve_model
+from salmon_core.config.run_config import BackendChoice
+from salmon_core.config.schema import DefaultSelection, Selection
+from salmon_core.data.files import full_path
+from salmon_core.errors import boundary
+from salmon_core.plugins.options import checked_options, require
+from salmon_core.plugins.registry import Owned
+
+
+def models(look: Lookup, template: Template | None) -> dict[str, ModelSpec]:
+    """Models by role, with their paths."""
+    config = look.config
+    named = {"policy": ("policy.model", config.policy.model)}
+    if config.judge.model != "policy":
+        named["judge"] = ("judge.model", config.judge.model)
+    if config.reward_model.path is not None:
+        named["reward"] = ("reward_model.path", config.reward_model.path)
+    elif config.reward.rm_weight != 0 and config.reward_model.init != "policy":
+        named["reward-init"] = ("reward_model.init", config.reward_model.init)
+    found = {}
+    policy = config.policy
+    adapter = policy.adapter
+    if adapter is not None and os.path.isdir(look.base / adapter):
+        adapter = str(full_path(look.base / adapter))
+    for role, (where, name) in named.items():
+        path = look.attempt(where, partial(resolve_model, look.registry, name, look.base))
+        if path is not None:
+            found[role] = ModelSpec(
+                path,
+                dtype=policy.dtype,
+                device=policy.device,
+                adapter=adapter if role == "policy" else None,
+                trust_remote_code=policy.trust_remote_code,
+                fallback_chat_template=template.chat if template is not None else None,
+            )
+    return found
+
+
+def prompts(look: Lookup) -> ComponentSpec | None:
+    """A component, or a file by its ending."""
+    choice = look.config.prompts
+    name = choice.name.removeprefix(PLUGIN)
+    suffix = Path(name).suffix.lower()
+    if choice.name.startswith(PLUGIN) or suffix not in FILE_SOURCES:
+        return look.select("prompts", Selection(name=name, **choice.options), "prompts")
+    if "path" in choice.options:
+        look.problem("prompts.path", f"{name!r} is the file already; leave one of them out")
+        return None
+    return look.select("prompts", Selection(name=FILE_SOURCES[suffix], path=name, **choice.options), "prompts")
+
+
+def data_files(look: Lookup) -> dict[str, Path]:
+    """Files of rows that training reads, by role."""
+    config = look.config
+    named = {"preferences": ("preferences", config.preferences)}
+    if config.sft is not None:
+        named["sft"] = ("sft.data", config.sft.data)
+    found = {}
+    for role, (where, name) in named.items():
+        if name is None:
+            continue
+        path = full_path(look.base / name)
+        if os.path.isfile(path):
+            found[role] = path
+        else:
+            look.problem(where, f"there is no file {name!r}")
+    return found
+
+
+def launch(look: Lookup) -> Launch:
+    """How trainers are started."""
+    section = look.config.train.launch
+    accelerate = section.accelerate_config
+    if accelerate is None:
+        return Launch(section.processes)
+    path = full_path(look.base / accelerate)
+    if look.config.train.algorithm != "none" and not os.path.isfile(path):
+        look.problem("train.launch.accelerate_config", f"there is no file {accelerate!r}")
+    return Launch(section.processes, str(path))
+
+
+def interpreter(look: Lookup) -> str | None:
+    """A path is relative to the configuration; its links stay, since a virtual environment's python is one."""
+    python = look.config.train.python
+    if python is None or os.sep not in python:
+        return python
+    return os.path.abspath(look.base / os.path.expanduser(python))
+
+
+def backends(look: Lookup) -> dict[str, BackendChoice]:
+    """Trainers by stage, with checked options."""
+    config = look.config
+    wanted: dict[str, tuple[str, str | None, Mapping[str, Any]]] = {}
+    if config.sft is not None:
+        wanted["sft"] = ("sft", config.sft.backend, config.sft.options)
+    if config.reward_model.path is None and config.reward.rm_weight != 0:
+        wanted["train-rm"] = ("reward_model", config.reward_model.backend, config.reward_model.options)
+    if config.train.algorithm != "none":
+        wanted["train-policy"] = ("train", config.train.backend, config.train.options)
+    found = {}
+    for stage, (where, name, options) in wanted.items():
+        if (choice := _backend(look, stage, where, name, options)) is not None:
+            found[stage] = choice
+    return found
+
+
+def _backend(
+    look: Lookup, stage: str, where: str, name: str | None, options: Mapping[str, Any]
+) -> BackendChoice | None:
+    spec = look.select("backends", DefaultSelection(name=name), f"{where}.backend")
+    if spec is None:
+        return None
+    owned = look.registry.owned(spec)
+    backend: Backend | None = look.attempt(
+        f"{where}.backend", lambda: require(owned, look.registry.build(spec), "plan")
+    )
+    if backend is None:
+        return None
+    if stage not in backend.stages:
+        look.problem(f"{where}.backend", f"{spec.name!r} does not do {stage}")
+        return None
+    algorithm = look.config.train.algorithm if stage == "train-policy" else None
+    if algorithm is not None and algorithm not in backend.algorithms:
+        known = ", ".join(sorted(backend.algorithms))
+        look.problem("train.algorithm", f"{spec.name} has no {algorithm!r}", f"it has {known}")
+        algorithm = None  # the options can still be checked
+    checked = look.attempt(
+        f"{where}.options", lambda: _stage_options(look, owned, backend, stage, algorithm, options, where)
+    )
+    return BackendChoice(spec, *(checked or ({}, ())))
+
+
+def _stage_options(
+    look: Lookup,
+    owned: Owned,
+    backend: Backend,
+    stage: str,
+    algorithm: str | None,
+    options: Mapping[str, Any],
+    where: str,
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The options of a training stage, checked by the backend's own model for that stage."""
+    with boundary(str(owned.owner), f"backend {owned.name!r}, options of {stage}"):
+        model = backend.options_for(stage, algorithm)
+        return checked_options(model, options, f"{where}.options", look.base)
