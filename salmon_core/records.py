@@ -10,14 +10,42 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, NoReturn, TypedDict, cast
 
 
 class Message(TypedDict):
-    """One turn of a conversation; `role` is `system`, `user` or `assistant`."""
+    """One turn of a conversation; `role` is `system`, `user` or `assistant`. In a record it cannot be changed."""
 
     role: str
     content: str
+
+
+class _Kept(dict[Any, Any]):
+    """A dict that cannot be changed: what one plugin is given, the next one finds as it was."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("a record cannot be changed; change a copy of it: dict(...)")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Kept, (dict(self),)
+
+
+def _kept(value: Any) -> Any:
+    """The same, unchangeable all the way down; lists become tuples."""
+    if isinstance(value, _Kept):
+        return value
+    if isinstance(value, Mapping):
+        return _Kept({key: _kept(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(_kept(item) for item in value)
+    return value
+
+
+def _turns(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Unchangeable messages."""
+    return cast(tuple[Message, ...], tuple(map(_kept, messages)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +63,9 @@ class Prompt:
     messages: tuple[Message, ...]
     category: str = "general"
     split: str = "train"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "messages", _turns(self.messages))
 
     @classmethod
     def from_text(cls, text: str, *, id: str | None = None, category: str = "general", split: str = "train") -> Prompt:
@@ -152,6 +183,9 @@ class PreferenceRow:
     decided_by: str
     flipped: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "messages", _turns(self.messages))
+
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
@@ -165,7 +199,7 @@ class Rollout:
         stopped: whether the policy ended it itself (EOS as the last id).
         principles: shown to the reward model for this rollout, interventions first.
         rollout_index: 0, 1, ... one per generated batch of a training run.
-        extra: the prompt row's further columns.
+        extra: the prompt row's further columns; unchangeable, lists are tuples.
     """
 
     prompt_id: str
@@ -178,6 +212,10 @@ class Rollout:
     principles: tuple[ShownPrinciple, ...] = ()
     rollout_index: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "messages", _turns(self.messages))
+        object.__setattr__(self, "extra", _kept(self.extra))
 
     @property
     def prompt(self) -> str:
@@ -236,7 +274,7 @@ class Rollout:
             category=prompt.category,
             principles=tuple(principles),
             rollout_index=rollout_index,
-            extra=dict(extra or {}),
+            extra=extra or {},
         )
 
 

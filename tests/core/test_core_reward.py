@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -139,6 +141,45 @@ def test_a_failure_stops_by_default_and_names_its_owner(how: str, tmp_path: Path
         reward(rollouts())
     assert str(tmp_path / "world.py") in str(error.value)
     assert "reward component 'faulty'" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "rollouts[0].messages[0]['content'] = 'other'",
+        "rollouts[0].messages[0].update(content='other')",
+        "rollouts[0].messages[0].pop('role')",
+        "del rollouts[0].extra['answer']",
+        "rollouts[0].extra['parts']['a'] = 3",
+        "rollouts[0].extra['list'].append(3)",
+        "rollouts.reverse()",
+        "rollouts[0].completion = 'other'",
+    ],
+)
+def test_a_bonus_cannot_change_what_the_next_one_reads(how: str, tmp_path: Path) -> None:
+    config = make_folder(tmp_path)
+    world = config.parent / "world.py"
+    place = "    def score(self, rollouts: Sequence[Any]) -> list[Any]:\n"
+    source = world.read_text()
+    assert place in source
+    make_folder(tmp_path, reward={**document()["reward"], "rm_weight": 0, "bonuses": ["faulty", "letters"]})
+    world.write_text(source.replace(place, f"{place}        {how}\n"))
+    changed = load(tmp_path / "salmon.yaml")
+    extra = {"answer": 1, "parts": {"a": 1}, "list": [1, 2]}
+    asked = [replace(each, extra=extra) for each in rollouts()]
+    with pytest.raises(PluginError, match=r"reward component 'faulty'.*(cannot be changed|no attribute|cannot assign)"):
+        Reward.from_spec(through_json(reward_spec(changed, None)))(asked)
+    assert [each.messages[0]["content"] for each in asked] == ["Why?"] * len(COMPLETIONS)
+
+
+def test_records_go_through_pickle_json_and_copy() -> None:
+    before = replace(rollouts()[0], extra={"parts": {"a": [1, {"b": 2}]}})
+    for after in (pickle.loads(pickle.dumps(before)), deepcopy(before)):
+        assert after == before
+        with pytest.raises(TypeError, match="cannot be changed"):
+            after.extra["parts"]["a"][1]["b"] = 3
+    assert json.loads(json.dumps(before.messages)) == [{"role": "user", "content": "Why?"}]
+    assert dict(before.messages[0]) | {"content": "x"} == {"role": "user", "content": "x"}
 
 
 def test_a_fallback_is_scored_and_counted(tmp_path: Path) -> None:

@@ -14,7 +14,11 @@ from core_world import make_folder, salmon
 RUN = {"name": "toy", "seed": 1, "call_timeout": 5.0}
 #: kind -> (in world.py, stage, what is said to be at fault)
 PLACES = {
-    "evaluator": ("        texts = [completion.text for completion in run.samples", "evaluate", "evaluator 'toy-count'"),
+    "evaluator": (
+        "        texts = [completion.text for completion in run.samples",
+        "evaluate",
+        "evaluator 'toy-count'",
+    ),
     "engine": (
         "        assert self._open\n        found = []\n        for prompt, _ in prompts:",
         "sample",

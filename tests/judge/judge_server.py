@@ -79,19 +79,19 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(0.02)
             if held:
                 server.release.wait()
-            if dropped:
-                self.close_connection = True
-            elif busy:
-                self._reply(429, {"error": "too many requests"}, {"Retry-After": "1"})
-            elif "forbidden" in prompt:
-                self._reply(400, {"error": "no"}, {})
-            else:
-                score = len(request["a"]) - len(request["b"])
-                reason = f"By {abs(score)} characters, says {request['principle']!r}"
-                self._reply(200, {"score": score, "reason": reason}, {})
         finally:
-            with server.lock:
+            with server.lock:  # before the answer: whoever has it may ask again at once
                 server.working -= 1
+        if dropped:
+            self.close_connection = True
+        elif busy:
+            self._reply(429, {"error": "too many requests"}, {"Retry-After": "1"})
+        elif "forbidden" in prompt:
+            self._reply(400, {"error": "no"}, {})
+        else:
+            score = len(request["a"]) - len(request["b"])
+            reason = f"By {abs(score)} characters, says {request['principle']!r}"
+            self._reply(200, {"score": score, "reason": reason}, {})
 
     def _reply(self, code: int, values: dict[str, Any], headers: dict[str, str]) -> None:
         body = json.dumps(values).encode()
