@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.markup import escape
@@ -48,17 +49,32 @@ def init_folder(folder: Path, model: str | None, name: str | None) -> None:
     owner, starter = installed.get(model) or ("salmon-core", general_starter(registry))
     with boundary(owner, f"starting point for {model}"):
         texts = starter.texts(name=_scalar(run_name), model=_scalar(model))
-    for relative, text in texts.items():
-        target = folder / relative
-        if target.exists():
-            OUT.print(escape(f"kept    {target}"))
-            continue
-        write_text(target, SCHEMA_LINE + text if relative == CONFIG else text)
-        OUT.print(escape(f"written {target}"))
-    write_text(folder / SCHEMA, schema_text(registry))
-    OUT.print(escape(f"written {folder / SCHEMA}"))
+    schema = schema_text(registry)
+    with _nothing_empty(folder):
+        for relative, text in texts.items():
+            target = folder / relative
+            if target.exists():
+                OUT.print(escape(f"kept    {target}"))
+                continue
+            write_text(target, SCHEMA_LINE + text if relative == CONFIG else text)
+            OUT.print(escape(f"written {target}"))
+        write_text(folder / SCHEMA, schema)
+        OUT.print(escape(f"written {folder / SCHEMA}"))
     config = folder / CONFIG
     OUT.print(escape(f"next: salmon check {config}, then salmon run {config}"))
+
+
+@contextmanager
+def _nothing_empty(folder: Path) -> Iterator[None]:
+    """A folder that was not there before and in which nothing could be written is not there afterwards."""
+    there = folder.exists()
+    try:
+        yield
+    except BaseException:
+        if not there:
+            with suppress(OSError):  # it has something in it
+                folder.rmdir()
+        raise
 
 
 def _installed(registry: Registry) -> dict[str, tuple[str, Starter]]:

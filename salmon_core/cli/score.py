@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from salmon_core.data.files import write_text
+from salmon_core.api.reward import RewardSpec
+from salmon_core.data.files import replacing
 from salmon_core.data.rollout_rows import read_rollouts
 from salmon_core.errors import SalmonError
 from salmon_core.kit.commands import announce_file_plugin
@@ -52,14 +53,17 @@ def score_file(
             rollout_index=rollout_index,
         )
         rollouts.append(rollout)
-    lines = []
+    if output is None:
+        sys.stdout.write("".join(_scored(spec, rollouts)))
+        return
+    with replacing(output) as aside, aside.open("w", encoding="utf-8", newline="") as lines:  # before any work is done
+        lines.writelines(_scored(spec, rollouts))
+
+
+def _scored(spec: RewardSpec, rollouts: Sequence[Rollout]) -> Iterator[str]:
+    """A line of JSON for each."""
     with Reward.from_spec(spec) as reward:
         for start in range(0, len(rollouts), _BATCH):
             batch = rollouts[start : start + _BATCH]
             for rollout, breakdown in zip(batch, reward(batch), strict=True):
-                lines.append(json.dumps({"prompt_id": rollout.prompt_id, **asdict(breakdown)}, ensure_ascii=False))
-    text = "".join(line + "\n" for line in lines)
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        write_text(output, text)
+                yield json.dumps({"prompt_id": rollout.prompt_id, **asdict(breakdown)}, ensure_ascii=False) + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -183,3 +184,25 @@ def test_a_line_is_added_whole_or_not_at_all(tmp_path: Path) -> None:
         append_line(file, "b" * 99)
     assert error.value.filename == str(file)
     assert file.read_text() == "a" * 99 + "\n"
+
+
+def test_a_place_for_scores_that_cannot_be_is_said_before_anything_is_scored(
+    finished_world: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished_world, tmp_path, dirs_exist_ok=True)
+    saved = tmp_path / "runs/toy/config.json"
+    saved.write_text(json.dumps({**json.loads(saved.read_text()), "base": str(tmp_path)}))
+    world = tmp_path / "world.py"
+    place = "        return float(rollout.completion.count"
+    assert place in world.read_text()
+    world.write_text(world.read_text().replace(place, f"        open('scored', 'w').close()\n{place}"))
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    said(
+        salmon("score", "runs/toy", "rows.jsonl", "-o", "rules.yaml/s.jsonl", cwd=tmp_path),
+        "rules.yaml",
+        "Not a directory",
+    )
+    assert not (tmp_path / "scored").exists()
+    assert salmon("score", "runs/toy", "rows.jsonl", "-o", "s.jsonl", cwd=tmp_path).code == 0
+    assert (tmp_path / "scored").exists()
+    assert (tmp_path / "s.jsonl").read_text().count("\n") == 1
