@@ -1,6 +1,6 @@
 """Kills and damages small runs, and compares what the same command again makes of them: `make prove-kills`.
 
-Kills: 60 in all (KILL, TERM or INT to `salmon run`, to the process that works, or to all processes at once), over all
+Kills: 66 in all (KILL, TERM or INT to `salmon run`, to the process that works, or to all processes at once), over all
 stages on TRL and over OpenRLHF's own stages, on a CPU. Then the same command again: data files are those of an
 undisturbed run. OpenRLHF does not end with the same weights, so of its trainings it is compared which files, steps and
 rollouts there are. It runs where SALMON_OPENRLHF_PYTHON names its interpreter.

@@ -30,7 +30,7 @@ async def _scores(pair: Pair, principles: Sequence[Principle], context: JudgeCon
         one, two = context.chooser.choose(requests, context.template.choices)
         return [[a[0] - a[1], b[1] - b[0]] for a, b in zip(one, two, strict=True)]
 
-    asked = {"pair": pair.id, "texts": [pair.first.text, pair.second.text], "principles": [p.name for p in principles]}
+    asked = {"pair": pair.id, "texts": [pair.first.text, pair.second.text], "principles": [p.text for p in principles]}
     answer: list[list[float]] = await context.call(asked, ask)
     return answer
 

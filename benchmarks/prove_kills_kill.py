@@ -73,7 +73,7 @@ class Result:
 
 
 def kills() -> list[Kill]:
-    """All 60: six of the nine ways for each stage of TRL, three for the report, and the nine over OpenRLHF's stages."""
+    """All 66: six of the nine ways for each stage of TRL, three for the report, and the nine over OpenRLHF's stages."""
     ways = [(whom, name) for whom in WHOM for name in SIGNALS]
     found = []
     for number, stage in enumerate(STAGES[:-1]):

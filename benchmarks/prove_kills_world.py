@@ -17,10 +17,10 @@ from typing import Any
 import yaml
 
 from salmon_core.data.json import read_json
+from salmon_core.stages import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "small"
-STAGES = ("prompts", "sft", "sample", "judge", "label", "train-rm", "train-policy", "evaluate", "report")
 TRAINING = ("sft", "train-rm", "train-policy")
 #: seconds that a run may take
 PATIENCE = 1800.0

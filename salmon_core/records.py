@@ -131,6 +131,7 @@ class Judgment:
     Attributes:
         reason: the judge's own words, where it gave any.
         tie: the judge said that neither is better; the score is 0.
+        mean: whether the score is the mean of the orders where they disagree, too (`judge.orders: mean`).
     """
 
     pair_id: str
@@ -139,6 +140,7 @@ class Judgment:
     s21: float
     reason: str | None = None
     tie: bool = False
+    mean: bool = False
 
     @property
     def consistent(self) -> bool:
@@ -147,8 +149,12 @@ class Judgment:
 
     @property
     def score(self) -> float:
-        """Mean of the two orders; 0 where they disagree."""
-        return (self.s12 + self.s21) / 2 if self.consistent else 0.0
+        """Mean of the two orders; 0 where they disagree, unless `mean`.
+
+        A judge that adds the same to whatever is shown first has that cancelled by the mean; leaving out pairs on which
+        the orders disagree, as the paper does, leaves out most of them where that bias is large.
+        """
+        return (self.s12 + self.s21) / 2 if self.consistent or (self.mean and not self.tie) else 0.0
 
 
 @dataclass(frozen=True, slots=True)

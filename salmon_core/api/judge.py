@@ -59,7 +59,14 @@ class JudgeContext(Protocol):
 
 
 class Judge(ABC):
-    """Judges pairs of completions, principle by principle."""
+    """Judges pairs of completions, principle by principle.
+
+    Attributes:
+        reads_principles: whether it goes by the principles' texts, so that it can be asked by negated ones to see
+            whether it turns round; not where it looks answers up by a principle's name.
+    """
+
+    reads_principles: bool = True
 
     @abstractmethod
     def judge(

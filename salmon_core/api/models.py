@@ -88,6 +88,8 @@ class TokenCodec(Protocol):
 
     - `added_tokens: tuple[str, ...]`, the strings that become one id before a text is split, special or not
     - `normalize(text: str) -> str`, what becomes of a text before it is split
+
+    and `own_chat: bool`, whether the model has a chat format of its own, so that a judge is asked in a conversation.
     """
 
     @property

@@ -11,12 +11,14 @@ class Template:
 
     Attributes:
         judge: slots `instruction`, `first`, `second`; the part that all principles share.
-        principle: slot `principle`; one for each principle shown, with its closing marker.
+        question: comes after the principle; in a conversation it ends the user's turn. A template without one is asked
+            as plain text only.
         verdict: ends so that the next token is one of `choices` (first output better, second output better).
         reward: slots `instruction`, `completion`.
         score: comes after the principles; the EOS that follows it is the position that is scored.
         turn: slots `role`, `content`; used for conversations of more than one turn.
         markers: strings that untrusted text must not contain.
+        rewordings: other wordings of `judge`, by which is seen whether a judge stays at what it said.
         chat: Jinja chat template for tokenizers that have none.
         stop: next-turn markers at which a sampled completion is cut.
     """
@@ -30,6 +32,8 @@ class Template:
     choices: tuple[str, str] = ("a", "b")
     turn: str = "[[{role}]]\n{content}\n"
     chat: str | None = None
+    question: str = ""
+    rewordings: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
 
 

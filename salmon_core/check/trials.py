@@ -13,10 +13,12 @@ from typing import Any, cast
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.models import Ability, Engine, ModelSpec, OpenModel
 from salmon_core.data import parquet
+from salmon_core.data.gold import read_gold
 from salmon_core.errors import PluginError, SalmonError, StageError, boundary
 from salmon_core.pipeline import SECTIONS
 from salmon_core.plugins.options import require
 from salmon_core.records import Completion, Pair, Prompt, Rollout
+from salmon_core.reward.forms import frame_of
 from salmon_core.reward.reward import Reward
 from salmon_core.reward.spec import reward_spec
 from salmon_core.run.calls import Calls
@@ -85,6 +87,9 @@ class Trials:
         yield f"prompts {config.prompts.name}", "prompts", self._prompts
         if "sft" in self._sources.stages:
             yield "sft.data", "sft.data", self._demonstrations
+        if "gold" in config.files and "verdict" in self._sources.stages:
+            names = tuple(config.judge_principles.names)
+            yield "judge.gold", "judge.gold", partial(read_gold, config.files["gold"], names)
         if "preferences" in config.files:
             yield "preferences", "preferences", self._preferences
         if "judge" in self._sources.stages or config.evaluators:
@@ -167,6 +172,7 @@ class Trials:
             cache=Path("judge.sqlite"),
             concurrency=1,
             attempts=1,
+            form=setup.form,
         )
         with probe:
             try:
@@ -185,7 +191,10 @@ class Trials:
         spec = setup.model.spec if setup.model.made_by is None else self._config.models["policy"]
         with boundary(setup.engine.owner, f"engine {setup.engine.name!r}, codec"):
             codec = engine.codec(spec)
-            verdict = setup.texts.template.verdict
+            frame = frame_of(setup.texts.template, codec, setup.form)
+            way = "in a conversation, by its chat template" if frame.form == "chat" else "as plain text"
+            self._note(f"the judge {spec.path} is asked {way} (judge.form: {setup.form})")
+            verdict = frame.after
             before = codec.encode(verdict)
             found = []
             for choice in setup.texts.template.choices:

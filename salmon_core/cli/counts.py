@@ -15,6 +15,7 @@ from salmon_core.pipeline import Pipeline
 from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
 from salmon_core.records import Completion, Judgment, Pair, Prompt
+from salmon_core.reward.forms import Form
 from salmon_core.reward.rendering import Renderer
 from salmon_core.rng import named_rng
 from salmon_core.stages.judge import judge_setup
@@ -76,7 +77,7 @@ def counts_of(pipeline: Pipeline, *, read: bool = True) -> Counts:
 class _Unmeasured(Texts):
     """Texts without a tokenizer: every prompt fits, and no template refuses one."""
 
-    def renderer(self, registry: Registry, codec: TokenCodec | None = None) -> Renderer:
+    def renderer(self, registry: Registry, codec: TokenCodec | None = None, *, form: Form = "text") -> Renderer:
         plain = SimpleNamespace(codec=SimpleNamespace(max_length=None), policy=lambda prompt: "")
         return cast(Renderer, plain)
 
@@ -175,7 +176,8 @@ class _Counting:
         answers = 2 * min(self._section.sample.max_new_tokens, limits.completion)
         each = shared = Fraction(0)
         try:
-            renderer = judge_setup(self._sources).texts.renderer(self._registry, self._codec)
+            setup = judge_setup(self._sources)
+            renderer = setup.texts.renderer(self._registry, self._codec, form=setup.form)
             for prompt in self._texts:
                 request, _ = renderer.judge(_pair(prompt, "."), principles)
                 prefix = len(self._codec.encode(request.prefix)) + answers

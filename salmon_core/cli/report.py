@@ -18,6 +18,15 @@ from salmon_core.errors import SalmonError
 from salmon_core.records import FEW
 from salmon_core.stages import STAGES
 
+#: what the columns on the judge mean
+_AGREE = "agree: both orders prefer the same; first: prefers what is shown first"
+_TESTED = {
+    "orders": "orders: their scores' correlation",
+    "turns_round": "turns: minus the correlation with scores by the negated principle",
+    "stays": "stays: correlation with scores in other words",
+    "right": "right: known answers given",
+}
+
 
 def show_report(folder: Path, *, as_json: bool) -> int:
     """Prints the report of a run again; 1 if an expectation does not hold."""
@@ -43,6 +52,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     console.print(f"\n[bold]{heading}, rewarded: {shown}")
     if report["principles"]["interventions"]:
         console.print(f"interventions: {escape(', '.join(report['principles']['interventions']))}")
+    _print_judge(report.get("judge") or {}, console)
     if report["targets"]:
         console.print(_targets(report["targets"]))
     _print_rm(report["rm"], console)
@@ -79,6 +89,35 @@ def _targets(targets: list[Mapping[str, Any]]) -> Table:
             escape(target["touched_by"] or "none"),
         )
     return table
+
+
+def _print_judge(judge: Mapping[str, Any], console: Console) -> None:
+    if not judge:
+        return
+    if judge["whole"]["verdict"] == "too few":
+        console.print("judge: too few prompts to tell whether it can be believed")
+        return
+    evidence = {"all": judge["whole"], **judge["principles"]}
+    tested = {"orders": "orders", "turns_round": "turns", "stays": "stays", "right": "right"}
+    tested = {key: heading for key, heading in tested.items() if judge["whole"][key] is not None}
+    table = Table("judge", "verdict", "agree", "first", *tested.values(), "n")
+    for name, own in evidence.items():
+        plain = [_told(own[key]) for key in ("agreement", "first_shown")]
+        low = [_told(own[key], low=True) for key in tested]
+        table.add_row(escape(name), own["verdict"], *plain, *low, str(own["orders"]["n"]))
+    console.print(table)
+    console.print(
+        f"[dim]{'; '.join([_AGREE, *(_TESTED[key] for key in tested)])}; > low end of the 95 % interval[/dim]"
+    )
+
+
+def _told(own: Mapping[str, Any] | None, *, low: bool = False) -> str:
+    """A value, with the low end of its interval where that decides."""
+    if own is None or not own["n"]:
+        return "-"
+    if own["n"] < FEW:
+        return "too few"
+    return f"{own['value']:.2f}" + (f" >{own['low']:.2f}" if low else "")
 
 
 def _print_rm(rm: Mapping[str, Any], console: Console) -> None:

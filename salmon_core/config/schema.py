@@ -174,6 +174,25 @@ class JudgeSection(Section):
         description="`policy` (the paper's way), or another model",
         json_schema_extra=paper("policy", "who judges"),
     )
+    orders: Literal["agree", "mean"] = Field(
+        "agree",
+        description="a pair's score: 0 where its two orders disagree, or their mean, which cancels an additive bias",
+        json_schema_extra=paper("agree", "what both orders have to do"),
+    )
+    form: Literal["auto", "chat", "text"] = Field(
+        "auto", description="how a model is asked; `auto`: by its chat template where it has one, else as plain text"
+    )
+    probe: int = Field(
+        64,
+        ge=0,
+        description="pairs judged again, by negated principles and in other words, to see what the judge goes by",
+    )
+    gold: str | None = Field(
+        None, description="a file of pairs with known answers: `prompt`, `first`, `second`, `principle`, `better`"
+    )
+    on_weak: Literal["stop", "warn"] = Field(
+        "stop", description="what becomes of a run whose judge cannot be told from chance"
+    )
     shard_size: int = Field(64, ge=1, description="pairs per file")
     concurrency: int = Field(8, ge=1, le=1024, description="calls of an API at once, for judges that make some")
     attempts: int = Field(5, ge=1, le=100, description="of each such call")

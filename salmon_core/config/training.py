@@ -68,6 +68,8 @@ def data_files(look: Lookup) -> dict[str, Path]:
     """Files of rows that training reads, by role."""
     config = look.config
     named = {"preferences": ("preferences", config.preferences)}
+    if config.judge.gold is not None:
+        named["gold"] = ("judge.gold", config.judge.gold)
     if config.sft is not None:
         named["sft"] = ("sft.data", config.sft.data)
     found = {}

@@ -41,6 +41,7 @@ JUDGMENTS = pa.schema(
         ("s21", pa.float32()),
         ("reason", pa.string()),
         ("tie", pa.bool_()),
+        ("mean", pa.bool_()),
     ]
 )
 PREFERENCES = pa.schema(

@@ -123,6 +123,11 @@ class HFCodec:
         """The tokenizer's own names of these ids, for messages."""
         return [str(piece) for piece in self.tokenizer.convert_ids_to_tokens(list(ids))]
 
+    @property
+    def own_chat(self) -> bool:
+        """Whether the tokenizer has a chat template of its own, not the one that salmon brought to a base model."""
+        return self.tokenizer.chat_template not in (None, self._fallback)
+
     def chat(self, messages: Sequence[Message]) -> str:
         """The conversation by the chat template, up to where the answer begins; begins with `bos_token` just once.
 

@@ -44,7 +44,8 @@ def chat_markers(codec: TokenCodec) -> Forbidden:
 def template_markers(template: Template) -> Forbidden:
     """The markers that a template names, and the headings in its texts."""
     turns = [template.turn.replace("{role}", role) for role in ROLES]
-    parts = (template.judge, template.reward, template.principle, template.verdict, template.score, *turns)
+    answer = template.question + template.verdict
+    parts = (template.judge, template.reward, template.principle, answer, template.score, *turns)
     found = Forbidden.of((*template.markers, *template.stop))
     for part in parts:
         found |= _markers(SLOT.split(part)[::2])

@@ -15,12 +15,14 @@ prefix. The paper shows the reward model the completion before the instruction; 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from salmon_core.api.models import PrefixRequest, TokenCodec
 from salmon_core.api.templates import Limits, Template
 from salmon_core.errors import SalmonError
 from salmon_core.records import Completion, Message, Pair, Prompt, ShownPrinciple
+from salmon_core.reward.forms import Form, Frame, frame_of
 from salmon_core.reward.markers import ROLES, SLOT, added_tokens, chat_markers, template_markers, views
 from salmon_core.reward.sanitizer import Forbidden, Sanitizer
 from salmon_core.reward.shape import PLAIN, ShapeCheck
@@ -56,10 +58,17 @@ class Renderer:
         codec: of the model that will read the texts; decides EOS, BOS and lengths.
         others: further tokenizers whose added tokens and chat markers are to be made plain as well.
         limits: lengths; principles are never cut.
+        form: in which a judge is asked.
     """
 
     def __init__(
-        self, template: Template, codec: TokenCodec, *, others: Sequence[TokenCodec] = (), limits: Limits | None = None
+        self,
+        template: Template,
+        codec: TokenCodec,
+        *,
+        others: Sequence[TokenCodec] = (),
+        limits: Limits | None = None,
+        form: Form = "text",
     ):
         self.template, self.codec = template, codec
         self.limits = limits or Limits()
@@ -72,6 +81,7 @@ class Renderer:
         self._blank = self._text(PLAIN)
         total = self.limits.total if codec.max_length is None else min(self.limits.total, codec.max_length)
         self._total = total
+        self._form = form
         self._counts: dict[str, int] = {}
         self._rules: dict[str, str] = {}
         self._checked: set[str] = set()
@@ -102,6 +112,10 @@ class Renderer:
         """A text with added tokens and markers made plain."""
         return self._text(text)
 
+    @cached_property
+    def _frame(self) -> Frame:
+        return frame_of(self.template, self.codec, self._form)
+
     def judge(self, pair: Pair, principles: Sequence[ShownPrinciple]) -> tuple[PrefixRequest, PrefixRequest]:
         """One request per order (1 first, 2 first), one suffix per principle; answer with `template.choices`.
 
@@ -120,7 +134,8 @@ class Renderer:
         sets = [(principle,) for principle in principles]
         outputs = {"first": first.text, "second": second.text}
         where = f"prompt {prompt.id}, for the judge"
-        return self._request(self.template.judge, prompt.messages, outputs, sets, self.template.verdict, where)
+        pattern, tail = self._frame.before + self.template.judge, self._frame.after
+        return self._request(pattern, prompt.messages, outputs, sets, tail, where)
 
     def reward(
         self, messages: Sequence[Message], completion: str, sets: Sequence[Sequence[ShownPrinciple]]
@@ -132,7 +147,8 @@ class Renderer:
         """
         tail = self.template.score + self.codec.eos_token
         outputs = {"completion": completion}
-        return self._request(self.template.reward, messages, outputs, sets, tail, "a text for the reward model")
+        pattern = (self.codec.bos_token or "") + self.template.reward
+        return self._request(pattern, messages, outputs, sets, tail, "a text for the reward model")
 
     def _suffix(self, principles: Sequence[ShownPrinciple], tail: str, where: str) -> str:
         """Principles recur, so each text is made safe once, and each suffix is checked once."""
@@ -162,8 +178,7 @@ class Renderer:
         where: str,
     ) -> PrefixRequest:
         suffixes = tuple(self._suffix(principles, tail, where) for principles in sets)
-        bos = self.codec.bos_token or ""
-        fixed = self._fixed(bos + pattern) + max(map(self._count, suffixes), default=0)
+        fixed = self._fixed(pattern) + max(map(self._count, suffixes), default=0)
         room = self._total - fixed
         if room <= len(outputs):
             raise SalmonError(
@@ -176,7 +191,7 @@ class Renderer:
         share = min(self.limits.completion, (room - instruction.tokens) // len(outputs))
         for name, text in outputs.items():
             parts[name] = self._cut(text, share)
-        prefix = bos + fill(pattern, {name: part.text for name, part in parts.items()})
+        prefix = fill(pattern, {name: part.text for name, part in parts.items()})
         if any(part.doubtful for part in parts.values()):
             # With one suffix: what an output ends with could reach into it.
             suffix = suffixes[0] if suffixes else ""
@@ -188,7 +203,7 @@ class Renderer:
         """The same prefix with plain contents."""
         blank = self._blank
         turns = blank if roles is None else "".join(fill(self._heading(role), {"content": blank}) for role in roles)
-        return (self.codec.bos_token or "") + fill(pattern, {"instruction": turns} | dict.fromkeys(outputs, blank))
+        return fill(pattern, {"instruction": turns} | dict.fromkeys(outputs, blank))
 
     def _instruction(self, messages: Sequence[Message], limit: int) -> tuple[_Part, tuple[str, ...] | None]:
         """-> the conversation in at most `limit` tokens; the roles of its turns, None for one message alone."""

@@ -12,7 +12,7 @@ from functools import cached_property
 from numbers import Real
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar, cast
 
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.judge import Judge
@@ -23,11 +23,13 @@ from salmon_core.errors import PluginError, SalmonError, boundary
 from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
 from salmon_core.records import Judgment, Pair, ShownPrinciple
+from salmon_core.reward.forms import Form
 from salmon_core.reward.rendering import Renderer
 from salmon_core.run.calls import Answers, Calls
 from salmon_core.run.identity import by_content
 
 T = TypeVar("T")
+Orders = Literal["agree", "mean"]
 
 
 class Judging:
@@ -45,6 +47,8 @@ class Judging:
         cache: file of the answers to calls, made by the first call.
         concurrency: calls at once.
         attempts: per call.
+        form: in which a model is asked.
+        orders: what a score is where the orders disagree: 0 (`agree`), or their mean.
 
     Raises:
         PluginError: the judge cannot be constructed.
@@ -63,35 +67,57 @@ class Judging:
         cache: Path,
         concurrency: int,
         attempts: int,
+        form: Form = "auto",
+        orders: Orders = "agree",
     ):
         self._spec, self._principles = judge, tuple(principles)
         self._judge: Judge = require(registry.owned(judge), registry.build(judge), "judge")
+        self._template = template
+        self._mean = orders == "mean"
         self._what = f"judge {judge.name!r}"
         self._answers = Answers(cache)
         self._concurrency, self._attempts = concurrency, attempts
-        self._context = _Context(seed, template, limits, open_model, codecs)
+        self._context = _Context(seed, template, limits, open_model, codecs, form)
         self._runner: asyncio.Runner | None = None
 
-    def judge(self, pairs: Sequence[Pair]) -> list[Judgment]:
+    @property
+    def reads_principles(self) -> bool:
+        """Whether the judge goes by the principles' texts."""
+        return bool(getattr(self._judge, "reads_principles", True))
+
+    @property
+    def rewordings(self) -> int:
+        """Other wordings that the template has."""
+        return len(self._template.rewordings)
+
+    def judge(
+        self, pairs: Sequence[Pair], principles: Sequence[Principle] | None = None, *, wording: int = 0
+    ) -> list[Judgment]:
         """Judges these pairs: one judgment per pair and principle, pairs in order, principles in order within a pair.
+
+        Args:
+            principles: None: those it was opened with.
+            wording: of the question; 0 is the template's own, 1 the first of its `rewordings`.
 
         Raises:
             PluginError: the judge failed, or returned something else.
             SalmonError: what the judge, its model or its calls say went wrong.
         """
-        if not pairs or not self._principles:
+        by = self._principles if principles is None else tuple(principles)
+        if not pairs or not by:
             return []
+        self._context.word(self._template, wording)
         pairs = tuple(pairs)  # a judge cannot change what it is given
         # Calls belong to one event loop, and a judge that is not `async` may run one of its own each time.
         self._context.calls = self._calls()
         with boundary(self._spec.owner, self._what):
             try:
-                found: Any = self._judge.judge(pairs, self._principles, self._context)
+                found: Any = self._judge.judge(pairs, by, self._context)
                 if inspect.isawaitable(found):
                     found = self._run(found)
             except ExceptionGroup as group:
                 raise _cause(group) from group
-        return self._checked(found, pairs)
+        return self._checked(found, pairs, by)
 
     def close(self) -> None:
         """Closes the model, the cache and the event loop, where they were opened."""
@@ -141,14 +167,14 @@ class Judging:
             self._runner.close()
             self._runner = None
 
-    def _checked(self, found: Any, pairs: Sequence[Pair]) -> list[Judgment]:
+    def _checked(self, found: Any, pairs: Sequence[Pair], by: Sequence[Principle]) -> list[Judgment]:
         if isinstance(found, str | Mapping) or not isinstance(found, Sequence):
             raise self._broken(f"returned {type(found).__name__}, not a sequence of judgments")
-        wanted = [(pair.id, principle.name) for pair in pairs for principle in self._principles]
+        wanted = [(pair.id, principle.name) for pair in pairs for principle in by]
         if len(found) != len(wanted):
             raise self._broken(
                 f"returned {len(found)} judgments, not {len(wanted)}:"
-                f" one for each of {len(pairs)} pairs under each of {len(self._principles)} principles"
+                f" one for each of {len(pairs)} pairs under each of {len(by)} principles"
             )
         return [self._checked_one(item, *names) for item, names in zip(found, wanted, strict=True)]
 
@@ -171,7 +197,7 @@ class Judging:
         # Numbers of numpy and the like become plain ones, and half a character becomes a question mark: JSON can hold
         # what no file of UTF-8 can.
         reason = None if item.reason is None else item.reason.encode(errors="replace").decode()
-        return replace(item, s12=float(item.s12), s21=float(item.s21), reason=reason)
+        return replace(item, s12=float(item.s12), s21=float(item.s21), reason=reason, mean=self._mean)
 
     def _broken(self, message: str, hint: str | None = None) -> PluginError:
         return PluginError(self._spec.owner, message, what=self._what, hint=hint)
@@ -187,7 +213,9 @@ class _Context:
         limits: Limits,
         open_model: Callable[[Ability], OpenModel],
         codecs: Callable[[], tuple[TokenCodec, ...]],
+        form: Form,
     ):
+        self._form: Form = form
         self.seed, self.template = seed, template
         self._limits, self._open_model, self._codecs = limits, open_model, codecs
         self._opened: tuple[Ability, OpenModel] | None = None
@@ -202,10 +230,17 @@ class _Context:
     def sampler(self) -> Sampler:
         return cast(Sampler, self._model("sampler"))
 
+    def word(self, template: Template, wording: int) -> None:
+        """From now on the question is put in this wording."""
+        worded = replace(template, judge=template.rewordings[wording - 1]) if wording else template
+        if worded != self.template:
+            self.template, self._renderer = worded, None
+
     def render(self, pair: Pair, principles: Sequence[ShownPrinciple]) -> tuple[PrefixRequest, PrefixRequest]:
         if self._renderer is None:
             model = self._opened[1] if self._opened else self.chooser
-            self._renderer = Renderer(self.template, model.codec, others=self._codecs(), limits=self._limits)
+            others = self._codecs()
+            self._renderer = Renderer(self.template, model.codec, others=others, limits=self._limits, form=self._form)
         return self._renderer.judge(pair, principles)
 
     async def call(self, request: Mapping[str, Any], action: Callable[[], Awaitable[T]]) -> T:

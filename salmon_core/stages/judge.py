@@ -13,8 +13,9 @@ from salmon_core.data import parquet
 from salmon_core.plugins.engines import open_model
 from salmon_core.plugins.registry import Registry
 from salmon_core.records import Judgment
+from salmon_core.reward.forms import Form
 from salmon_core.run.identity import uncounted
-from salmon_core.run.judging import Judging
+from salmon_core.run.judging import Judging, Orders
 from salmon_core.stages.base import ModelInput, Sources, Stage, StageOutput, Work, write_metrics
 from salmon_core.stages.prompts import read_prompts
 from salmon_core.stages.sample import pairs_of, read_completions
@@ -28,6 +29,8 @@ class JudgeSetup:
     Attributes:
         concurrency: calls of an API at once.
         attempts: of each.
+        form: in which a model is asked.
+        orders: what a score is where the orders disagree.
     """
 
     seed: int
@@ -36,6 +39,8 @@ class JudgeSetup:
     model: ModelInput
     principles: tuple[Principle, ...]
     texts: Texts
+    form: Form
+    orders: Orders
     concurrency: int = uncounted()
     attempts: int = uncounted()
 
@@ -53,6 +58,8 @@ class JudgeSetup:
             cache=cache / "judge.sqlite",
             concurrency=self.concurrency,
             attempts=self.attempts,
+            form=self.form,
+            orders=self.orders,
         )
 
 
@@ -67,6 +74,8 @@ def judge_setup(sources: Sources) -> JudgeSetup:
         model=sources.named("judge"),
         principles=tuple(config.judge_principles),
         texts=texts_of(sources, "judge"),
+        form=section.form,
+        orders=section.orders,
         concurrency=section.concurrency,
         attempts=section.attempts,
     )

@@ -13,10 +13,12 @@ import salmon_core
 from salmon_core.api.evaluation import Metrics
 from salmon_core.config.run_config import RunConfig
 from salmon_core.config.schema import PrincipleChoice
-from salmon_core.data.json import write_json
+from salmon_core.data.json import read_json, write_json
 from salmon_core.plugins.options import options_model
 from salmon_core.stages.base import Process, Sources, Stage, Work
 from salmon_core.stages.results import metrics_from_json
+from salmon_core.stages.verdict import FILE as VERDICT_FILE
+from salmon_core.stages.verdict import STAGE as VERDICT_STAGE
 
 FILE = "report.json"
 #: true of every run
@@ -59,18 +61,23 @@ class Report(Stage[ReportInputs]):
         files = sorted((run.path / "evaluate").glob("[0-9]*.json")) if "evaluate" in stages else []
         results = [metrics_from_json(file.read_text(encoding="utf-8")) for file in files]
         manifests = {name: run.stage(name).manifest for name in stages if name != self.name}
-        write_json(run.path / FILE, build_report(run.config, results, manifests))
+        verdict = read_json(run.stage(VERDICT_STAGE.name).path / VERDICT_FILE) if VERDICT_STAGE.name in stages else None
+        write_json(run.path / FILE, build_report(run.config, results, manifests, verdict))
         return {}
 
 
 def build_report(
-    config: RunConfig, results: Sequence[Metrics], manifests: Mapping[str, Mapping[str, Any]]
+    config: RunConfig,
+    results: Sequence[Metrics],
+    manifests: Mapping[str, Mapping[str, Any]],
+    verdict: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The report of a run whose stages are done.
 
     Args:
         results: of the evaluators, in order.
         manifests: of the stages.
+        verdict: on the judge, where one was asked.
     """
     section = config.config
     accuracy = next((metrics.reward_model for metrics in results if metrics.reward_model is not None), None)
@@ -87,6 +94,7 @@ def build_report(
         },
         "bonuses": {bonus.label: bonus.weight for bonus in config.bonuses},
         "targets": [asdict(target) | {"change": target.change} for each in results for target in each.targets],
+        "judge": verdict or {},
         "rm": {} if accuracy is None else asdict(accuracy),
         "evaluators": _by_name(results),
         "sections": [asdict(part) for metrics in results for part in metrics.sections],

@@ -10,6 +10,7 @@ from salmon_core.api.models import TokenCodec
 from salmon_core.api.templates import Limits, Template
 from salmon_core.plugins.engines import open_codec
 from salmon_core.plugins.registry import Registry
+from salmon_core.reward.forms import Form
 from salmon_core.reward.rendering import Renderer
 from salmon_core.stages.base import ModelInput, Sources
 
@@ -30,11 +31,15 @@ class Texts:
         """The policy's tokenizer."""
         return open_codec(registry, self.engine, self.policy.spec)
 
-    def renderer(self, registry: Registry, codec: TokenCodec | None = None) -> Renderer:
-        """For texts that a model with this tokenizer reads; by default the policy."""
+    def renderer(self, registry: Registry, codec: TokenCodec | None = None, *, form: Form = "text") -> Renderer:
+        """For texts that a model with this tokenizer reads; by default the policy.
+
+        Args:
+            form: in which a judge is asked.
+        """
         own = self.codec(registry)
         others: Sequence[TokenCodec] = () if codec is None else (own,)
-        return Renderer(self.template, codec or own, others=others, limits=self.limits)
+        return Renderer(self.template, codec or own, others=others, limits=self.limits, form=form)
 
 
 def texts_of(sources: Sources, engine: str) -> Texts:

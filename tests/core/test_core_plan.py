@@ -64,7 +64,7 @@ def test_files_and_environment_only_in_full(tmp_path: Path, cli: Cli) -> None:
     assert "  file " not in short
     assert len(short) < len(full)
     stages = json.loads(cli("plan", "--json", config).out)
-    assert list(stages) == ["prompts", "sample", "judge", "label", "train-rm", "train-policy", "evaluate"]
+    assert list(stages) == ["prompts", "sample", "judge", "verdict", "label", "train-rm", "train-policy", "evaluate"]
     assert all({"steps", "services", "files", "expects", "counts"} == set(plan) for plan in stages.values())
 
 

@@ -29,7 +29,7 @@ from salmon_core.run.run import Run
 from salmon_core.stages.prompts import read_prompts
 from salmon_core.stages.sample import pairs_of
 
-RIVER = ["prompts", "sample", "judge", "label", "train-rm", "train-policy", "evaluate"]
+RIVER = ["prompts", "sample", "judge", "verdict", "label", "train-rm", "train-policy", "evaluate"]
 
 # -- fingerprints ------------------------------------------------------------------------------------------------
 

@@ -65,7 +65,7 @@ def test_what_was_lost_of_a_finished_run_is_named_and_alone_made_again(
     stage, file = name.split("/", 1)
     assert f"{stage}: {run / name} " in again.err
     assert f"{OUTPUTS[name]} is made again, the rest is kept" in again.err
-    assert again.err.count("already done") == 6
+    assert again.err.count("already done") == 7
     assert contents(run) == before
     assert (run / "report.json").exists() == bool(report)
     same = [part for part, time in times.items() if part.stat().st_mtime_ns == time]
@@ -107,7 +107,7 @@ def test_records_that_nobody_reads_are_told_and_stop_nothing(world: Path, cli: C
     again = cli("run", "salmon.yaml")
     assert again.code == 0
     assert "part-000001-0.parquet is not what was written; no later stage reads it" in again.err
-    assert again.err.count("already done") == 7
+    assert again.err.count("already done") == 8
 
 
 @pytest.mark.parametrize("damage", [lose, cut, flip])
@@ -124,7 +124,7 @@ def test_a_stage_without_its_own_papers_is_finished_or_made_anew(
         what = "it was never begun" if damage is lose else "its manifest.json is damaged"
         assert f"sample: {what}; the old result is in" in again.err
     else:
-        assert again.err.count("already done") == 7
+        assert again.err.count("already done") == 8
     assert contents(run) == before
 
 
@@ -136,7 +136,7 @@ def test_a_run_without_its_own_papers_goes_on(name: str, damage: Callable[[Path]
     damage(run / name)
     again = cli("run", "salmon.yaml")
     assert again.code == 0, again.text
-    assert again.err.count("already done") == 7
+    assert again.err.count("already done") == 8
     assert json.loads((run / "report.json").read_text()) == report
 
 
@@ -144,7 +144,7 @@ def test_large_files_are_compared_when_asked(world: Path, cli: Cli, monkeypatch:
     monkeypatch.setattr("salmon_core.run.outputs.CHEAP", 10)
     flip(world / "runs" / "toy" / "train-rm" / "model" / "config.json")
     quick = cli("run", "salmon.yaml")
-    assert quick.err.count("already done") == 7
+    assert quick.err.count("already done") == 8
     thorough = cli("run", "salmon.yaml", "--verify")
     assert thorough.code == 0
     assert "config.json is not what was written; model is made again" in thorough.err

@@ -10,7 +10,7 @@ import pytest
 
 from salmon_core.data.rollouts import read_rollout_rows
 
-STAGES = ("prompts", "sft", "sample", "judge", "label", "train-rm", "train-policy", "evaluate")
+STAGES = ("prompts", "sft", "sample", "judge", "verdict", "label", "train-rm", "train-policy", "evaluate")
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ def test_every_stage_leaves_what_it_promises(undisturbed: Path) -> None:
     assert set(report["evaluators"]["reward-shift"]["components"]) == {"rm", "missing-stop", "total"}
     assert report["deviations"]
     assert all(stage["seconds"] is not None for stage in report["stages"].values())
-    for stage in ("prompts", "sample", "judge", "label", "train-rm", "train-policy", "evaluate"):
+    for stage in ("prompts", "sample", "judge", "verdict", "label", "train-rm", "train-policy", "evaluate"):
         assert json.loads((undisturbed / stage / "manifest.json").read_text())["status"] == "finished"
     events = losses(undisturbed, "train-policy", "reward/missing-stop/mean")
     assert sorted(events) == [1, 3, 5, 7]  # a generated batch is gone through twice
@@ -120,7 +120,7 @@ def test_finished_stages_are_skipped(undisturbed: Path) -> None:
     done = subprocess.run(
         command(undisturbed.parent), env=environment(), capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stderr.count("already done") == 7
+    assert done.stderr.count("already done") == 8
     assert time.monotonic() - start < 30
     assert data_files(undisturbed) == before
 

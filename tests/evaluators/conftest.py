@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -16,32 +13,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "core")]
 
 import pytest  # noqa: E402
 from core_world import environment, make_folder, salmon  # noqa: E402
-
-EVALUATE = [{"name": "rm-accuracy", "max_set": 2}, "reward-shift", {"name": "rm-accuracy", "max_pairs": 5}]
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What a run left.
-
-    Attributes:
-        opened: for each process the words `open PATH` and `close PATH` of its models, in order.
-    """
-
-    folder: Path
-    printed: str
-    opened: dict[str, list[str]]
-
-    @property
-    def run(self) -> Path:
-        """The run's folder."""
-        return self.folder / "runs" / "toy"
-
-    @property
-    def report(self) -> dict[str, Any]:
-        """Its report."""
-        report: dict[str, Any] = json.loads((self.run / "report.json").read_text())
-        return report
+from evaluated import EVALUATE, Finished  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import EVALUATE, Finished
 from core_world import document, environment, make_folder, salmon
+from evaluated import EVALUATE, Finished
 from stand_in import StandIn, reward_spec
 
 from salmon_core.api import BonusSpec, ComponentSpec, Evaluator, Metrics, ScheduledPrinciple

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Finished
 from core_world import environment, salmon
+from evaluated import Finished
 from rich.console import Console
 
 from salmon_core.api import Metrics, RewardModelAccuracy, Section, Target

@@ -68,6 +68,7 @@ def expected(prompts: list[str] = PROMPTS) -> list[dict[str, Any]]:
             "s21": float(name[-1]),
             "reason": f"By {name[-1]} characters, says 'Is {principle}.'",
             "tie": name[-1] == "0",
+            "mean": False,
         }
         for name in prompts
         for principle in ("kind", "clear")

@@ -92,7 +92,8 @@ def test_judge_and_reward_model_read_the_principles_alike(codec: HFCodec) -> Non
 
 
 def test_every_marker_of_the_texts_is_forbidden() -> None:
-    parts = (STANDARD.judge, STANDARD.principle, STANDARD.verdict, STANDARD.reward, STANDARD.score, STANDARD.chat or "")
+    asked = (STANDARD.judge, *STANDARD.rewordings, STANDARD.principle, STANDARD.question + STANDARD.verdict)
+    parts = (*asked, STANDARD.reward, STANDARD.score, STANDARD.chat or "")
     for marker in re.findall(r"\[\[[a-z ]+", "".join(parts)):
         assert marker.startswith(STANDARD.markers), marker
 

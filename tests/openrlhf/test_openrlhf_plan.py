@@ -306,7 +306,7 @@ def test_every_stage_of_the_examples_can_be_planned(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         stages = json.loads(done.stdout)
         assert list(stages) == [
-            "prompts", "sft", "sample", "judge", "label", "train-rm", "train-policy", "evaluate"
+            "prompts", "sft", "sample", "judge", "verdict", "label", "train-rm", "train-policy", "evaluate"
         ]  # fmt: skip
         for stage in ("sft", "train-rm", "train-policy"):
             text = " ".join(" ".join(step["argv"]) for step in stages[stage]["steps"])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
-from conftest import Make
 
 from salmon_core.api import Ability, ModelSpec
 from salmon_core.testing import EngineContract
@@ -19,7 +19,7 @@ class TestTransformers(EngineContract):
     tolerance = 1e-4
 
     @pytest.fixture(autouse=True)
-    def _models(self, make: Make) -> None:
+    def _models(self, make: Callable[..., str]) -> None:
         self.folders = {False: make("llama"), True: make("llama", reward=True)}
 
     def model(self, ability: Ability) -> ModelSpec:

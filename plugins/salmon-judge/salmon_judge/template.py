@@ -21,8 +21,17 @@ STANDARD = Template(
         "[[response b]]\n{second}\n"
         "[[judged by]]\n"
     ),
+    rewordings=(
+        "Someone gave the instruction below, and two answers came back. One rule counts here, and nothing else: which"
+        " of the two keeps to it more closely?\n"
+        "[[instruction]]\n{instruction}\n"
+        "[[response a]]\n{first}\n"
+        "[[response b]]\n{second}\n"
+        "[[judged by]]\n",
+    ),
     principle="[[principle]] {principle} [[end of principle]]\n",
-    verdict="Which response follows the principle better, a or b?\n[[verdict]]\n",
+    question="Which response follows the principle better, a or b?\n",
+    verdict="[[verdict]]\n",
     choices=("a", "b"),
     reward=(
         "Below are an instruction, a response to it, and one or more principles. Decide how well the response follows"

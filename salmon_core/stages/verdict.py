@@ -1,0 +1,201 @@
+"""Stage `verdict`: whether the judge can be believed, before a reward model is trained on what it said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from salmon_core.api.principles import Principle
+from salmon_core.config.run_config import RunConfig
+from salmon_core.data import parquet
+from salmon_core.data.gold import GoldRow, read_gold
+from salmon_core.errors import StageError
+from salmon_core.records import FEW, Estimate, Judgment, Pair
+from salmon_core.rng import named_rng
+from salmon_core.run.identity import uncounted
+from salmon_core.run.judging import Judging
+from salmon_core.stages.base import Sources, Stage, StageOutput, Work, write_metrics
+from salmon_core.stages.judge import JudgeSetup, judge_setup, read_judgments
+from salmon_core.stages.judge_verdict import Answers, JudgeVerdict, judge_verdict
+from salmon_core.stages.prompts import read_prompts
+from salmon_core.stages.sample import pairs_of, read_completions
+
+FILE = "verdict.json"
+_TRY = (
+    "try another judge.model or judge.judge, judge.orders: mean where first_shown is far from 0.5, principles in"
+    " plainer words, or leave out those it cannot judge (judge.principles.without); judge.on_weak: warn goes on all the"
+    " same"
+)
+
+
+@dataclass(frozen=True)
+class VerdictInputs:
+    """Attributes:
+    probe: pairs that are judged again.
+    gold: a file of pairs with known answers.
+    on_weak: what becomes of a judge that cannot be told from chance.
+    """
+
+    prompts: StageOutput
+    sample: StageOutput
+    judge: StageOutput
+    setup: JudgeSetup
+    probe: int
+    gold: Path | None
+    on_weak: Literal["stop", "warn"] = uncounted()
+
+
+class Verdict(Stage[VerdictInputs]):
+    """Asks the judge again, by negated principles and in other words, and about pairs with known answers."""
+
+    name = "verdict"
+    outputs = (FILE,)
+    records = ("*.parquet",)
+
+    def active(self, config: RunConfig) -> bool:
+        return config.trains_reward_model and config.config.preferences is None
+
+    def inputs(self, sources: Sources) -> VerdictInputs:
+        section = sources.config.config.judge
+        return VerdictInputs(
+            sources.output("prompts"),
+            sources.output("sample"),
+            sources.output("judge"),
+            judge_setup(sources),
+            section.probe,
+            sources.config.files.get("gold"),
+            section.on_weak,
+        )
+
+    def work(self, inputs: VerdictInputs, work: Work) -> None:
+        pairs = pairs_of(read_prompts(inputs.prompts.path, "train"), read_completions(inputs.sample.path))
+        principles = inputs.setup.principles
+        names = tuple(principle.name for principle in principles)
+        gold = [] if inputs.gold is None else read_gold(inputs.gold, names)
+        with inputs.setup.open(work.registry, work.cache) as judging:
+            asked = _Asked(judging, work, _chosen(pairs, inputs.probe, inputs.setup.seed), gold)
+            answers = Answers(
+                _said(read_judgments(inputs.judge.path)),
+                _said(asked.negated(principles)),
+                _said(asked.reworded(principles)),
+                asked.known(principles),
+            )
+        all_pairs = [*pairs, *(row.pair for row in gold)]
+        found = judge_verdict(answers, all_pairs, names, inputs.setup.seed)
+        work.write_text(FILE, json.dumps(found.to_json(), indent=1))
+        write_metrics(work, _numbers(found))
+        _tell(found, work.note, stop=inputs.on_weak == "stop")
+
+
+def _chosen(pairs: Sequence[Pair], count: int, seed: int) -> list[Pair]:
+    """So many pairs at most, of as many prompts as there are; which ones depends on seed and pair alone."""
+    drawn = sorted(pairs, key=lambda pair: named_rng(seed, "probe", pair.id).random())
+    seen: dict[str, int] = {}
+    rounds: list[tuple[int, int, Pair]] = []
+    for pair in drawn:
+        rounds.append((seen.get(pair.prompt.id, 0), len(rounds), pair))
+        seen[pair.prompt.id] = seen.get(pair.prompt.id, 0) + 1
+    chosen = {pair.id for _, _, pair in sorted(rounds, key=lambda each: each[:2])[:count]}
+    return [pair for pair in pairs if pair.id in chosen]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a judge says when asked again; each answer is a file, so that nothing is asked twice."""
+
+    judging: Judging
+    work: Work
+    probe: Sequence[Pair]
+    gold: Sequence[GoldRow]
+
+    def negated(self, principles: Sequence[Principle]) -> list[Judgment]:
+        """By what is the opposite of each principle, where it says what that is."""
+        turned = [replace(each, text=each.negated, negated=None) for each in principles if each.negated is not None]
+        if not (turned and self.probe and self.judging.reads_principles):
+            return []
+        return self._kept("negated.parquet", lambda: self.judging.judge(self.probe, turned))
+
+    def reworded(self, principles: Sequence[Principle]) -> list[Judgment]:
+        """With the template's other wording of the question."""
+        if not (self.probe and self.judging.reads_principles and self.judging.rewordings):
+            return []
+        return self._kept("reworded.parquet", lambda: self.judging.judge(self.probe, principles, wording=1))
+
+    def known(self, principles: Sequence[Principle]) -> dict[tuple[str, str], tuple[Judgment, bool]]:
+        """About pairs with known answers."""
+        by_name = {principle.name: principle for principle in principles}
+        rows = {(row.pair.id, row.principle): row for row in self.gold}
+
+        def ask() -> list[Judgment]:
+            found = []
+            for name, principle in by_name.items():
+                pairs = [row.pair for row in self.gold if row.principle == name]
+                found += self.judging.judge(pairs, [principle])
+            return found
+
+        said = _said(self._kept("gold.parquet", ask) if rows else [])
+        return {key: (judgment, rows[key].first_better) for key, judgment in said.items()}
+
+    def _kept(self, name: str, ask: Callable[[], list[Judgment]]) -> list[Judgment]:
+        if not self.work.has(name):
+            self.work.write_rows(name, ask(), parquet.JUDGMENTS)
+        return parquet.read_rows([self.work.path / name], parquet.JUDGMENTS, parquet.to_judgment)
+
+
+def _said(judgments: Sequence[Judgment]) -> dict[tuple[str, str], Judgment]:
+    return {(judgment.pair_id, judgment.principle): judgment for judgment in judgments}
+
+
+def _numbers(found: JudgeVerdict) -> dict[str, Any]:
+    """For the console and the manifest."""
+    whole = found.whole
+    named = ("agreement", "first_shown", "orders", "turns_round", "stays", "right")
+    values: dict[str, Estimate | None] = {name: getattr(whole, name) for name in named}
+    shown = {name: round(own.value, 3) for name, own in values.items() if own is not None and own.n >= FEW}
+    return {"verdict": whole.verdict, **shown}
+
+
+def _tell(found: JudgeVerdict, note: Callable[[str], None], *, stop: bool) -> None:
+    """What a person should know; a judge that cannot be told from chance ends the run.
+
+    Raises:
+        StageError: it cannot, and that is not to be gone on with.
+    """
+    whole = found.whole
+    if whole.verdict == "too few":
+        note("too few prompts to tell whether the judge can be believed")
+        return
+    said = "; ".join(
+        f"{what} {_shown(own)}"
+        for what, own in (
+            ("right on known answers", whole.right),
+            ("both orders agree", whole.agreement),
+            ("prefers what is shown first", whole.first_shown),
+            ("correlation of the orders", whole.orders),
+            ("turns round by negated principles", whole.turns_round),
+            ("stays in other words", whole.stays),
+        )
+        if own is not None
+    )
+    if whole.verdict == "good":
+        if found.weak:
+            note(f"the judge cannot be told from chance by {', '.join(found.weak)}; see {FILE}")
+        return
+    message = (
+        "the judge says the same whatever the principle says, or mostly the wrong thing"
+        if whole.verdict == "backwards"
+        else "the judge cannot be told from chance"
+    )
+    if stop:
+        raise StageError(f"{message}: {said}", where="verdict", hint=_TRY)
+    note(f"{message}: {said}; {_TRY}")
+
+
+def _shown(own: Estimate) -> str:
+    return f"{own.value:.2f} [{own.low:.2f}, {own.high:.2f}]"
+
+
+STAGE = Verdict()
