@@ -1,10 +1,10 @@
-"""Which plugin's code runs now, and when any of it last moved; for `salmon_core.run.watch`."""
+"""Which plugin's code runs now, how far it is, and when any of it last moved; see `salmon_core.run.watch`."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -30,6 +30,7 @@ class _Open:
     def __init__(self) -> None:
         self.calls: dict[Call, None] = {}
         self.moved = time.monotonic()
+        self.hears: Callable[[float], None] = lambda _: None
 
 
 _OPEN = _Open()
@@ -51,6 +52,31 @@ def called(plugin: str, what: str) -> Iterator[None]:
 def alive() -> None:
     """A sign of life from code that works on and does not return for long."""
     _OPEN.moved = time.monotonic()
+
+
+def part(share: float) -> None:
+    """How much of the present work is done, 0 to 1, from code that works through much in one call; a sign of life."""
+    alive()
+    _OPEN.hears(share)
+
+
+@contextmanager
+def heard(hears: Callable[[float], None]) -> Iterator[None]:
+    """In the block, `part` tells this."""
+    before, _OPEN.hears = _OPEN.hears, hears
+    try:
+        yield
+    finally:
+        _OPEN.hears = before
+
+
+@contextmanager
+def within(low: float, high: float) -> Iterator[None]:
+    """The block is the present work from `low` to `high`, 0 to 1; `part` in it tells how much of the block is done."""
+    outer = _OPEN.hears
+    with heard(lambda share: outer(low + share * (high - low))):
+        yield
+    part(high)
 
 
 def still() -> tuple[Call | None, float]:

@@ -58,11 +58,12 @@ class Progress(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepLogged(Event):
-    """A training step's numbers: finite floats by name."""
+    """A training step's numbers: finite floats by name; `total`: steps in all, where that is known."""
 
     stage: str
     step: int
     values: Mapping[str, float]
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,10 +139,14 @@ class LoggedStep:
 
     `loss`, `learning_rate`, `grad_norm`; `accuracy` (reward model); `reward`, `reward_std`, `reward/NAME/mean` for each
     component, `kl`, `completions/mean_length`, `completions/clipped_ratio` (RL).
+
+    Attributes:
+        total: steps in all, where that is known.
     """
 
     step: int
     values: Mapping[str, float]
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ class ConsoleSubscriber:
         self._live: Progress | None = None
         self._task: Any = None
         self._last = 0.0
+        #: how much was done when progress was first told in a stage, and when that was
+        self._first: tuple[int, float] | None = None
         self._shows: Mapping[type[events.Event], Callable[[Any], None]] = {
             events.StageStarted: self._started,
             events.Progress: self._progress,
@@ -46,6 +48,7 @@ class ConsoleSubscriber:
 
     def _started(self, event: events.StageStarted) -> None:
         self._close()
+        self._first = None
         if not self.console.is_terminal:
             self.console.print(f"{event.stage:13} {'goes on where it was' if event.resumed else 'starts'}")
             return
@@ -63,18 +66,38 @@ class ConsoleSubscriber:
         self._task = self._live.add_task("resumes" if event.resumed else "", total=None)
 
     def _progress(self, event: events.Progress) -> None:
+        pace = self._pace(event.done, event.total)
         if self._live is not None:
-            self._live.update(self._task, completed=event.done, total=event.total, description=event.what)
+            text = f"{event.what}{pace}"
+            self._live.update(self._task, completed=event.done, total=event.total, description=text)
         else:
-            self._seldom(f"{event.stage:13} {event.done}/{event.total} {event.what}")
+            self._seldom(f"{event.stage:13} {event.done}/{event.total} {event.what}{pace}")
 
     def _step(self, event: events.StepLogged) -> None:
         names = [name for name in _TELLING if name in event.values]
         text = " ".join(f"{name} {event.values[name]:.4g}" for name in names[:3])
+        pace = self._pace(event.step, event.total)
         if self._live is not None:
-            self._live.update(self._task, completed=event.step, description=text)
+            self._live.update(self._task, completed=event.step, total=event.total, description=text + pace)
         else:
-            self._seldom(f"{event.stage:13} step {event.step} {text}")
+            of = "" if event.total is None else f"/{event.total}"
+            self._seldom(f"{event.stage:13} step {event.step}{of} {text}{pace}")
+
+    def _pace(self, done: int, total: int | None) -> str:
+        """How fast it goes, and what is left at that pace; "" until two moments are known.
+
+        Counted from the first that this process was told of: what a killed run had done took no time now.
+        """
+        now = time.monotonic()
+        if self._first is None or done < self._first[0]:
+            self._first = done, now
+        begun, since = self._first
+        if done <= begun or now - since < 0.5:
+            return ""
+        rate = (done - begun) / (now - since)
+        speed = f"{rate:.3g}/s" if rate >= 1 else f"{1 / rate:.3g} s each"
+        left = "" if total is None or done >= total else f", {_clock((total - done) / rate)} left"
+        return f"  {speed}{left}"
 
     def _seldom(self, line: str) -> None:
         if time.monotonic() - self._last > _PAUSE:
@@ -98,6 +121,13 @@ class ConsoleSubscriber:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+def _clock(seconds: float) -> str:
+    """As 0:07 or 1:02:07."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def is_number(value: Any) -> bool:

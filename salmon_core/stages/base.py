@@ -10,6 +10,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import salmon_core
 from salmon_core.api.events import Note, Progress
 from salmon_core.api.models import ModelSpec
-from salmon_core.calls import alive
+from salmon_core.calls import alive, heard
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data import parquet
 from salmon_core.data.files import write_text
@@ -157,6 +158,39 @@ def _read(value: Any) -> Iterator[StageOutput]:
             yield from _read(item)
 
 
+class Told:
+    """How far a stage's work is, in a file that `salmon run` reads.
+
+    Args:
+        what: it goes through.
+        total: of these.
+    """
+
+    def __init__(self, path: Path, what: str, total: int):
+        self._path, self._what, self._total = path, what, total
+        self._done, self._last = 0, 0.0
+
+    def __call__(self, done: int) -> None:
+        """So many are done."""
+        alive()
+        self._done = done
+        self._tell(done)
+
+    @contextmanager
+    def upto(self, done: int) -> Iterator[None]:
+        """In the block, as many are worked on at once as there are left up to `done`; then they are done."""
+        begun = self._done
+        with heard(lambda share: self._tell(begun + int(share * (done - begun)))):
+            yield
+        self(done)
+
+    def _tell(self, done: int) -> None:
+        now = time.monotonic()
+        if now - self._last > 0.2 or done >= self._total:
+            self._last = now
+            write_json(self._path, {"done": done, "total": self._total, "what": self._what})
+
+
 @dataclass(frozen=True)
 class Work:
     """Where a stage works.
@@ -176,19 +210,9 @@ class Work:
         """The folder's path."""
         return self.folder.path
 
-    def progress(self, what: str, total: int) -> Callable[[int], None]:
+    def progress(self, what: str, total: int) -> Told:
         """Tells `salmon run` how far the work is, a few times a second."""
-        last = 0.0
-
-        def tell(done: int) -> None:
-            nonlocal last
-            alive()
-            now = time.monotonic()
-            if now - last > 0.2 or done >= total:
-                last = now
-                write_json(self.path / _PROGRESS, {"done": done, "total": total, "what": what})
-
-        return tell
+        return Told(self.path / _PROGRESS, what, total)
 
     def parts(self, total: int, size: int) -> list[tuple[str, int]]:
         """Shards still to be made: (file, index of its first item). What was not written to its end is made again."""

@@ -116,8 +116,9 @@ class Judge(Stage[JudgeInputs]):
         progress = work.progress("pairs judged", len(pairs))
         with inputs.setup.open(work.registry, work.cache) as judging:
             for part, start in work.parts(len(pairs), size):
-                work.write_rows(part, judging.judge(pairs[start : start + size]), parquet.JUDGMENTS)
-                progress(min(start + size, len(pairs)))
+                progress(start)
+                with progress.upto(min(start + size, len(pairs))):
+                    work.write_rows(part, judging.judge(pairs[start : start + size]), parquet.JUDGMENTS)
         write_metrics(work, {"pairs": len(pairs), "principles": len(inputs.setup.principles)})
 
 

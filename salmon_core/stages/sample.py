@@ -60,9 +60,10 @@ class Sample(Stage[SampleInputs]):
             with open_model(work.registry, inputs.engine, inputs.model.spec, "sampler") as model:
                 renderer = inputs.texts.renderer(work.registry, model.codec)
                 for part, start in parts:
-                    completions = sampled(model, renderer, todo[start : start + size], sampling)
-                    work.write_rows(part, completions, parquet.COMPLETIONS)
-                    progress(min(start + size, len(todo)) * sampling.samples)
+                    progress(start * sampling.samples)
+                    with progress.upto(min(start + size, len(todo)) * sampling.samples):
+                        completions = sampled(model, renderer, todo[start : start + size], sampling)
+                        work.write_rows(part, completions, parquet.COMPLETIONS)
         found = read_completions(work.path)
         values = {"completions": len(found), "stopped": mean(c.stopped for c in found)}
         write_metrics(work, values | {"mean_tokens": mean(c.n_tokens for c in found)})

@@ -258,7 +258,10 @@ class _Watch:
             for number, logged in enumerate(self._backend.steps(self._folder), 1):
                 if number > self._steps:
                     self._steps = number
-                    self._process.emit(StepLogged, stage=self._stage, step=logged.step, values=dict(logged.values))
+                    values = dict(logged.values)
+                    self._process.emit(
+                        StepLogged, stage=self._stage, step=logged.step, values=values, total=logged.total
+                    )
         import pyarrow.parquet as pq
 
         for file, changed in self._written():

@@ -23,7 +23,7 @@ from salmon_core.kit.training import (
 from salmon_trl.algorithms import ALGORITHMS
 from salmon_trl.layout import layout
 from salmon_trl.options import PPOOptions, RewardOptions, SFTOptions, TrainOptions
-from salmon_trl.steps import STEPS, read_steps
+from salmon_trl.steps import STEPS, read_lines
 
 
 class TRLBackend(TrainerBackend):
@@ -131,8 +131,8 @@ class TRLBackend(TrainerBackend):
 
     def steps(self, folder: Path) -> Iterator[LoggedStep]:
         """The numbers logged so far; a line still being written is left out."""
-        for step, values in read_steps(folder / STEPS):
-            yield LoggedStep(step, values)
+        for line in read_lines(folder / STEPS):
+            yield LoggedStep(line["step"], line["values"], line.get("of"))
 
     def finish(self, job: Job, folder: Path) -> StageResult:
         """Checks what the worker left.

@@ -67,7 +67,7 @@ class Recorder(TrainerCallback):
             if name in logs and not math.isfinite(logs[name]):
                 raise StageError(f"{name} is {logs[name]} at step {step}", hint="lower the learning rate")
         values = {name: value for name, value in finite(logs).items() if not name.startswith(_LEFT_OUT)}
-        append_line(self.path, {"step": step, "values": values})
+        append_line(self.path, {"step": step, "of": state.max_steps, "values": values})
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from salmon_core.api import Judge, JudgeContext, Principle
+from salmon_core.calls import within
 from salmon_core.errors import StageError
 from salmon_core.records import Judgment, Pair
 
@@ -36,7 +37,8 @@ class SelfJudge(Judge):
         for start in range(0, len(pairs), self.options.batch_pairs):
             batch = pairs[start : start + self.options.batch_pairs]
             requests = [request for pair in batch for request in context.render(pair, shown)]
-            logits = context.chooser.choose(requests, context.template.choices)
+            with within(start / len(pairs), (start + len(batch)) / len(pairs)):
+                logits = context.chooser.choose(requests, context.template.choices)
             for pair, order12, order21 in zip(batch, logits[::2], logits[1::2], strict=True):
                 for principle, one_first, two_first in zip(principles, order12, order21, strict=True):
                     judgments.append(_judgment(pair, principle, one_first, two_first))

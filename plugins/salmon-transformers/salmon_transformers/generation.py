@@ -12,7 +12,7 @@ import torch
 from transformers import DynamicCache
 
 from salmon_core.api import Sampling
-from salmon_core.calls import alive
+from salmon_core.calls import part, within
 from salmon_core.errors import SalmonError
 from salmon_core.kit.hf import HFCodec
 from salmon_core.records import Completion, Prompt
@@ -80,7 +80,9 @@ class Sampler:
         ordered = sorted(rows, key=lambda row: (-len(row.ids), row.place))
         stop = StopStrings(sampling.stop, self._codec)
         for start in range(0, len(ordered), sampling.batch_size):
-            self._batch(ordered[start : start + sampling.batch_size], sampling, stop)
+            batch = ordered[start : start + sampling.batch_size]
+            with within(start / len(ordered), (start + len(batch)) / len(ordered)):
+                self._batch(batch, sampling, stop)
         return [self._completion(row, stop) for row in rows]
 
     def _batch(self, rows: list[_Row], sampling: Sampling, stop: StopStrings) -> None:
@@ -98,7 +100,7 @@ class Sampler:
         mask[:, width:] = 1
         live = list(rows)
         for step in range(sampling.max_new_tokens):
-            alive()
+            part(step / sampling.max_new_tokens)
             tokens = choose(logits, noise[:, step], sampling.temperature, sampling.top_p)
             for row, token in zip(live, tokens.tolist(), strict=True):
                 if row.ended is None:

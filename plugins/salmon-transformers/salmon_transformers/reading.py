@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from transformers import DynamicCache
 
-from salmon_core.calls import alive
+from salmon_core.calls import part
 
 #: padding tolerated in a batch, as a share of its real tokens
 WASTE = 0.1
@@ -69,14 +69,16 @@ class Reader:
             texts: ids; none empty.
             finish: receives indices into `texts` and their features [n, F], batch by batch.
         """
+        done = 0
         for rows in _batches([len(text) for text in texts], self.budget):
-            alive()
             chosen = [texts[row] for row in rows]
             ids, mask = self._padded(chosen)
             last = torch.tensor([len(text) - 1 for text in chosen], device=self.device)
             keep, where = torch.unique(last, return_inverse=True)
             features = self.read(keep, input_ids=ids, attention_mask=mask, use_cache=False)
             finish(rows, features[torch.arange(len(rows), device=self.device), where])
+            done += len(rows)
+            part(done / len(texts))
 
     def shared(self, requests: Sequence[Shared], finish: Callable[[list[tuple[int, int]], torch.Tensor], None]) -> None:
         """Prefixes once, suffixes packed.
@@ -90,10 +92,12 @@ class Reader:
         sizes = [len(requests[i].prefix) + requests[i].packed for i in order]
         # Suffixes that take several packs are cut at the same places in all requests of a batch.
         kinds = [tuple(map(len, requests[i].suffixes)) if requests[i].packed > self.pack else () for i in order]
+        done = 0
         for batch in _batches(sizes, self.budget, kinds=kinds, presorted=True):
-            alive()
             rows = [order[i] for i in batch]
             self.shared_batch(rows, [requests[row] for row in rows], finish)
+            done += len(rows)
+            part(done / len(requests))
 
     def shared_batch(
         self,

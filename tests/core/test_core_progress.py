@@ -1,0 +1,100 @@
+"""How far the work is: within a shard, with its pace and what is left, in training too."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import time
+from pathlib import Path
+
+from core_world import make_folder, salmon
+from rich.console import Console
+
+from salmon_core.api import events
+from salmon_core.calls import heard, part, within
+from salmon_core.cli import console as told
+from salmon_core.stages.base import Told
+
+
+def test_parts_of_parts() -> None:
+    found: list[float] = []
+    with heard(found.append):
+        part(0.1)
+        with within(0.5, 1.0):
+            part(0.5)
+            with within(0.5, 0.75):
+                part(1.0)
+    part(0.3)  # nobody hears
+    assert found == [0.1, 0.75, 0.875, 0.875, 1.0]
+
+
+def test_within_a_shard(tmp_path: Path) -> None:
+    file = tmp_path / "progress.json"
+    progress = Told(file, "pairs", 100)
+    progress(20)
+    time.sleep(0.21)
+    with progress.upto(60):
+        part(0.5)
+        assert json.loads(file.read_text()) == {"done": 40, "total": 100, "what": "pairs"}
+    time.sleep(0.21)
+    progress(60)
+    assert json.loads(file.read_text())["done"] == 60
+
+
+def lines(*shown: events.Event, pause: float = 0.6) -> list[str]:
+    """Plain lines, with a while between the events."""
+    out = io.StringIO()
+    subscriber = told.ConsoleSubscriber(Console(file=out, width=120, soft_wrap=True))
+    subscriber._last = -1e9
+    for event in shown:
+        subscriber(event)
+        subscriber._last = -1e9
+        time.sleep(pause)
+    return out.getvalue().splitlines()
+
+
+def test_pace_and_time_left() -> None:
+    def at(done: int, stage: str = "judge") -> events.Progress:
+        return events.Progress(run="toy", time=0, stage=stage, done=done, total=100, what="pairs judged")
+
+    started = events.StageStarted(run="toy", time=0, stage="judge", resumed=True)
+    found = lines(started, at(40), at(60), at(100))
+    assert found[1] == "judge         40/100 pairs judged"
+    speed, left = re.fullmatch(r"judge         60/100 pairs judged  ([\d.]+)/s, (\d+:\d\d) left", found[2]).groups()  # type: ignore[union-attr]
+    assert 15 < float(speed) < 34, "what was done before is not counted"
+    assert left in ("0:01", "0:02")
+    assert "left" not in found[3]
+
+
+def test_a_training_says_of_how_many() -> None:
+    def step(number: int, total: int | None) -> events.StepLogged:
+        return events.StepLogged(run="toy", time=0, stage="train-rm", step=number, values={"loss": 0.5}, total=total)
+
+    found = lines(step(1, 9), step(2, 9), step(3, None))
+    assert found[0] == "train-rm      step 1/9 loss 0.5"
+    assert re.fullmatch(r"train-rm      step 2/9 loss 0\.5  \S+ (s each, )?.*0:\d\d left", found[1])
+    assert found[2].startswith("train-rm      step 3 loss 0.5")
+
+
+def test_an_engine_is_heard_within_a_shard(tmp_path: Path) -> None:
+    """Through a real run: a slow engine, one shard; `events.jsonl` has what was between its beginning and its end."""
+    make_folder(tmp_path, judge={"judge": "toy-judge", "principles": "rules.yaml", "engine": "bytes", "shard_size": 99})
+    source = (tmp_path / "world.py").read_text()
+    place = "        found = []\n        for pair in pairs:\n            requests"
+    assert place in source
+    slow = place.replace(
+        "for pair in pairs:\n",
+        "for number, pair in enumerate(pairs):\n            part(number / len(pairs))\n            time.sleep(0.3)\n",
+    )
+    source = source.replace(place, slow)
+    head = "from salmon_core.calls import part\nimport time\n"
+    source = source.replace("from salmon_core import", f"{head}from salmon_core import", 1)
+    (tmp_path / "world.py").write_text(source)
+    done = salmon("run", "salmon.yaml", "--until", "judge", cwd=tmp_path)
+    assert done.code == 0, done.text
+    told = [json.loads(line) for line in (tmp_path / "runs/toy/events.jsonl").read_text().splitlines()]
+    counts = [event["done"] for event in told if event["event"] == "Progress" and event["stage"] == "judge"]
+    assert counts == sorted(counts)
+    assert len(set(counts)) >= 5
+    assert counts[-1] == 9
