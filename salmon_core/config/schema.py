@@ -185,7 +185,7 @@ class JudgeSection(Section):
     probe: int = Field(
         64,
         ge=0,
-        description="pairs judged again, by negated principles and in other words, to see what the judge goes by",
+        description="pairs judged again, those it said most of: by negated principles and in other words",
     )
     gold: str | None = Field(
         None, description="a file of pairs with known answers: `prompt`, `first`, `second`, `principle`, `better`"

@@ -6,6 +6,7 @@ Of no values at all nothing is known: `n` is 0 and the interval of a mean is inf
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 
@@ -13,7 +14,6 @@ from salmon_core.records import Estimate
 
 _Z = 1.959964
 _RESAMPLES = 2000
-_ALMOST = 1 - 1e-9
 
 
 def rate(successes: int, n: int) -> Estimate:
@@ -86,33 +86,48 @@ def clustered_difference(
 
 
 def correlation(groups: Sequence[Mapping[str, Sequence[tuple[float, float]]]]) -> Estimate:
-    """Pearson's correlation, averaged over groups on Fisher's scale, where its doubt is most alike.
+    """Spearman's rank correlation, averaged over groups.
 
-    The interval is a jackknife's, which leaves out one cluster (prompt) of all groups at a time: it resamples nothing,
-    so it costs one pass. `n` is the number of clusters. A group in which one side does not vary counts as 0.
+    Ranks, because a few large values would be all that Pearson's sees. The interval is a jackknife's, which leaves out
+    one cluster (prompt) of all groups at a time: it resamples nothing, so it costs one pass. `n` is the number of
+    clusters. A group in which one side does not vary counts as 0.
 
     Args:
         groups: pairs of values by cluster, for each group.
     """
-    sums = [{key: _moments(own) for key, own in group.items() if own} for group in groups]
+    sums = [{key: _moments(own) for key, own in _ranked(group).items() if own} for group in groups]
     sums = [group for group in sums if group]
     clusters = sorted({key for group in sums for key in group})
-    if len(clusters) < 2:
-        return Estimate(0.0, -1.0, 1.0, len(clusters))
     totals = [_added(group.values()) for group in sums]
-    whole = sum(map(_fisher, totals)) / len(totals)
+    n = len(clusters)
+    if n < 2 or all(_pearson(total) is None for total in totals):
+        return Estimate(0.0, -1.0, 1.0, n)
+    whole = sum(_pearson(total) or 0.0 for total in totals) / len(totals)
     without = []
     for key in clusters:
         left = [
-            _fisher(tuple(a - b for a, b in zip(total, group[key], strict=True)) if key in group else total)
+            _pearson(tuple(a - b for a, b in zip(total, group[key], strict=True)) if key in group else total) or 0.0
             for total, group in zip(totals, sums, strict=True)
         ]
         without.append(sum(left) / len(left))
-    n, middle = len(clusters), sum(without) / len(without)
+    middle = sum(without) / n
     half = _Z * math.sqrt((n - 1) / n * sum((each - middle) ** 2 for each in without))
-    if not any(map(_fisher, totals)):
-        return Estimate(0.0, -1.0, 1.0, n)
-    return Estimate(math.tanh(whole), math.tanh(whole - half), math.tanh(whole + half), n)
+    return Estimate(whole, max(-1.0, whole - half), min(1.0, whole + half), n)
+
+
+def _ranked(group: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, list[tuple[float, float]]]:
+    """Ranks of both sides among all of the group, in place of the values; equal values share the mean of theirs."""
+    across = _ranks([x for own in group.values() for x, _ in own])
+    down = _ranks([y for own in group.values() for _, y in own])
+    return {key: [(across[x], down[y]) for x, y in own] for key, own in group.items()}
+
+
+def _ranks(values: Sequence[float]) -> dict[float, float]:
+    counts, below, found = Counter(values), 0, {}
+    for value in sorted(counts):
+        found[value] = below + (counts[value] + 1) / 2
+        below += counts[value]
+    return found
 
 
 def _moments(pairs: Sequence[tuple[float, float]]) -> tuple[float, ...]:
@@ -123,15 +138,15 @@ def _added(rows: Iterable[tuple[float, ...]]) -> tuple[float, ...]:
     return tuple(map(math.fsum, zip(*rows, strict=True)))
 
 
-def _fisher(moments: tuple[float, ...]) -> float:
-    """Fisher's z of the correlation; 0 where a side does not vary."""
+def _pearson(moments: tuple[float, ...]) -> float | None:
+    """The correlation; None where a side does not vary."""
     n, x, y, xx, yy, xy = moments
     if n < 2:
-        return 0.0
+        return None
     across, down = xx - x * x / n, yy - y * y / n
-    if across <= 1e-12 * xx or down <= 1e-12 * yy:
-        return 0.0
-    return math.atanh(max(-_ALMOST, min(_ALMOST, (xy - x * y / n) / math.sqrt(across * down))))
+    if across <= 1e-9 * xx or down <= 1e-9 * yy:
+        return None
+    return max(-1.0, min(1.0, (xy - x * y / n) / math.sqrt(across * down)))
 
 
 def _bootstrap(sums: Mapping[str, tuple[float, int]], rng: Random) -> Estimate:

@@ -168,7 +168,7 @@ class Told:
 
     def __init__(self, path: Path, what: str, total: int):
         self._path, self._what, self._total = path, what, total
-        self._done, self._last = 0, 0.0
+        self._done, self._most, self._last = 0, 0, 0.0
 
     def __call__(self, done: int) -> None:
         """So many are done."""
@@ -185,7 +185,8 @@ class Told:
         self(done)
 
     def _tell(self, done: int) -> None:
-        now = time.monotonic()
+        now, done = time.monotonic(), max(done, self._most)  # an engine may go through a few of them twice
+        self._most = done
         if now - self._last > 0.2 or done >= self._total:
             self._last = now
             write_json(self._path, {"done": done, "total": self._total, "what": self._what})

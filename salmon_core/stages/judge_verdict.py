@@ -8,9 +8,9 @@ Four questions, each against what a judge that knows nothing would do:
 - does it stay when the question is put in other words?
 - is it right on pairs whose answer is known (`judge.gold`)?
 
-The first three are correlations of scores, not shares of signs: on most pairs neither answer follows a principle
+The first three are rank correlations of scores, not shares of signs: on most pairs neither answer follows a principle
 better, and what counts is what a judge says where it says much. A bias that adds the same to whatever is shown first
-does not touch a correlation. Scores are means of both orders, whatever `judge.orders` says.
+does not touch them. Scores are means of both orders, whatever `judge.orders` says.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from salmon_core.kit.statistics import correlation, mean_rate
 from salmon_core.records import FEW, Estimate, Judgment, Pair
 from salmon_core.rng import named_rng
 
-Verdict = Literal["good", "chance", "backwards", "too few"]
+Verdict = Literal["good", "unclear", "backwards", "too few"]
 #: by pair, what is said of it under each principle
 Said = Mapping[tuple[str, str], Judgment]
 
@@ -37,9 +37,9 @@ class Evidence:
         agreement: share of pairs on which both orders prefer the same completion; ties of the judge left out. Only
             those make rows where `judge.orders` is `agree`.
         first_shown: share of orders that prefer what is shown first; 0.5 without bias.
-        orders: correlation of the two orders' scores; 0 by chance.
-        turns_round: minus the correlation of the scores with those under the negated principle; 0 by chance.
-        stays: correlation of the scores with those in other words; 0 by chance.
+        orders: rank correlation of the two orders' scores; 0 by chance.
+        turns_round: minus the rank correlation of the scores with those under the negated principle; 0 by chance.
+        stays: rank correlation of the scores with those in other words; 0 by chance.
         right: share of known answers that it gives; 0.5 by chance.
     """
 
@@ -64,7 +64,7 @@ class Evidence:
             turning = _against(0.0, self.turns_round)
             if turning != "good":
                 return turning
-        return "good" if self.orders.low > 0 else "chance"
+        return "good" if self.orders.low > 0 else "unclear"
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -74,7 +74,7 @@ class Evidence:
 def _against(chance: float, found: Estimate) -> Verdict:
     if found.low > chance:
         return "good"
-    return "backwards" if found.high < chance else "chance"
+    return "backwards" if found.high < chance else "unclear"
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class JudgeVerdict:
     @property
     def weak(self) -> tuple[str, ...]:
         """Principles by which it cannot be told from chance, or goes backwards."""
-        return tuple(name for name, own in self.principles.items() if own.verdict in ("chance", "backwards"))
+        return tuple(name for name, own in self.principles.items() if own.verdict in ("unclear", "backwards"))
 
 
 def judge_verdict(answers: Answers, pairs: Iterable[Pair], principles: Sequence[str], seed: int) -> JudgeVerdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,6 @@ from salmon_core.data import parquet
 from salmon_core.data.gold import GoldRow, read_gold
 from salmon_core.errors import StageError
 from salmon_core.records import FEW, Estimate, Judgment, Pair
-from salmon_core.rng import named_rng
 from salmon_core.run.identity import uncounted
 from salmon_core.run.judging import Judging
 from salmon_core.stages.base import Sources, Stage, StageOutput, Work, write_metrics
@@ -76,9 +76,10 @@ class Verdict(Stage[VerdictInputs]):
         names = tuple(principle.name for principle in principles)
         gold = [] if inputs.gold is None else read_gold(inputs.gold, names)
         with inputs.setup.open(work.registry, work.cache) as judging:
-            asked = _Asked(judging, work, _chosen(pairs, inputs.probe, inputs.setup.seed), gold)
+            judgments = read_judgments(inputs.judge.path)
+            asked = _Asked(judging, work, _chosen(pairs, judgments, inputs.probe), gold)
             answers = Answers(
-                _said(read_judgments(inputs.judge.path)),
+                _said(judgments),
                 _said(asked.negated(principles)),
                 _said(asked.reworded(principles)),
                 asked.known(principles),
@@ -90,15 +91,24 @@ class Verdict(Stage[VerdictInputs]):
         _tell(found, work.note, stop=inputs.on_weak == "stop")
 
 
-def _chosen(pairs: Sequence[Pair], count: int, seed: int) -> list[Pair]:
-    """So many pairs at most, of as many prompts as there are; which ones depends on seed and pair alone."""
-    drawn = sorted(pairs, key=lambda pair: named_rng(seed, "probe", pair.id).random())
-    seen: dict[str, int] = {}
-    rounds: list[tuple[int, int, Pair]] = []
-    for pair in drawn:
-        rounds.append((seen.get(pair.prompt.id, 0), len(rounds), pair))
-        seen[pair.prompt.id] = seen.get(pair.prompt.id, 0) + 1
-    chosen = {pair.id for _, _, pair in sorted(rounds, key=lambda each: each[:2])[:count]}
+def _chosen(pairs: Sequence[Pair], judgments: Sequence[Judgment], count: int) -> list[Pair]:
+    """So many pairs at most: those of which the judge said most, each principle in turn, one of each prompt first.
+
+    Of a pair whose answers follow a principle alike there is nothing to say again. A judge that knows nothing says no
+    more of these pairs when it is asked again than of any others.
+    """
+    said: dict[str, list[Judgment]] = {}
+    for judgment in judgments:
+        said.setdefault(judgment.principle, []).append(judgment)
+    queues = [sorted(own, key=lambda each: (-abs(each.s12 + each.s21), each.pair_id)) for own in said.values()]
+    turns = [judgment.pair_id for row in zip_longest(*queues) for judgment in row if judgment is not None]
+    prompts = {pair.id: pair.prompt.id for pair in pairs}
+    rounds: dict[str, int] = {}
+    order: dict[str, int] = {}
+    for pair in dict.fromkeys(turns):
+        prompt = prompts[pair]
+        order[pair] = rounds[prompt] = rounds.get(prompt, -1) + 1
+    chosen = set(sorted(order, key=lambda pair: order[pair])[:count])  # sorting keeps the turns within a round
     return [pair for pair in pairs if pair.id in chosen]
 
 

@@ -37,6 +37,9 @@ def test_within_a_shard(tmp_path: Path) -> None:
     with progress.upto(60):
         part(0.5)
         assert json.loads(file.read_text()) == {"done": 40, "total": 100, "what": "pairs"}
+        time.sleep(0.21)
+        part(0.1)
+        assert json.loads(file.read_text())["done"] == 40, "never back"
     time.sleep(0.21)
     progress(60)
     assert json.loads(file.read_text())["done"] == 60
