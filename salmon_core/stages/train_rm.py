@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from salmon_core.api.training import Job
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data import parquet
-from salmon_core.data.json import write_json
 from salmon_core.plugins.engines import open_codec
 from salmon_core.stages.base import ModelInput, Sources, StageOutput, Work
 from salmon_core.stages.label import FILE, read_preferences
 from salmon_core.stages.texts import Texts, texts_of
 from salmon_core.stages.training import TrainerSetup, TrainingStage, trainer_setup
+
+_STATISTICS = "data/statistics.json"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,11 @@ class TrainRm(TrainingStage[TrainRmInputs]):
 
     name = "train-rm"
     prepared = "data/train.parquet"
-    outputs = (prepared, "model")
+    outputs = (prepared, _STATISTICS, "model")
+
+    @property
+    def worked(self) -> tuple[str, ...]:
+        return (self.prepared, _STATISTICS)
 
     def active(self, config: RunConfig) -> bool:
         return config.trains_reward_model
@@ -61,7 +67,7 @@ class TrainRm(TrainingStage[TrainRmInputs]):
             cut += any(text.truncated for text in texts)
             rows.append({"chosen": texts[0].texts[0], "rejected": texts[1].texts[0], "margin": row.margin})
         work.write_rows(self.prepared, rows, parquet.RM_TEXTS)
-        write_json(work.path / "data" / "statistics.json", {"rows": len(rows), "truncated": cut})
+        work.write_text(_STATISTICS, json.dumps({"rows": len(rows), "truncated": cut}))
 
     def setup(self, inputs: TrainRmInputs) -> TrainerSetup:
         return inputs.trainer

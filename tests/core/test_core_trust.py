@@ -37,7 +37,9 @@ OUTPUTS = {
     "judge/part-00002.parquet": "part-00002.parquet",
     "label/preferences.parquet": "preferences.parquet",
     "label/statistics.json": "statistics.json",
+    "verdict/verdict.json": "verdict.json",
     "train-rm/data/train.parquet": "data/train.parquet",
+    "train-rm/data/statistics.json": "data/statistics.json",
     "train-rm/model/config.json": "model",
     "train-policy/rl_prompts.parquet": "rl_prompts.parquet",
     "train-policy/model/config.json": "model",
@@ -172,7 +174,7 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("how", ["sys.exit(0)", "raise SystemExit", "raise BaseException('odd')", "os._exit(0)"])
+@pytest.mark.parametrize("how", ["sys.exit(0)", "raise BaseException('odd')", "os._exit(0)"])
 @pytest.mark.parametrize("kind", list(PLACES))
 def test_a_plugin_that_ends_the_process_is_a_failure(kind: str, how: str, tmp_path: Path) -> None:
     make_folder(tmp_path)
