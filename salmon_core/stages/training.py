@@ -59,7 +59,7 @@ class TrainingStage(Stage[I]):
     """Prepares the trainer's data in a process of our own, then runs the plan of a backend.
 
     Attributes:
-        prepared: the file that the stage's own work leaves.
+        prepared: the trainer's data, which the stage's own work leaves.
     """
 
     prepared: ClassVar[str]
@@ -90,7 +90,8 @@ class TrainingStage(Stage[I]):
         return Trainer(registry, self.setup(inputs), self.job(inputs, folder)).plan()
 
     def execute(self, inputs: I, process: Process) -> Mapping[str, Any]:
-        if not Outputs(process.folder.path).has(process.folder.path / self.prepared):
+        done = Outputs(process.folder.path)
+        if not all(done.has(process.folder.path / name) for name in self.worked):
             process.worker(self.name)
         registry = process.run.config.registry
         return Trainer(registry, self.setup(inputs), self.job(inputs, process.folder.path)).run(process)
