@@ -28,6 +28,7 @@ from attack_families import Family, added, families
 from salmon_core import Prompt, SalmonError
 from salmon_core.api.templates import Limits, Template
 from salmon_core.records import Completion, Message, Pair, ShownPrinciple
+from salmon_core.reward.forms import frame_of
 from salmon_core.reward.rendering import Renderer
 from salmon_judge.template import STANDARD
 from salmon_minnow.formats import TEMPLATE as MINNOW
@@ -80,7 +81,11 @@ class Target:
         self.family, self.template = family, template
         chosen, markers, headings = TEMPLATES[template]
         self.renderer = Renderer(chosen, family.codec, limits=LIMITS)
+        #: a judge asked in a conversation, where template and tokenizer have what that needs
+        self.chat = Renderer(chosen, family.codec, limits=LIMITS, form="auto")
+        self.in_conversation = frame_of(chosen, family.codec).form == "chat"
         alter(self.renderer)
+        alter(self.chat)
         self._control = added(family)
         words = (*family.markers, *markers)
         self._headings = tuple(map(self._folded, (*family.headings, *headings)))
@@ -89,7 +94,7 @@ class Target:
     @cached_property
     def fields(self) -> dict[str, Callable[[str], str]]:
         """Field -> renders a prompt with a text in it."""
-        return {
+        plain: dict[str, Callable[[str], str]] = {
             "judge: instruction": lambda text: self._judge(text, PLAIN, PLAIN),
             "judge: first": lambda text: self._judge(PLAIN, text, PLAIN),
             "judge: second": lambda text: self._judge(PLAIN, PLAIN, text),
@@ -100,6 +105,14 @@ class Target:
             "policy: user": lambda text: self._policy([text]),
             "policy: earlier turns": lambda text: self._policy([text, text, PLAIN]),
             "policy: system": lambda text: self._policy([PLAIN], system=text),
+        }
+        if not self.in_conversation:
+            return plain
+        return plain | {
+            "judge, in a conversation: instruction": lambda text: self._judge(text, PLAIN, PLAIN, chat=True),
+            "judge, in a conversation: first": lambda text: self._judge(PLAIN, text, PLAIN, chat=True),
+            "judge, in a conversation: second": lambda text: self._judge(PLAIN, PLAIN, text, chat=True),
+            "judge, in a conversation: principle": lambda text: self._judge(PLAIN, PLAIN, PLAIN, text, chat=True),
         }
 
     def attack(self, texts: Iterable[str]) -> Counter[str]:
@@ -150,10 +163,11 @@ class Target:
             text = re.sub(r"\s*([^\w\s])\s*", r"\1", text)
         return re.sub(r"[^\S\n]+", " ", text)
 
-    def _judge(self, instruction: str, first: str, second: str) -> str:
+    def _judge(self, instruction: str, first: str, second: str, principle: str = PLAIN, *, chat: bool = False) -> str:
         completions = [Completion("p", index, text, (), 0, True) for index, text in enumerate((first, second))]
         pair = Pair(Prompt("p", _turns([instruction])), *completions)
-        return self.renderer.judge(pair, [ShownPrinciple("p", PLAIN)])[0].texts[0]
+        renderer = self.chat if chat else self.renderer
+        return renderer.judge(pair, [ShownPrinciple("p", principle)])[0].texts[0]
 
     def _reward(self, turns: Sequence[str], completion: str, principle: str) -> str:
         shown = [ShownPrinciple("p", principle), ShownPrinciple("q", PLAIN)]
@@ -185,17 +199,18 @@ def main() -> int:
     if args.texts:
         texts = texts[:: max(1, len(texts) // args.texts)]
     total: Counter[str] = Counter()
-    fields: set[str] = set()
+    fields: set[int] = set()
     print(f"{'family':12}{'template':12}{'tried':>9}{'forged':>9}{'refused':>9}")
     for target in targets():
         found = target.attack(texts)
-        fields.update(target.fields)
+        fields.add(len(target.fields))
         print(f"{target.family.name:12}{target.template:12}" + "".join(f"{found[n]:9,}" for n in COLUMNS), flush=True)
         for name, _ in [item for item in found.items() if item[0] not in COLUMNS][:5]:
             print(f"    {name}")
         total.update({name: found[name] for name in COLUMNS})
     print(
-        f"\n{len(texts)} texts x {len(families())} tokenizers x {len(TEMPLATES)} templates x {len(fields)} fields = "
+        f"\n{len(texts)} texts x {len(families())} tokenizers x {len(TEMPLATES)} templates x"
+        f" {' or '.join(map(str, sorted(fields)))} fields = "
         f"{total['tried']:,} tried, {total['forged']:,} forged, {total['refused']:,} refused"
     )
     return 1 if total["forged"] else 0
