@@ -193,7 +193,9 @@ class Trials:
             codec = engine.codec(spec)
             frame = frame_of(setup.texts.template, codec, setup.form)
             way = "in a conversation, by its chat template" if frame.form == "chat" else "as plain text"
-            self._note(f"the judge {spec.path} is asked {way} (judge.form: {setup.form})")
+            section = self._config.config
+            named = section.policy.model if section.judge.model == "policy" else section.judge.model
+            self._note(f"the judge {named} is asked {way} (judge.form: {setup.form})")
             verdict = frame.after
             before = codec.encode(verdict)
             found = []
