@@ -65,6 +65,7 @@ def counts_of(pipeline: Pipeline, *, read: bool = True) -> Counts:
     for name, count in (
         ("sample", work.completions),
         ("judge", work.judge_calls),
+        ("verdict", work.verdict_calls),
         ("train-rm", work.preferences),
         ("train-policy", work.visits),
     ):
@@ -161,6 +162,16 @@ class _Counting:
             "tokens": tokens,
             "tokens_if_shared": None if shared is None else less,
         }
+
+    def verdict_calls(self) -> None:
+        """Of the stage `verdict`: some pairs again, by negated principles and in other words."""
+        principles, probe = self._config.judge_principles, self._section.judge.probe
+        again = sum(each.negated is not None for each in principles)
+        again += len(principles) * min(1, len(self._config.template.rewordings))
+        pairs = None if self._pairs is None else min(probe, self._pairs)
+        calls = _times(pairs, again * 2)
+        self.line("judge calls again", calls, f"at most, on {probe} pairs, to see whether the judge can be believed")
+        self.found.stages["verdict"] = {"pairs": pairs, "calls": calls}
 
     def _judge_tokens(self) -> tuple[Fraction, Fraction | None]:
         """Tokens of one call, and of all calls on one pair in one order where its beginning is read once.

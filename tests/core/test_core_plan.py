@@ -39,6 +39,7 @@ def test_counts_come_first_and_agree_with_a_run(tmp_path: Path, cli: Cli) -> Non
     assert found["sample"] == {"completions": 18, "tokens": 18 * 48}
     assert (found["judge"]["pairs"], found["judge"]["calls"]) == (9, 36)
     assert 0 < found["judge"]["tokens_if_shared"] < found["judge"]["tokens"] <= 36 * 512
+    assert found["verdict"] == {"pairs": 9, "calls": 9 * 2 * 2}
     assert found["evaluate"] == {"prompts": 3}
     shown = cli("plan", config)
     assert shown.out.startswith("toy\n  prompts ")
