@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
@@ -126,13 +127,14 @@ class _Asked:
         turned = [replace(each, text=each.negated, negated=None) for each in principles if each.negated is not None]
         if not (turned and self.probe and self.judging.reads_principles):
             return []
-        return self._kept("negated.parquet", lambda: self.judging.judge(self.probe, turned))
+        return self._kept("negated.parquet", "by negated principles", lambda: self.judging.judge(self.probe, turned))
 
     def reworded(self, principles: Sequence[Principle]) -> list[Judgment]:
         """With the template's other wording of the question."""
         if not (self.probe and self.judging.reads_principles and self.judging.rewordings):
             return []
-        return self._kept("reworded.parquet", lambda: self.judging.judge(self.probe, principles, wording=1))
+        ask = partial(self.judging.judge, self.probe, principles, wording=1)
+        return self._kept("reworded.parquet", "in other words", ask)
 
     def known(self, principles: Sequence[Principle]) -> dict[tuple[str, str], tuple[Judgment, bool]]:
         """About pairs with known answers."""
@@ -146,12 +148,14 @@ class _Asked:
                 found += self.judging.judge(pairs, [principle])
             return found
 
-        said = _said(self._kept("gold.parquet", ask) if rows else [])
+        said = _said(self._kept("gold.parquet", "with known answers", ask) if rows else [])
         return {key: (judgment, rows[key].first_better) for key, judgment in said.items()}
 
-    def _kept(self, name: str, ask: Callable[[], list[Judgment]]) -> list[Judgment]:
+    def _kept(self, name: str, how: str, ask: Callable[[], list[Judgment]]) -> list[Judgment]:
         if not self.work.has(name):
-            self.work.write_rows(name, ask(), parquet.JUDGMENTS)
+            count = len({row.pair.id for row in self.gold}) if name == "gold.parquet" else len(self.probe)
+            with self.work.progress(f"pairs judged {how}", count).upto(count):
+                self.work.write_rows(name, ask(), parquet.JUDGMENTS)
         return parquet.read_rows([self.work.path / name], parquet.JUDGMENTS, parquet.to_judgment)
 
 
