@@ -22,9 +22,14 @@ _PAUSE = 10.0
 
 
 class ConsoleSubscriber:
-    """Shows a live line per stage on a terminal, and plain lines elsewhere."""
+    """Shows a live line per stage on a terminal, and plain lines elsewhere.
 
-    def __init__(self, console: Console | None = None):
+    Args:
+        clock: seconds, by which pace is measured.
+    """
+
+    def __init__(self, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
         self._live: Progress | None = None
         self._task: Any = None
@@ -88,7 +93,7 @@ class ConsoleSubscriber:
 
         Counted from the first that this process was told of: what a killed run had done took no time now.
         """
-        now = time.monotonic()
+        now = self._clock()
         if self._first is None or done < self._first[0]:
             self._first = done, now
         begun, since = self._first
@@ -100,8 +105,8 @@ class ConsoleSubscriber:
         return f"  {speed}{left}"
 
     def _seldom(self, line: str) -> None:
-        if time.monotonic() - self._last > _PAUSE:
-            self._last = time.monotonic()
+        if self._clock() - self._last > _PAUSE:
+            self._last = self._clock()
             self.console.print(line)
 
     def _finished(self, event: events.StageFinished) -> None:
