@@ -16,20 +16,17 @@ from salmon_core.api import events
 from salmon_core.cli.check import tried
 from salmon_core.cli.console import ConsoleSubscriber
 from salmon_core.cli.output import ERR, OUT
+from salmon_core.cli.patience import patient
 from salmon_core.cli.report import print_report
 from salmon_core.config.limited import NOT_PROVED, limited
 from salmon_core.config.resolve import load
 from salmon_core.data.files import write_text
-from salmon_core.errors import SalmonError
 from salmon_core.kit.commands import announce_file_plugins
 from salmon_core.pipeline import Pipeline
 from salmon_core.run.identity import fingerprint
-from salmon_core.run.watch import watched
 
 #: in a run's folder: the configuration that was checked last; a run that goes on is not checked again
 CHECKED = ".checked"
-#: where plugins' code that blocked this process stood
-BLOCKED = "blocked.txt"
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -77,10 +74,6 @@ def _told_to_end() -> Iterator[None]:
             signal.signal(each, old)
 
 
-def _print(error: SalmonError) -> None:
-    ERR.print(escape(f"error: {error}"))
-
-
 def run_pipeline(
     path: Path,
     overrides: Sequence[str],
@@ -117,7 +110,7 @@ def run_pipeline(
                     pipeline.folder.mkdir(parents=True, exist_ok=True)
                     write_text(mark, unchanged)
                     where.text = "before its first stage"
-            with watched(_print, seconds=config.config.run.call_timeout, stacks=pipeline.folder / BLOCKED):
+            with patient(config, pipeline.folder):
                 report = pipeline.run(start=start, until=until, verify=verify)
             if not report:
                 return 0

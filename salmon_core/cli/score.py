@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from salmon_core.api.reward import RewardSpec
+from salmon_core.cli.patience import patient
 from salmon_core.data.files import replacing
 from salmon_core.data.rollout_rows import read_rollouts
 from salmon_core.errors import SalmonError
@@ -53,11 +54,12 @@ def score_file(
             rollout_index=rollout_index,
         )
         rollouts.append(rollout)
-    if output is None:
-        sys.stdout.write("".join(_scored(spec, rollouts)))
-        return
-    with replacing(output) as aside, aside.open("w", encoding="utf-8", newline="") as lines:  # before any work is done
-        lines.writelines(_scored(spec, rollouts))
+    with patient(run.config, folder):
+        if output is None:
+            sys.stdout.write("".join(_scored(spec, rollouts)))
+            return
+        with replacing(output) as aside, aside.open("w", encoding="utf-8", newline="") as lines:  # before any work
+            lines.writelines(_scored(spec, rollouts))
 
 
 def _scored(spec: RewardSpec, rollouts: Sequence[Rollout]) -> Iterator[str]:

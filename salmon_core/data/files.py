@@ -13,6 +13,8 @@ from salmon_core.errors import SalmonError
 
 #: what a write can fail by; the system names no file then
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+#: what is being written aside at this moment
+_ASIDE: set[Path] = set()
 #: what to do about it
 _HINTS = {
     errno.ENOSPC: "make room, then run the same command again",
@@ -100,6 +102,7 @@ def replacing(path: Path) -> Iterator[Path]:
             return
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     aside = target.with_name(target.name + ".tmp")
+    _ASIDE.add(aside)
     try:
         with naming(path):
             yield aside
@@ -112,6 +115,14 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         with suppress(OSError):  # what was refused has been said
+            aside.unlink(missing_ok=True)
+        _ASIDE.discard(aside)
+
+
+def abandon() -> None:
+    """Removes what is being written aside, before a process ends in the middle of it."""
+    for aside in list(_ASIDE):
+        with suppress(OSError):
             aside.unlink(missing_ok=True)
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from salmon_core.calls import still
+from salmon_core.data.files import abandon
 from salmon_core.errors import PluginError
 
 #: by which the processes of a run know the limit, in seconds
@@ -59,6 +60,7 @@ def watched(
             _dump(stacks)
             hint = f"its stack is in {stacks or 'the log'}; raise run.call_timeout if it only needs longer"
             leave(PluginError(call.plugin, f"gave no sign of life for {limit:g} s", what=call.what, hint=hint))
+            abandon()
             os._exit(1)
 
     threading.Thread(target=look, name="salmon-watch", daemon=True).start()

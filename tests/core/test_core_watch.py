@@ -79,6 +79,21 @@ def _of(folder: Path) -> list[str]:
     return found
 
 
+def test_a_bonus_that_blocks_a_scoring(tmp_path: Path) -> None:
+    make_folder(tmp_path, run=RUN)
+    assert salmon("run", "salmon.yaml", cwd=tmp_path).code == 0
+    place = "        return float(rollout.completion.count"
+    source = (tmp_path / "world.py").read_text()
+    assert place in source
+    slow = source.replace(place, "        import time\n\n        time.sleep(600)\n" + place)
+    (tmp_path / "world.py").write_text(slow)
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    done = salmon("score", "runs/toy", "rows.jsonl", "-o", "scores.jsonl", cwd=tmp_path)
+    assert done.code == 1, done.text
+    assert "reward component 'letters': gave no sign of life for 8 s" in done.err
+    assert not list(tmp_path.glob("scores.jsonl*"))
+
+
 @pytest.mark.parametrize("limit", [8.0, None])
 def test_slow_work_that_gives_signs_of_life_goes_on(limit: float | None, tmp_path: Path) -> None:
     """Longer than the limit in one call, with a sign every second; and silent, without a limit."""
