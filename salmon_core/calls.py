@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,12 +15,10 @@ class Call:
     Attributes:
         plugin: whose code it is.
         what: which component or hook, and what it was asked for.
-        thread: that it runs in.
     """
 
     plugin: str
     what: str
-    thread: int
 
 
 class _Open:
@@ -39,7 +36,7 @@ _OPEN = _Open()
 @contextmanager
 def called(plugin: str, what: str) -> Iterator[None]:
     """The block is a call of a plugin's code."""
-    call = Call(plugin, what, threading.get_ident())
+    call = Call(plugin, what)
     alive()
     _OPEN.calls[call] = None
     try:

@@ -25,7 +25,7 @@ from salmon_core.run.events import EventStream
 from salmon_core.run.folder import StageFolder
 from salmon_core.run.processes import Lock
 from salmon_core.run.run import Run
-from salmon_core.run.watch import limited
+from salmon_core.run.watch import inherited
 from salmon_core.stages import stage
 from salmon_core.stages.base import Process, Sources, Stage
 from salmon_core.stages.training import TrainingStage
@@ -76,7 +76,7 @@ class Pipeline:
         self.plans()  # impossible options show before anything runs
         self.folder.mkdir(parents=True, exist_ok=True)
         report, failure = None, None
-        with Lock(self.folder) as lock, limited(self.run_of.config.config.run.call_timeout):
+        with Lock(self.folder) as lock, inherited(self.run_of.config.config.run.call_timeout):
             self.run_of.save()
             document = self.run_of.config.config.model_dump(mode="json")
             self._events.emit(RunStarted, config=document, stages=self.stages)

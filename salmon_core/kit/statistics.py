@@ -20,9 +20,31 @@ def rate(successes: int, n: int) -> Estimate:
     """A proportion with its Wilson score interval."""
     if n == 0:
         return Estimate(0.0, 0.0, 1.0, 0)
-    p = successes / n
-    middle = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    half = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n * n))
+    return _wilson(successes / n, n, n)
+
+
+def clustered_rate(values: Mapping[str, Sequence[float]]) -> Estimate:
+    """The mean of values from 0 to 1, with Wilson's interval for as many trials as the clusters are worth.
+
+    That is p (1 - p) over the variance between clusters (prompts): their number where all of a cluster go together,
+    that of the values where they do not. One pass, so that it can be asked of every judgment of a large run.
+
+    Args:
+        values: by cluster.
+    """
+    sums = [(sum(own), len(own)) for own in values.values() if own]
+    n, count = len(sums), sum(size for _, size in sums)
+    if not count:
+        return Estimate(0.0, 0.0, 1.0, 0)
+    p = sum(total for total, _ in sums) / count
+    spread = sum((total - p * size) ** 2 for total, size in sums)
+    variance = spread * n / (n - 1) / count**2 if n > 1 else 0.0
+    return _wilson(p, p * (1 - p) / variance if variance else n, n)
+
+
+def _wilson(p: float, trials: float, n: int) -> Estimate:
+    middle = (p + _Z**2 / (2 * trials)) / (1 + _Z**2 / trials)
+    half = _Z / (1 + _Z**2 / trials) * math.sqrt(p * (1 - p) / trials + _Z**2 / (4 * trials**2))
     return Estimate(p, max(0.0, middle - half), min(1.0, middle + half), n)
 
 
@@ -88,9 +110,9 @@ def clustered_difference(
 def correlation(groups: Sequence[Mapping[str, Sequence[tuple[float, float]]]]) -> Estimate:
     """Spearman's rank correlation, averaged over groups.
 
-    Ranks, because a few large values would be all that Pearson's sees. The interval is a jackknife's, which leaves out
-    one cluster (prompt) of all groups at a time: it resamples nothing, so it costs one pass. `n` is the number of
-    clusters. A group in which one side does not vary counts as 0.
+    Ranks, because a few large values would be all that Pearson's sees. The interval is a jackknife's (Tukey 1958): it
+    leaves out one cluster (prompt) of all groups at a time and draws nothing, so it costs one pass. `n` is the number
+    of clusters. A group in which one side does not vary counts as 0.
 
     Args:
         groups: pairs of values by cluster, for each group.

@@ -19,7 +19,7 @@ LIMIT = "SALMON_CALL_TIMEOUT"
 
 
 @contextmanager
-def limited(seconds: float | None) -> Iterator[None]:
+def inherited(seconds: float | None) -> Iterator[None]:
     """Processes that are started in the block have this limit; None: no limit."""
     before = os.environ.pop(LIMIT, None)
     if seconds is not None:
@@ -43,7 +43,7 @@ def watched(
 
     Args:
         leave: leaves the failure where whoever started the process finds it.
-        seconds: the limit; None: what `limited` gave this process, or none.
+        seconds: the limit; None: what `inherited` gave this process, or none.
         stacks: a file for them; None: stderr, which is a step's log.
     """
     limit = seconds if seconds is not None else float(os.environ.get(LIMIT) or 0)

@@ -17,12 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from random import Random
 from typing import Any, Literal
 
-from salmon_core.kit.statistics import correlation, mean_rate
+from salmon_core.kit.statistics import clustered_rate, correlation
 from salmon_core.records import FEW, Estimate, Judgment, Pair
-from salmon_core.rng import named_rng
 
 Verdict = Literal["good", "unclear", "backwards", "too few"]
 #: by pair, what is said of it under each principle
@@ -115,17 +113,16 @@ class JudgeVerdict:
         return tuple(name for name, own in self.principles.items() if own.verdict in ("unclear", "backwards"))
 
 
-def judge_verdict(answers: Answers, pairs: Iterable[Pair], principles: Sequence[str], seed: int) -> JudgeVerdict:
+def judge_verdict(answers: Answers, pairs: Iterable[Pair], principles: Sequence[str]) -> JudgeVerdict:
     """The verdict on a judge.
 
     Args:
         pairs: all that were judged, known answers too; samples of one prompt count as one where doubt is measured.
-        seed: of the resampling.
     """
     prompts = {pair.id: pair.prompt.id for pair in pairs}
 
     def evidence(names: Sequence[str]) -> Evidence:
-        return _Counting(answers, prompts, names, named_rng(seed, "verdict", *names)).evidence()
+        return _Counting(answers, prompts, names).evidence()
 
     return JudgeVerdict(evidence(principles), {name: evidence([name]) for name in principles})
 
@@ -133,8 +130,8 @@ def judge_verdict(answers: Answers, pairs: Iterable[Pair], principles: Sequence[
 class _Counting:
     """Counts for some principles taken together."""
 
-    def __init__(self, answers: Answers, prompts: Mapping[str, str], names: Sequence[str], rng: Random):
-        self._answers, self._prompts, self._names, self._rng = answers, prompts, frozenset(names), rng
+    def __init__(self, answers: Answers, prompts: Mapping[str, str], names: Sequence[str]):
+        self._answers, self._prompts, self._names = answers, prompts, frozenset(names)
 
     def evidence(self) -> Evidence:
         said = [judgment for (_, name), judgment in self._answers.said.items() if name in self._names]
@@ -171,7 +168,7 @@ class _Counting:
         by_prompt: dict[str, list[float]] = {}
         for pair, value in values:
             by_prompt.setdefault(self._prompts[pair], []).append(float(value))
-        return mean_rate([by_prompt], self._rng)
+        return clustered_rate(by_prompt)
 
 
 def _mean(judgment: Judgment) -> float:

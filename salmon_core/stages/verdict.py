@@ -86,7 +86,7 @@ class Verdict(Stage[VerdictInputs]):
                 asked.known(principles),
             )
         all_pairs = [*pairs, *(row.pair for row in gold)]
-        found = judge_verdict(answers, all_pairs, names, inputs.setup.seed)
+        found = judge_verdict(answers, all_pairs, names)
         work.write_text(FILE, json.dumps(found.to_json(), indent=1))
         write_metrics(work, _numbers(found))
         _tell(found, work.note, stop=inputs.on_weak == "stop")

@@ -16,7 +16,7 @@ from core_world import Cli, make_folder, prompt_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from salmon_core.kit.statistics import correlation
+from salmon_core.kit.statistics import clustered_rate, correlation, rate
 from salmon_core.records import Completion, Judgment, Pair, Prompt
 from salmon_core.stages.judge_verdict import Answers, Evidence, judge_verdict
 
@@ -66,6 +66,24 @@ def test_samples_of_one_prompt_are_no_further_evidence() -> None:
     assert (same.value, same.low, same.high) == (0.0, -1.0, 1.0)
 
 
+def test_a_share_of_clusters() -> None:
+    """Alike within prompts: as many trials as prompts; independent: as many as values. It covers the truth."""
+    alike = clustered_rate({str(i): [float(i % 4 == 0)] * 25 for i in range(40)})
+    alone = rate(10, 40)
+    assert (alike.value, alike.n) == (0.25, 40)
+    assert alike.low == pytest.approx(alone.low, abs=0.01)
+    assert alike.high == pytest.approx(alone.high, abs=0.01)
+    held = 0
+    for seed in range(300):
+        rng = Random(f"rate {seed}")
+        shares = [rng.choice((0.5, 0.9)) for _ in range(50)]
+        found = clustered_rate({str(i): [float(rng.random() < p) for _ in range(8)] for i, p in enumerate(shares)})
+        held += found.low <= 0.7 <= found.high
+    assert 270 <= held <= 297
+    assert clustered_rate({"a": [1.0, 1.0], "b": [1.0]}).low == rate(2, 2).low
+    assert (clustered_rate({"a": []}).low, clustered_rate({}).high) == (0.0, 1.0)
+
+
 # -- judges ----------------------------------------------------------------------------------------------------------
 
 PROMPTS = [Prompt.from_text(f"Question {i}?") for i in range(60)]
@@ -97,7 +115,7 @@ def length(pair: Pair, rng: Random) -> float:
 
 
 def verdict(answers: Answers) -> Evidence:
-    found = judge_verdict(answers, PAIRS, ("kind", "short"), 1)
+    found = judge_verdict(answers, PAIRS, ("kind", "short"))
     assert found.to_json() == json.loads(json.dumps(found.to_json()))
     assert found.whole.orders.n == len(PROMPTS)
     return found.whole
@@ -148,9 +166,9 @@ def test_known_answers_decide() -> None:
 
 def test_too_few_prompts_say_nothing() -> None:
     few = {key: own for key, own in said(knows).items() if key[0] in {pair.id for pair in PAIRS[:19]}}
-    assert judge_verdict(Answers(few), PAIRS, ("kind", "short"), 1).whole.verdict == "too few"
+    assert judge_verdict(Answers(few), PAIRS, ("kind", "short")).whole.verdict == "too few"
     ties = {key: replace(own, tie=True, s12=0.0, s21=0.0) for key, own in said(knows).items()}
-    assert judge_verdict(Answers(ties), PAIRS, ("kind", "short"), 1).whole.verdict == "unclear"
+    assert judge_verdict(Answers(ties), PAIRS, ("kind", "short")).whole.verdict == "unclear"
 
 
 # -- in a run --------------------------------------------------------------------------------------------------------
@@ -256,6 +274,21 @@ def test_few_prompts_are_said_and_no_reason_to_stop(tmp_path: Path, cli: Cli) ->
     assert done.code == 0, done.text
     assert "too few prompts to tell whether the judge can be believed" in done.err
     assert "judge: too few prompts" in cli("report", "runs/toy").out
+
+
+def test_the_pairs_asked_about_again_are_those_of_which_it_said_most(tmp_path: Path, cli: Cli) -> None:
+    import pyarrow.parquet as pq
+
+    from salmon_core.stages.judge import read_judgments
+
+    config = folder_with(tmp_path, "length", probe=5, on_weak="warn")
+    assert cli("run", config, "--until", "verdict").code == 0
+    run = tmp_path / "runs/toy"
+    again = {row["pair_id"] for row in pq.read_table(run / "verdict/negated.parquet").to_pylist()}
+    said = {each.pair_id: abs(each.s12 + each.s21) for each in read_judgments(run / "judge")}
+    assert len(again) == 5
+    assert min(said[pair] for pair in again) >= max(size for pair, size in said.items() if pair not in again)
+    assert max(said.values()) > min(said.values())
 
 
 def gold(rows: int, better: str = "longer") -> str:
