@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -107,15 +107,15 @@ class Endpoint:
                 futures: dict[Future[wire.Answer], str] = {}
                 try:
                     for key, ask in missing.items():
-                        futures[pool.submit(self._fetched, key, ask)] = key
+                        futures[pool.submit(self._worked, key, ask)] = key
                     for future in as_completed(futures):
                         found[futures[future]] = future.result()
                         part(len(found) / len(todo))
-                except BaseException:
+                except BaseException as error:
                     # Those under way come to their end, so that what is paid for is kept.
                     self._stop.set()
                     pool.shutdown(wait=True, cancel_futures=True)
-                    raise
+                    raise _cause(futures, error) from None
                 finally:
                     self._stop.clear()
         return [found[key] for key in keys]
@@ -136,6 +136,14 @@ class Endpoint:
             return None if known is None else wire.Answer.from_json(known)
         except (ValueError, TypeError, KeyError):
             return None
+
+    def _worked(self, key: str, ask: Ask) -> wire.Answer:
+        """In a thread of the pool: where it fails, the others begin nothing more."""
+        try:
+            return self._fetched(key, ask)
+        except BaseException:
+            self._stop.set()
+            raise
 
     def _fetched(self, key: str, ask: Ask) -> wire.Answer:
         jitter = named_rng(0, "openai", key)
@@ -257,3 +265,11 @@ class Endpoint:
     def _safe(self, text: str) -> str:
         """Without the key, should a server repeat it."""
         return text if self._key is None else text.replace(self._key, "[key]")
+
+
+def _cause(futures: Iterable[Future[wire.Answer]], error: BaseException) -> BaseException:
+    """The failure itself, not that another request was stopped because of it."""
+    if not isinstance(error, _StoppedError):
+        return error
+    ended = (future.exception() for future in futures if future.done() and not future.cancelled())
+    return next((each for each in ended if each is not None and not isinstance(each, _StoppedError)), error)
