@@ -56,12 +56,16 @@ def salmon(folder: Path, *args: str) -> str:
     return done.stdout + done.stderr
 
 
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [row for file in sorted(folder.glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+
+
 def test_a_run_until_label(tmp_path: Path) -> None:
     with OpenAIServer(key=KEY, trouble={"number 3": ["busy", 500]}) as server:
         told = salmon(configuration(tmp_path, server.url))
         run = tmp_path / "runs" / "far"
-        samples = pq.read_table(run / "sample").to_pylist()
-        judgments = pq.read_table(run / "judge").to_pylist()
+        samples = rows(run / "sample")
+        judgments = rows(run / "judge")
         assert len(samples) == 18
         assert len(judgments) == 2 * 9
         assert all(each["s12"] != 0 for each in judgments)
