@@ -1,4 +1,4 @@
-"""A real HTTP server on this machine that speaks both of OpenAI's APIs, says what a hash says, and fails as servers do."""
+"""A real HTTP server that speaks both of OpenAI's APIs, says what a hash says, and fails as servers do."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
             if held:
                 server.release.wait()
             if trouble == "slow":
-                time.sleep(1.0)
+                time.sleep(2.5)
         finally:
             with server.lock:  # before the answer: whoever has it may ask again at once
                 server.working -= 1

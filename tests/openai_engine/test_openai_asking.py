@@ -69,9 +69,12 @@ def test_extra_adds_keys_and_null_leaves_them_out() -> None:
     ],
 )
 def test_no_text_is_invented(choice: dict[str, str | None], why: str) -> None:
-    with OpenAIServer(says={"number 1?": choice}) as server, engine(server.url).sampler(MODEL) as model:
-        with pytest.raises(SalmonError, match=why) as caught:
-            model.sample(rendered(engine(server.url), prompts(3)), SAMPLING)
+    with (
+        OpenAIServer(says={"number 1?": choice}) as server,
+        engine(server.url).sampler(MODEL) as model,
+        pytest.raises(SalmonError, match=why) as caught,
+    ):
+        model.sample(rendered(engine(server.url), prompts(3)), SAMPLING)
     assert "sample 0 of prompt p1" in str(caught.value)
     assert server.url in str(caught.value)
     assert caught.value.hint
@@ -91,11 +94,11 @@ def test_log_probabilities_are_those_of_the_choices() -> None:
 
 
 def test_a_choice_that_is_not_listed_has_the_least_as_its_bound(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "salmon")
     with OpenAIServer() as server, engine(server.url).chooser(MODEL) as model:
-        with caplog.at_level(logging.WARNING, "salmon"):
-            pairs = model.choose([PrefixRequest("unlisted", ("",))], ("a", "b"))[0]
-            assert not caplog.records
-            none = model.choose([PrefixRequest("unlisted", ("", " either"))], ("x", "y"))[0]
+        pairs = model.choose([PrefixRequest("unlisted", ("",))], ("a", "b"))[0]
+        assert not caplog.records
+        none = model.choose([PrefixRequest("unlisted", ("", " either"))], ("x", "y"))[0]
     assert pairs == [(math.log(0.06), math.log(0.04))]
     assert none == [(math.log(0.04), math.log(0.04))] * 2
     assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
@@ -145,7 +148,9 @@ def test_an_endpoint_may_repeat_how_the_answer_begins() -> None:
 
 def test_completions_send_the_ids_of_the_text(tmp_path: Path) -> None:
     backend = byte_bpe(["the river runs to a or b\n"] * 9, vocab_size=290, specials=["<s>", "</s>"], bos="<s>")
-    tokenizer = tokenizer_of(backend, chat="{{ bos_token }}{{ messages[0].content }}", bos_token="<s>", eos_token="</s>")
+    tokenizer = tokenizer_of(
+        backend, chat="{{ bos_token }}{{ messages[0].content }}", bos_token="<s>", eos_token="</s>"
+    )
     tokenizer.save_pretrained(tmp_path / "model")
     llama_config(tokenizer).save_pretrained(tmp_path / "model")
     with OpenAIServer(counts=False) as server:

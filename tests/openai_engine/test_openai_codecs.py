@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,13 @@ def test_an_untrusted_text_forges_no_turn() -> None:
                 assert "<|salmon:" not in judged[0]["content"].casefold()
 
 
+def test_a_template_without_a_verdict_begins_no_answer() -> None:
+    renderer = Renderer(replace(STANDARD, verdict=""), CODEC, form="auto")
+    pair = Pair(Prompt.from_text("Why?"), completion(0, "So."), completion(1, "No."))
+    (request, _) = renderer.judge(pair, [ShownPrinciple("kind", "Be kind.")])
+    assert [each["role"] for each in messages_of(request.texts[0])] == ["user"]
+
+
 def test_a_long_text_is_cut_to_the_limit() -> None:
     renderer = Renderer(STANDARD, CODEC, limits=Limits(prompt=20, completion=30, total=400), form="auto")
     long = "Ein Flüßchen fließt 川を下る. " * 40
@@ -113,7 +121,9 @@ def test_a_long_text_is_cut_to_the_limit() -> None:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with a tokenizer, and no weights."""
     folder = tmp_path_factory.mktemp("model")
-    backend = byte_bpe(["the river runs to the sea, a or b?\n"] * 9, vocab_size=300, specials=["<s>", "</s>"], bos="<s>")
+    backend = byte_bpe(
+        ["the river runs to the sea, a or b?\n"] * 9, vocab_size=300, specials=["<s>", "</s>"], bos="<s>"
+    )
     chat = "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
     tokenizer = tokenizer_of(backend, chat=chat, bos_token="<s>", eos_token="</s>")
     tokenizer.save_pretrained(folder)

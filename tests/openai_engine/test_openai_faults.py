@@ -67,7 +67,7 @@ def test_trouble_passes(tmp_path: Path) -> None:
     with OpenAIServer() as server:
         plain = sampled(server.url)
     with OpenAIServer(trouble=trouble) as server:
-        assert sampled(server.url, concurrency=3, timeout=0.5, cache=tmp_path / "a.sqlite") == plain
+        assert sampled(server.url, concurrency=3, timeout=1.5, cache=tmp_path / "a.sqlite") == plain
         assert server.most <= 3
         times = Counter(text for _, text in server.asked)
         assert times.total() == 8 + 8
@@ -226,15 +226,17 @@ def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
 def test_answers_are_signs_of_life() -> None:
     with OpenAIServer() as server:
         time.sleep(0.2)
+        before = time.monotonic()
         sampled(server.url, 2)
-        assert still()[1] < 0.2
+        assert still()[1] < time.monotonic() - before
 
 
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"base_url": "127.0.0.1:8000"}, "write it as http://HOST:PORT/v1"),
-        ({"base_url": f"http://user:{KEY}@host/v1"}, "a key belongs into the environment"),
+        ({"url": "127.0.0.1:8000"}, "write it as http://HOST:PORT/v1"),
+        ({"url": "http://127.0.0.1:9 /v1"}, "is no address"),
+        ({"url": f"http://user:{KEY}@host/v1"}, "a key belongs into the environment"),
         ({"api": "completions"}, "needs a `tokenizer`"),
         ({"max_cost": 1}, "needs price_in, price_out, cache"),
         ({"extra": {"stream": True}}, "cannot set stream"),
@@ -243,7 +245,7 @@ def test_answers_are_signs_of_life() -> None:
 )
 def test_what_cannot_be_is_refused_at_once(options: dict[str, Any], why: str) -> None:
     with pytest.raises(ConfigError, match=why) as caught:
-        engine(**{"url": "http://127.0.0.1:9/v1", **options} if "base_url" not in options else {"url": options["base_url"]})
+        engine(**{"url": "http://127.0.0.1:9/v1", **options})
     assert KEY not in str(caught.value)
 
 

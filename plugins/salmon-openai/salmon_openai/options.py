@@ -68,7 +68,8 @@ class Options(BaseModel):
     def _address(cls, value: str) -> str:
         try:
             parts = urlsplit(value)
-            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            plain = value.isascii() and value.isprintable() and " " not in value
+            good = plain and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         except ValueError:
             good = False
         if not good:
