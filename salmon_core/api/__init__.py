@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from salmon_core.api.component import Component, ComponentSpec, HubPath, paper
+from salmon_core.api.component import Component, ComponentSpec, HubPath, paper, uncounted
 from salmon_core.api.evaluation import (
     EvaluatedRun,
     Evaluator,
@@ -95,4 +95,5 @@ __all__ = [
     "TryAgain",
     "able",
     "paper",
+    "uncounted",
 ]

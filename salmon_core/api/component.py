@@ -72,3 +72,12 @@ def paper(value: Any, what: str = "") -> dict[str, Any]:
         what: the option in words, for that list; by default its description.
     """
     return {"paper": value, "paper_what": what} if what else {"paper": value}
+
+
+def uncounted() -> dict[str, Any]:
+    """For `Field(json_schema_extra=...)`: an option that changes no result, such as a number of attempts.
+
+    It is left out of fingerprints. Annotated as `pathlib.Path`, it names a file that the component keeps for itself:
+    relative to the configuration, but it need not exist.
+    """
+    return {"uncounted": True}

@@ -93,7 +93,11 @@ def checked_options(
         raise ConfigError(problems_of(error, where, model, beside=beside)) from None
     paths: list[str] = []
     problems: list[Problem] = []
-    resolved = _resolved(values.model_dump(), where, base, paths, problems)
+    dumped = values.model_dump()
+    for name in uncounted_options(model):
+        if isinstance(dumped[name], Path):
+            dumped[name] = str(full_path(base / os.path.expanduser(dumped[name])))
+    resolved = _resolved(dumped, where, base, paths, problems)
     if problems:
         raise ConfigError(problems)
     return to_jsonable_python(resolved), tuple(sorted(set(paths)))
@@ -114,6 +118,12 @@ def _resolved(value: Any, where: str, base: Path, paths: list[str], problems: li
     if isinstance(value, list | tuple):
         return [_resolved(item, f"{where}[{i}]", base, paths, problems) for i, item in enumerate(value)]
     return value
+
+
+def uncounted_options(model: type[BaseModel]) -> frozenset[str]:
+    """The options that change no result: those declared with `salmon_core.api.uncounted()`."""
+    extras = {name: field.json_schema_extra for name, field in model.model_fields.items()}
+    return frozenset(name for name, extra in extras.items() if isinstance(extra, Mapping) and extra.get("uncounted"))
 
 
 def construct(owned: Owned, options: Mapping[str, Any]) -> Any:

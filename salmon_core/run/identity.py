@@ -18,6 +18,7 @@ from salmon_core.api.reward import RewardSpec
 from salmon_core.api.training import Launch
 from salmon_core.config.run_config import BackendChoice
 from salmon_core.data.json import canonical
+from salmon_core.plugins.options import options_model, uncounted_options
 from salmon_core.plugins.registry import Registry
 
 _WHOLE_FILE = 64 << 20
@@ -82,14 +83,18 @@ def identity(value: Any, registry: Registry) -> Any:
 
 
 def component_identity(spec: ComponentSpec, registry: Registry) -> dict[str, Any]:
-    """Name, options and version of a component; of a file plugin the file's content, of its paths theirs."""
-    owner = registry.owned(spec).owner
+    """Name, options that count, and version; of a file plugin the file's content, of its paths theirs."""
+    owned = registry.owned(spec)
+    owner = owned.owner
+    model = options_model(owned.load()) if spec.options else None
+    aside = frozenset[str]() if model is None else uncounted_options(model)
+    options = {name: value for name, value in spec.options.items() if name not in aside}
     from_file = owner.version == "file"
     return {
         "name": spec.name,
         "plugin": Path(owner.distribution).name if from_file else owner.distribution,
         "version": _digest(Path(owner.distribution)) if from_file else owner.version,
-        "options": by_content(spec.options, frozenset(spec.paths)),
+        "options": by_content(options, frozenset(spec.paths)),
     }
 
 

@@ -1,0 +1,1 @@
+"""Engine on OpenAI-compatible endpoints. Importing this package imports no HTTP client and no transformers."""
