@@ -102,6 +102,11 @@ def test_pickles_are_refused(make, tmp_path):
     assert "no weights" in refused(folder)
 
 
+def network_of(loaded):
+    part = loaded._part
+    return part._network.model if hasattr(part, "_network") else part._model
+
+
 def test_dtype_and_device(make):
     assert "unknown dtype 'int3'" in refused(ModelSpec(make(), dtype="int3"))
     assert "unknown device 'toaster'" in refused(ModelSpec(make(), device="toaster"))
@@ -109,7 +114,7 @@ def test_dtype_and_device(make):
         assert "torch sees 0 GPUs" in refused(ModelSpec(make(), device="cuda"))
     for dtype, kind in (("bfloat16", torch.bfloat16), ("auto", torch.float32)):
         with TransformersEngine().sampler(ModelSpec(make(), dtype=dtype, device="cpu")) as model:
-            assert model._part._model.dtype == kind
+            assert network_of(model).dtype == kind
 
 
 def test_reward_models_that_would_score_wrongly(make, tmp_path):
@@ -136,7 +141,7 @@ def test_a_closed_model_says_so_and_is_freed(make, engine, ability):
     import weakref
 
     loaded = engine(make(reward=ability == "scorer"), ability)
-    network = weakref.ref(loaded._part._model)
+    network = weakref.ref(network_of(loaded))
     loaded.close()
     loaded.close()
     assert network() is None
@@ -171,7 +176,7 @@ class TestAdapters:
     def test_a_language_models_adapter_is_merged(self, peft, make, tmp_path):
         adapter = self.saved(peft, make(), tmp_path / "a", "CAUSAL_LM")
         engine = TransformersEngine().chooser(ModelSpec(make(), device="cpu", adapter=str(adapter)))
-        assert not any("lora" in name for name, _ in engine._part._model.named_parameters())
+        assert not any("lora" in name for name, _ in network_of(engine).named_parameters())
         ids = torch.tensor([engine.codec.encode(REQUEST[0].texts[0])])
         with torch.no_grad():
             expected = self.trained(ids).logits[0, -1, [engine.codec.encode(c)[0] for c in "ab"]]

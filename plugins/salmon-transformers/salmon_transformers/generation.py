@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
+from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import DynamicCache
 
 from salmon_core.api import Sampling
-from salmon_core.calls import part, within
+from salmon_core.calls import part
 from salmon_core.errors import SalmonError
 from salmon_core.kit.hf import HFCodec
 from salmon_core.records import Completion, Prompt
+from salmon_transformers.batch import Batch, Network, Row
 from salmon_transformers.sampling import StopStrings, choose, uniforms
 
-
-@dataclass(slots=True)
-class _Row:
-    """One completion in the making."""
-
-    place: int
-    prompt: Prompt
-    sample: int
-    ids: list[int]
-    out: list[int] = field(default_factory=list)
-    ended: str | None = None
+#: the share of a batch's places that are free when its ended rows are dropped, and others take their places
+_FREE = 1 / 8
 
 
 class Sampler:
@@ -43,13 +33,8 @@ class Sampler:
     """
 
     def __init__(self, model: Any, codec: HFCodec):
-        self._model, self._codec = model, codec
-        self._accepts = frozenset(inspect.signature(model.forward).parameters)
-        if model.config.is_encoder_decoder or "past_key_values" not in self._accepts:
-            raise SalmonError(
-                f"models of type {model.config.model_type!r} cannot be sampled from by this engine",
-                hint="use a decoder-only language model, or another engine",
-            )
+        self._codec = codec
+        self._network = Network(model, codec.eos_id)
         self.eos_ids = frozenset(_eos_ids(model, codec))
 
     @torch.inference_mode()
@@ -72,93 +57,76 @@ class Sampler:
                     hint="shorten or drop the prompt, or lower max_new_tokens",
                 )
         rows = [
-            _Row(place * sampling.samples + sample, prompt, sample, ids)
+            Row(place * sampling.samples + sample, prompt, sample, ids)
             for place, ((prompt, _), ids) in enumerate(zip(prompts, encoded, strict=True))
             for sample in range(sampling.samples)
         ]
-        # Longest first: little padding, and where memory is short it shows at once.
-        ordered = sorted(rows, key=lambda row: (-len(row.ids), row.place))
         stop = StopStrings(sampling.stop, self._codec)
-        for start in range(0, len(ordered), sampling.batch_size):
-            batch = ordered[start : start + sampling.batch_size]
-            with within(start / len(ordered), (start + len(batch)) / len(ordered)):
-                self._batch(batch, sampling, stop)
+        self._sample(rows, sampling, stop)
         return [self._completion(row, stop) for row in rows]
 
-    def _batch(self, rows: list[_Row], sampling: Sampling, stop: StopStrings) -> None:
-        device = self._model.device
-        noise = torch.from_numpy(
-            np.stack([uniforms(sampling.seed, r.prompt.id, r.sample, sampling.max_new_tokens) for r in rows])
-        ).to(device)
-        logits, cache, mask = self._prefill(rows, sampling.max_new_tokens)
-        if torch.isnan(logits).any():
-            raise SalmonError(
-                "the model's logits are not numbers", where=f"prompt {rows[0].prompt.id}", hint="check its weights"
-            )
-        width = max(len(row.ids) for row in rows)
-        positions = mask.sum(-1, keepdim=True)
-        mask[:, width:] = 1
-        live = list(rows)
-        for step in range(sampling.max_new_tokens):
-            part(step / sampling.max_new_tokens)
-            tokens = choose(logits, noise[:, step], sampling.temperature, sampling.top_p)
-            for row, token in zip(live, tokens.tolist(), strict=True):
+    def _sample(self, rows: Sequence[Row], sampling: Sampling, stop: StopStrings) -> None:
+        """Samples all rows, `batch_size` at once; whoever waits takes the place of one that ended."""
+        # Longest first: little padding, and where memory is short it shows at once.
+        waiting = deque(sorted(rows, key=lambda row: (-len(row.ids), row.place)))
+        noise = _Noise(sampling, self._network.device)
+        batch: Batch | None = None
+        free = sampling.batch_size
+        while True:
+            if waiting and (batch is None or (self._network.joins and free >= _FREE * sampling.batch_size)):
+                more = Batch(self._network, [waiting.popleft() for _ in range(min(free, len(waiting)))])
+                if batch is None:
+                    batch = more
+                else:
+                    batch.join(more)
+            if batch is None:
+                return
+            tokens = choose(batch.logits, noise(batch.rows), sampling.temperature, sampling.top_p)
+            for row, token in zip(batch.rows, tokens.tolist(), strict=True):
                 if row.ended is None:
                     row.out.append(token)
-                    if token in self.eos_ids:
-                        row.ended = "eos"
-                    elif stop and stop.hit(row.out):
-                        row.ended = "stop"
-            keep = [i for i, row in enumerate(live) if row.ended is None]
-            if not keep or step + 1 == sampling.max_new_tokens:
-                return
-            if (len(live) - len(keep)) * 8 >= len(live):
-                # Dropping rows copies the cache once, as every step does anyway: it pays from the first few rows on.
-                index = torch.tensor(keep, device=device)
-                cache.reorder_cache(index)  # type: ignore[arg-type]
-                live = [live[i] for i in keep]
-                tokens, noise, mask, positions = tokens[index], noise[index], mask[index], positions[index]
-            logits = self._forward(tokens[:, None], mask[:, : width + step + 1], positions, cache)
-            positions = positions + 1
+                    row.ended = self._end(row, sampling, stop)
+            live = [i for i, row in enumerate(batch.rows) if row.ended is None]
+            free = sampling.batch_size - len(live)
+            part(sum(1.0 if row.ended else len(row.out) / sampling.max_new_tokens for row in rows) / len(rows))
+            if not live:
+                batch = None
+                continue
+            # Dropping rows copies the cache once: it pays from the first few rows on.
+            if len(batch.rows) - len(live) >= _FREE * len(batch.rows):
+                batch.keep(live)
+                tokens = tokens[torch.tensor(live, device=tokens.device)]
+            batch.step(tokens)
 
-    def _prefill(self, rows: Sequence[_Row], room: int) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
-        """-> logits [rows, vocabulary], cache, mask [rows, width + room] with zeros where nothing is yet.
+    def _end(self, row: Row, sampling: Sampling, stop: StopStrings) -> str | None:
+        if row.out[-1] in self.eos_ids:
+            return "eos"
+        if stop and stop.hit(row.out):
+            return "stop"
+        return "length" if len(row.out) == sampling.max_new_tokens else None
 
-        Samples of one prompt share its pass through the model.
-        """
-        unique = list(dict.fromkeys(tuple(row.ids) for row in rows))
-        width = max(map(len, unique))
-        ids = torch.full((len(unique), width), self._codec.eos_id)
-        mask = torch.zeros((len(unique), width + room), dtype=torch.long)
-        for i, each in enumerate(unique):
-            ids[i, width - len(each) :] = torch.tensor(each)
-            mask[i, width - len(each) : width] = 1
-        device = self._model.device
-        ids, mask = ids.to(device), mask.to(device)
-        cache = DynamicCache(config=self._model.config)
-        positions = (mask[:, :width].cumsum(-1) - 1).clamp(min=0)
-        logits = self._forward(ids, mask[:, :width], positions, cache)
-        if len(unique) < len(rows):
-            place = {each: i for i, each in enumerate(unique)}
-            index = torch.tensor([place[tuple(row.ids)] for row in rows], device=device)
-            cache.reorder_cache(index)  # type: ignore[arg-type]
-            logits, mask = logits[index], mask[index]
-        return logits, cache, mask
-
-    def _forward(
-        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache
-    ) -> torch.Tensor:
-        """-> logits of the last position [rows, vocabulary]."""
-        inputs: dict[str, Any] = {"position_ids": positions, "logits_to_keep": 1}
-        inputs = {name: value for name, value in inputs.items() if name in self._accepts}
-        output = self._model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **inputs)
-        return output.logits[:, -1]  # type: ignore[no-any-return]
-
-    def _completion(self, row: _Row, stop: StopStrings) -> Completion:
+    def _completion(self, row: Row, stop: StopStrings) -> Completion:
         length = len(row.out) - (row.ended == "eos")
         body = row.out[:length]
         text = stop.text(body) if row.ended == "stop" else self._codec.decode(body, skip_special=True)
-        return Completion(row.prompt.id, row.sample, text, tuple(row.out), length, row.ended is not None)
+        return Completion(row.prompt.id, row.sample, text, tuple(row.out), length, row.ended != "length")
+
+
+class _Noise:
+    """Each row's own numbers in [0, 1), one for each of its positions."""
+
+    def __init__(self, sampling: Sampling, device: torch.device):
+        self._sampling, self._device = sampling, device
+        self._drawn: dict[int, np.ndarray] = {}
+
+    def __call__(self, rows: Sequence[Row]) -> torch.Tensor:
+        """For the next token of each row, float64 [rows]."""
+        settings = self._sampling
+        for row in rows:
+            if row.place not in self._drawn:
+                self._drawn[row.place] = uniforms(settings.seed, row.prompt.id, row.sample, settings.max_new_tokens)
+        numbers = [self._drawn[row.place][min(len(row.out), settings.max_new_tokens - 1)] for row in rows]
+        return torch.tensor(numbers, dtype=torch.float64, device=self._device)
 
 
 def _eos_ids(model: Any, codec: HFCodec) -> Iterable[int]:
