@@ -146,7 +146,7 @@ def test_settings_reach_the_trainer() -> None:
     assert settings["gamma"] == 0.5
     assert PPO.settings(PPOOptions()) == {name: defaults[name] for name in settings}
     own = set(PPOOptions.model_fields) - set(RolloutOptions.model_fields)
-    assert own - set(settings) == {"critic", "critic_lora", "sharing", "quantization"}
+    assert own - set(settings) == {"critic", "critic_lora", "sharing"}
 
 
 def test_vllm_is_asked_for_by_name(tmp_path: Path, capsys: Any) -> None:

@@ -30,7 +30,7 @@ def check_arguments(job: Job) -> None:
     if found is None:
         return  # the launch file says how many processes there are
     try:
-        from salmon_trl.common import Run
+        from salmon_trl.common import Run, quantization_problem
     except ImportError as error:
         hint = 'pip install "salmon-trl[train]"'
         raise ConfigError([Problem("options", f"cannot import the trainer: {error}", hint)]) from None
@@ -44,6 +44,8 @@ def check_arguments(job: Job) -> None:
         except SalmonError as error:
             problems.append(Problem("options", error.message, error.hint))
         problems += _tracker_problems(options.report_to or ())
+        if options.quantization is not None and (missing := quantization_problem()) is not None:
+            problems.append(missing)
     if problems:
         raise ConfigError(problems)
 

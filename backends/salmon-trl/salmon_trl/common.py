@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
@@ -168,20 +168,34 @@ def quantized(options: TrainOptions) -> dict[str, Any]:
     Raises:
         StageError: bitsandbytes is not installed.
     """
-    if getattr(options, "quantization", None) is None:
+    if options.quantization is None:
         return {}
-    if find_spec("bitsandbytes") is None:
-        raise StageError(
-            "quantization: nf4 needs bitsandbytes", where=sys.executable, hint="pip install bitsandbytes there"
-        )
+    if (problem := quantization_problem()) is not None:
+        raise StageError(problem.message, where=sys.executable, hint=problem.hint)
     compute = torch.bfloat16 if mixed_precision(options) else torch.float32
     config = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=compute,
+        llm_int8_skip_modules=["lm_head", "score"],  # heads: one is trained, the other is tied or decides tokens
     )
     return {"quantization_config": config}
+
+
+def quantization_problem() -> Problem | None:
+    """Why no base can be held in 4 bits here."""
+    if find_spec("bitsandbytes") is not None:
+        return None
+    return Problem("options.quantization", "quantization: nf4 needs bitsandbytes", "pip install bitsandbytes there")
+
+
+def adapters_in_float32(model: torch.nn.Module, options: TrainOptions) -> None:
+    """TRL keeps adapters of a base in 4 bits in bfloat16, whose steps are coarser than our learning rates."""
+    if options.quantization is not None:
+        for value in model.parameters():
+            if value.requires_grad:
+                value.data = value.data.float()
 
 
 def load(kind: Any, path: str, **kwargs: Any) -> Any:
@@ -286,8 +300,17 @@ def train(run: Run, trainer: Any, evaluate: bool = False) -> dict[str, Any]:
     }
 
 
-def save_plain(run: Run, trainer: Any, tokenizer: PreTrainedTokenizerBase, metrics: dict[str, Any]) -> None:
+def save_plain(
+    run: Run,
+    trainer: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    metrics: dict[str, Any],
+    base: Callable[[], Any] | None = None,
+) -> None:
     """Leaves `metrics.json` and then, by renaming, `model/`: loadable with nothing of salmon installed.
+
+    Args:
+        base: makes the model below an adapter once more, not rounded; None: the language model of the job.
 
     Raises:
         StageError: the trained weights are not finite, or a sharded adapter cannot be merged.
@@ -304,7 +327,7 @@ def save_plain(run: Run, trainer: Any, tokenizer: PreTrainedTokenizerBase, metri
         if weight.is_floating_point() and not torch.isfinite(weight).all():
             raise StageError(f"{name} is not finite after training", hint="lower the learning rate")
     if merge:
-        model = _merged(run, model)
+        model = _merged(run, model, base)
     aside = run.folder / "model.tmp"
     shutil.rmtree(aside, ignore_errors=True)
     only = {"selected_adapters": ["default"]} if hasattr(model, "peft_config") else {}
@@ -324,7 +347,7 @@ def save_plain(run: Run, trainer: Any, tokenizer: PreTrainedTokenizerBase, metri
     shutil.rmtree(run.folder / "start", ignore_errors=True)
 
 
-def _merged(run: Run, model: Any) -> Any:
+def _merged(run: Run, model: Any, base: Callable[[], Any] | None) -> Any:
     """One model. An adapter of a base in 4 bits is merged into the base as it was, not into its rounded weights."""
     if not getattr(model, "is_loaded_in_4bit", False):
         return model.merge_and_unload()
@@ -332,8 +355,11 @@ def _merged(run: Run, model: Any) -> Any:
 
     aside = run.folder / "adapter.tmp"
     model.save_pretrained(aside, selected_adapters=["default"])
-    base = load(AutoModelForCausalLM, start_folder(run), **loading(run.job.model, run.options))
-    merged = PeftModel.from_pretrained(base, aside).merge_and_unload()
+    if base is None:
+        whole = load(AutoModelForCausalLM, start_folder(run), **loading(run.job.model, run.options))
+    else:
+        whole = base()
+    merged = PeftModel.from_pretrained(whole, aside).merge_and_unload()
     shutil.rmtree(aside)
     return merged
 

@@ -32,6 +32,11 @@ class TrainOptions(SharedOptions):
     bf16: bool | None = Field(None, description="mixed precision; null: on where the GPU has it, off on a CPU")
     attn_implementation: str | None = Field(None, description="`sdpa`, `flash_attention_2`, ...; null: the default")
     merge: bool = Field(True, description="merge the adapter into the saved model")
+    quantization: Literal["nf4"] | None = Field(
+        None,
+        description="nf4: the base in 4 bits while its adapter is trained (QLoRA); needs lora and bitsandbytes",
+        json_schema_extra=paper("nf4", "precision of the base below adapters"),
+    )
     logging_steps: PositiveInt = Field(10, description="optimizer steps between log lines")
     tensorboard: bool = Field(True, description="also write scalars to `tb/`, where tensorboard is installed")
     report_to: list[str] = Field(default_factory=list, description="further trackers by transformers' names")
@@ -41,6 +46,8 @@ class TrainOptions(SharedOptions):
         found = [] if self.gradient_accumulation_steps is not None else super().problems()
         if not self.merge and self.lora is None:
             found.append("merge: false needs lora")
+        if self.quantization is not None and self.lora is None:
+            found.append("quantization needs lora: weights in 4 bits cannot be trained")
         for name in sorted(set(self.extra) & set(type(self).model_fields)):
             found.append(f"extra.{name} is an option of its own: write it as {name}")
         return found
@@ -115,11 +122,6 @@ class PPOOptions(PPOFields, RolloutOptions):
         description="adapters: policy, critic and RM are adapters of one base model",
         json_schema_extra=paper("adapters", "RL: policy, critic and reward model on one base"),
     )
-    quantization: Literal["nf4"] | None = Field(
-        None,
-        description="nf4: the shared base in 4 bits; needs bitsandbytes",
-        json_schema_extra=paper("nf4", "RL: precision of the shared base"),
-    )
     missing_eos_penalty: float | None = Field(
         None, ge=0, description="for runs without salmon's rewards; in a pipeline use the bonus missing-stop"
     )
@@ -132,5 +134,5 @@ class PPOOptions(PPOFields, RolloutOptions):
             if self.critic not in (None, "reward", "policy"):
                 found.append("sharing: adapters starts the critic from `reward` or `policy`, not from a model")
         elif self.quantization is not None:
-            found.append("quantization needs sharing: adapters")
+            found.append("quantization needs sharing: adapters: a critic of its own would not be in 4 bits")
         return found

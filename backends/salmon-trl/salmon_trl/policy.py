@@ -18,6 +18,7 @@ from salmon_core.reward.reward import Reward
 from salmon_trl.algorithms import ALGORITHMS
 from salmon_trl.common import (
     Run,
+    adapters_in_float32,
     keep_generation,
     load,
     load_tokenizer,
@@ -71,11 +72,7 @@ def train_policy(job: Job, options: RolloutOptions, folder: Path) -> None:
             )
         except (ValueError, ImportError) as error:  # vLLM is not installed, say
             raise StageError(f"TRL refuses these options: {error}", where="train-policy options") from error
-        if getattr(options, "quantization", None):
-            # TRL keeps adapters of a base in 4 bits in bfloat16, whose steps are coarser than our learning rates.
-            for value in trainer.model.parameters():
-                if value.requires_grad:
-                    value.data = value.data.float()
+        adapters_in_float32(trainer.model, options)
         function.eos_ids = frozenset(trainer.eos_token_ids)
         metrics = train(run, trainer)
     restore(trainer.accelerator.unwrap_model(trainer.model))

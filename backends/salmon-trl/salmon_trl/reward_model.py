@@ -15,11 +15,13 @@ from salmon_core.api import Job
 from salmon_core.errors import StageError
 from salmon_trl.checkpoints import Resumable
 from salmon_trl.common import (
+    adapters_in_float32,
     epoch_steps,
     load,
     load_tokenizer,
     loading,
     lora_config,
+    quantized,
     save_plain,
     start_folder,
     start_run,
@@ -114,7 +116,8 @@ def train_reward_model(job: Job, options: RewardOptions, folder: Path) -> None:
         epoch_steps(run, len(lengths), options.num_train_epochs),
     )
     torch.manual_seed(job.seed)  # of a random head
-    model = load_scorer(start_folder(run), tokenizer, options, **loading(job.model, options))
+    start = start_folder(run)
+    model = load_scorer(start, tokenizer, options, **loading(job.model, options), **quantized(options))
     limit = min(options.max_length, position_limit(model.config) or options.max_length)
     for role, rows in data.items():
         check_lengths(pair_lengths(rows), limit, job.data[role], "raise max_length, or lower the RM's text limits")
@@ -126,8 +129,13 @@ def train_reward_model(job: Job, options: RewardOptions, folder: Path) -> None:
         processing_class=tokenizer,
         peft_config=lora_config(options.lora, "SEQ_CLS", modules_to_save=["score"]),
     )
+    adapters_in_float32(trainer.model, options)
     batch = options.per_device_train_batch_size * args.world_size
     trainer.order = SimilarLengths(lengths, batch, job.seed, group=options.group_by_length)
     trainer.add_callback(FollowEpochs(trainer.order))
     metrics = train(run, trainer, evaluate="test" in data and options.eval_steps is None)
-    save_plain(run, trainer, tokenizer, {**metrics, "rows": len(lengths)})
+
+    def base() -> PreTrainedModel:
+        return load_scorer(start, tokenizer, options, **loading(job.model, options))
+
+    save_plain(run, trainer, tokenizer, {**metrics, "rows": len(lengths)}, base)

@@ -14,12 +14,14 @@ from trl.trainer.sft_trainer import SFTTrainer
 from salmon_core.api import Job
 from salmon_trl.checkpoints import Resumable
 from salmon_trl.common import (
+    adapters_in_float32,
     epoch_steps,
     keep_generation,
     load,
     load_tokenizer,
     loading,
     lora_config,
+    quantized,
     save_plain,
     start_folder,
     start_run,
@@ -81,7 +83,7 @@ def train_sft(job: Job, options: SFTOptions, folder: Path) -> None:
         settings(options, evaluated="test" in data),
         epoch_steps(run, len(lengths), options.num_train_epochs),
     )
-    model = load(AutoModelForCausalLM, start_folder(run), **loading(job.model, options))
+    model = load(AutoModelForCausalLM, start_folder(run), **loading(job.model, options), **quantized(options))
     limit = min(options.max_length, position_limit(model.config) or options.max_length)
     for role, rows in data.items():
         check_lengths([len(ids) for ids in rows["input_ids"]], limit, job.data[role], "raise max_length or drop them")
@@ -94,6 +96,7 @@ def train_sft(job: Job, options: SFTOptions, folder: Path) -> None:
         processing_class=tokenizer,
         peft_config=lora_config(options.lora, "CAUSAL_LM"),
     )
+    adapters_in_float32(trainer.model, options)
     batch = options.per_device_train_batch_size * args.world_size
     trainer.order = SimilarLengths(lengths, batch, job.seed, group=options.group_by_length)
     trainer.add_callback(FollowEpochs(trainer.order))

@@ -17,8 +17,11 @@ def provided_heads(spec: ModelSpec) -> tuple[str, ...]:
     return tuple(peft.PeftConfig.from_pretrained(_folder(spec)).modules_to_save or ()) if spec.adapter else ()
 
 
-def apply_adapter(model: Any, spec: ModelSpec) -> Any:
-    """The model with the adapter merged into it; left beside it where it cannot be merged (quantised weights).
+def apply_adapter(model: Any, spec: ModelSpec, *, merge: bool = True) -> Any:
+    """The model with the adapter merged into it; left beside it where it cannot be merged.
+
+    Args:
+        merge: False leaves it beside: merged into rounded weights, it would be rounded too.
 
     Raises:
         SalmonError: PEFT is not installed, no such adapter, or one that only works inside PEFT (prompt tuning).
@@ -38,6 +41,8 @@ def apply_adapter(model: Any, spec: ModelSpec) -> Any:
             where=where,
             hint="train a LoRA adapter instead",
         )
+    if not merge:
+        return wrapped.get_base_model()
     try:
         return wrapped.merge_and_unload()
     except Exception as error:  # PEFT has no common class for "cannot be merged"

@@ -71,7 +71,7 @@ class Network:
         inputs: dict[str, Any] = {"position_ids": positions, "logits_to_keep": 1}
         inputs = {name: value for name, value in inputs.items() if name in self._accepts}
         output = self.model(input_ids=ids, attention_mask=mask, past_key_values=cache.inner, use_cache=True, **inputs)
-        return output.logits[:, -1]  # type: ignore[no-any-return]
+        return output.logits[:, -1].to(self.device)  # type: ignore[no-any-return]
 
 
 class Batch:

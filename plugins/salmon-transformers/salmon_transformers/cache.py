@@ -43,7 +43,7 @@ class _Layer(DynamicLayer):
         width = parts[0].shape[-2]
         self._whole = self._empty(len(index), width, parts)
         for whole, part in zip(self._whole, parts, strict=True):
-            whole[:, :, :width] = part.index_select(0, index)
+            whole[:, :, :width] = part.index_select(0, index.to(part.device))
         self._show(width)
 
     def join(self, other: _Layer) -> None:

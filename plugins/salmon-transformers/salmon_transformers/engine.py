@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from salmon_core.api import Ability, Chooser, Engine, ModelSpec, OpenModel, PrefixRequest, Sampler, Sampling, Scorer
 from salmon_core.errors import SalmonError
 from salmon_core.records import Completion, Prompt
+from salmon_transformers.how import How, check_quantization
 
 if TYPE_CHECKING:
     from salmon_core.kit.hf import HFCodec
@@ -90,7 +91,7 @@ class TransformersScorer(_Open, Scorer):
 
 
 class TransformersEngine(Engine):
-    """Samples, judges and scores with Hugging Face transformers, on a CPU or one GPU.
+    """Samples, judges and scores with Hugging Face transformers, on a CPU, one GPU, or layer by layer over several.
 
     It is deterministic: sampling noise is a function of seed, prompt, sample and position, so completions are equal
     for equal thread counts and batch sizes, and but for float ties for all.
@@ -109,9 +110,19 @@ class TransformersEngine(Engine):
             description="tokens in one forward pass of judging and scoring; by default 16384 on a GPU, 1024 on a CPU",
         )
         attn_implementation: str | None = Field(None, description="sdpa, eager, ...; by default transformers' choice")
+        quantization: Literal["nf4", "int8"] | None = Field(
+            None, description="weights in 4 bits or in 8; needs bitsandbytes"
+        )
+        device_map: Literal["auto"] | None = Field(
+            None, description="auto: layers over all GPUs of the machine, and its memory where they do not suffice"
+        )
 
     def __init__(self, options: Options | None = None):
         self._options = options or self.Options()
+
+    @property
+    def _how(self) -> How:
+        return How(self._options.attn_implementation, self._options.quantization, self._options.device_map)
 
     def codec(self, model: ModelSpec) -> HFCodec:
         """That model's tokenizer, without its weights."""
@@ -127,6 +138,7 @@ class TransformersEngine(Engine):
         """
         from salmon_core.kit.hf_files import check_labels, check_padding, locate, locate_adapter, named_base, readable
 
+        check_quantization(self._options.quantization)
         codec, spec = self.codec(model), named_base(model)
         source = locate(spec, weights=True)
         locate_adapter(spec)
@@ -175,4 +187,4 @@ class TransformersEngine(Engine):
         from salmon_transformers import loading
 
         codec = self.codec(model)
-        return loading.load_model(model, kind, self._options.attn_implementation), codec
+        return loading.load_model(model, kind, self._how), codec

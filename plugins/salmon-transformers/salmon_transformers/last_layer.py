@@ -57,13 +57,13 @@ class LastBlock:
             return None
         hidden, *more = inputs
         self._shape = hidden.shape
-        return (hidden[:, self._keep], *more)
+        return (hidden[:, self._keep.to(hidden.device)], *more)
 
     def _widen(self, block: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor | None:
         if self._shape is None or self._keep is None:
             return None
         whole = output.new_zeros(self._shape)
-        whole[:, self._keep] = output
+        whole[:, self._keep.to(whole.device)] = output
         self._shape = None
         return whole
 

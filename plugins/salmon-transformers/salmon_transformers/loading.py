@@ -14,6 +14,7 @@ from salmon_core.api import ModelSpec
 from salmon_core.errors import SalmonError
 from salmon_core.kit.hf_files import check_labels, locate, named_base, own_tokenizer, readable
 from salmon_transformers.adapters import apply_adapter, provided_heads
+from salmon_transformers.how import How
 
 _DTYPES = {"auto": "auto", "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -30,13 +31,13 @@ def _no_bar() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def load_model(spec: ModelSpec, kind: Literal["causal", "reward"], attn_implementation: str | None = None) -> Any:
-    """The model, in evaluation mode, on its device, its adapter merged.
+def load_model(spec: ModelSpec, kind: Literal["causal", "reward"], how: How | None = None) -> Any:
+    """The model, in evaluation mode, on its device, its adapter merged, unless the weights below it are rounded.
 
     Args:
         spec: which, and how.
         kind: `causal` for a language model, `reward` for a sequence classifier with one label.
-        attn_implementation: handed to transformers; None leaves the choice to it.
+        how: its weights are held.
 
     Raises:
         SalmonError: what is missing or wrong, and what to do.
@@ -45,14 +46,16 @@ def load_model(spec: ModelSpec, kind: Literal["causal", "reward"], attn_implemen
     spec = named_base(spec)
     source = locate(spec, weights=True)
     device = pick_device(spec.device)
+    how = how or How()
+    dtype = _dtype(spec.dtype)
     options: dict[str, Any] = {
-        "dtype": _dtype(spec.dtype),
+        "dtype": dtype,
         "trust_remote_code": spec.trust_remote_code,
         "use_safetensors": True,
         "output_loading_info": True,
     }
-    if attn_implementation is not None:
-        options["attn_implementation"] = attn_implementation
+    compute = dtype if dtype != "auto" else torch.float32 if device.type == "cpu" else torch.bfloat16
+    options |= how.arguments(device, compute)
     if kind == "reward" and spec.adapter is not None:
         options["num_labels"] = 1  # the base model is a language model; the adapter brings the head
     if kind == "reward" and spec.adapter is None:
@@ -76,8 +79,8 @@ def load_model(spec: ModelSpec, kind: Literal["causal", "reward"], attn_implemen
     if tokenizer_source is not None:
         _grow(model, tokenizer_source, spec)
     if spec.adapter is not None:
-        model = apply_adapter(model, spec)
-    return model.to(device).eval()
+        model = apply_adapter(model, spec, merge=how.quantization is None)
+    return (model if "device_map" in options else model.to(device)).eval()
 
 
 def _grow(model: Any, source: str, spec: ModelSpec) -> None:

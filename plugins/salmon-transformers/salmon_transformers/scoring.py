@@ -79,8 +79,8 @@ class Scorer:
             wanted = tokens[torch.tensor(texts, device=tokens.device)]
             if not self.body_only:
                 return features.float().gather(-1, wanted)
-            weight = self._head.weight[wanted].float()
-            logits = torch.einsum("nh,nch->nc", features.float(), weight)
+            wanted = wanted.to(self._head.weight.device)
+            logits = torch.einsum("nh,nch->nc", features.float().to(wanted.device), self._head.weight[wanted].float())
             return logits if self._head.bias is None else logits + self._head.bias[wanted].float()
 
         return [[(row[0], row[1]) for row in rows] for rows in self._run(requests, head)]
@@ -182,10 +182,11 @@ class Scorer:
 
     def _read_body(self, keep: torch.Tensor, **inputs: Any) -> torch.Tensor:
         with nullcontext() if self._last is None else self._last.at(keep):
-            return self._body(**inputs).last_hidden_state[:, keep]  # type: ignore[no-any-return]
+            hidden = self._body(**inputs).last_hidden_state
+            return hidden[:, keep.to(hidden.device)]  # type: ignore[no-any-return]
 
     def _read_logits(self, keep: torch.Tensor, **inputs: Any) -> torch.Tensor:
-        return self._model(logits_to_keep=keep, **inputs).logits  # type: ignore[no-any-return]
+        return self._model(logits_to_keep=keep, **inputs).logits.to(keep.device)  # type: ignore[no-any-return]
 
     def _read_scores(self, keep: torch.Tensor, **inputs: Any) -> torch.Tensor:
         """The model pools by itself: the same score at every position asked for."""
