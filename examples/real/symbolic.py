@@ -43,11 +43,9 @@ def _words_per_sentence(text: str) -> float:
 
 #: principle -> whether an answer follows it, as a number from 0 to 1
 MEASURES: dict[str, Callable[[str], float]] = {
-    "no-exclamation": lambda text: float("!" not in text),
     "no-first-person": lambda text: float(not _FIRST_PERSON.search(text)),
     "speaks-to-the-reader": lambda text: float(bool(_READER.search(text))),
     "no-contractions": lambda text: float(not _CONTRACTION.search(text)),
-    "one-paragraph": lambda text: float("\n" not in text.strip()),
     "short-sentences": lambda text: float(_words_per_sentence(text) <= 12),
 }
 

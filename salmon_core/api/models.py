@@ -29,6 +29,7 @@ class ModelSpec:
         adapter: a PEFT adapter folder or hub id put on top, or None.
         trust_remote_code: run code that the model folder brings along; refused unless opted in.
         fallback_chat_template: Jinja, used when the tokenizer has no chat template of its own.
+        conversational: a reward model that is asked by its own chat template, whose texts need not end with an EOS.
     """
 
     path: str
@@ -37,6 +38,7 @@ class ModelSpec:
     adapter: str | None = None
     trust_remote_code: bool = False
     fallback_chat_template: str | None = None
+    conversational: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ class TokenCodec(Protocol):
     - `added_tokens: tuple[str, ...]`, the strings that become one id before a text is split, special or not
     - `normalize(text: str) -> str`, what becomes of a text before it is split
 
-    and `own_chat: bool`, whether the model has a chat format of its own, so that a judge is asked in a conversation.
+    and `own_chat: bool`, whether the model has a chat format of its own, so that a judge is asked in a conversation,
+    and `conversation(messages) -> str`, the whole conversation by that format, which reward models are asked by.
     """
 
     @property

@@ -3,6 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class RewardConversation:
+    """A reward model that was trained on conversations: asked by its own chat template, up to the answer's end.
+
+    Attributes:
+        principles: where the principles shown stand: nowhere, as it reads none; in a system turn that comes first; or
+            at the end of the user's last turn.
+        heading: comes before them.
+    """
+
+    principles: Literal["none", "system", "user"] = "none"
+    heading: str = ""
 
 
 @dataclass(frozen=True)
@@ -21,6 +36,10 @@ class Template:
         rewordings: other wordings of `judge`, by which is seen whether a judge stays at what it said.
         chat: Jinja chat template for tokenizers that have none.
         stop: next-turn markers at which a sampled completion is cut.
+        answers: what a reward model that is a language model is asked to choose from behind `score`, such as yes and
+            no; its score is the difference of their log-probabilities. None: it is a sequence classifier.
+        conversation: how a sequence classifier that was trained on conversations is asked; `reward` and `score` are
+            not used then. None: by them.
     """
 
     judge: str
@@ -35,6 +54,13 @@ class Template:
     question: str = ""
     rewordings: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
+    answers: tuple[str, str] | None = None
+    conversation: RewardConversation | None = None
+
+    @property
+    def reads_principles(self) -> bool:
+        """Whether a reward model that is asked so is shown the principles."""
+        return self.conversation is None or self.conversation.principles != "none"
 
 
 @dataclass(frozen=True, slots=True)

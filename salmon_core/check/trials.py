@@ -20,6 +20,7 @@ from salmon_core.plugins.options import require
 from salmon_core.records import Completion, Pair, Prompt, Rollout
 from salmon_core.reward.forms import frame_of
 from salmon_core.reward.reward import Reward
+from salmon_core.reward.scorers import ability_of
 from salmon_core.reward.spec import reward_spec
 from salmon_core.run.calls import Calls
 from salmon_core.run.judging import Judging
@@ -81,6 +82,8 @@ class Trials:
         config = self._config
         for role, spec in config.models.items():
             key, engine, ability = _MODELS[role]
+            if role == "reward":
+                ability = ability_of(config.reward_template)
             yield f"{key} ({spec.path})", key, partial(self._model, engine, spec, ability)
         if config.trains_reward_model and "reward" not in config.models:
             yield f"engine {config.engines['reward'].name}", "reward.engine", partial(self._able, "reward", "scorer")

@@ -48,6 +48,7 @@ CHOICES = {
 #: where a name alone stands
 NAMES = {
     "policy.template": "templates",
+    "reward.template": "templates",
     "judge.principles": "principle_sets",
     "reward.principles": "principle_sets",
     "reward.interventions[].from_set": "principle_sets",

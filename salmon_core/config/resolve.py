@@ -11,6 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from salmon_core.api.component import ComponentSpec
+from salmon_core.api.templates import Template
 from salmon_core.config import rewarding, training
 from salmon_core.config.load import parse_config, read_config
 from salmon_core.config.lookup import Lookup
@@ -83,15 +85,21 @@ def resolve(
     return found
 
 
+def _template(look: Lookup, name: str | None, where: str) -> tuple[ComponentSpec | None, Template | None]:
+    spec = look.select("templates", DefaultSelection(name=name), where)
+    if spec is None:
+        return None, None
+    owned = look.registry.owned(spec)
+    return spec, look.attempt(where, lambda: find_template(owned))
+
+
 def _resolved(look: Lookup) -> RunConfig | None:
     """The whole, or None where something is missing; `problems` says what."""
     config = look.config
-    template_spec = look.select("templates", DefaultSelection(name=config.policy.template), "policy.template")
-    template = None
-    if template_spec is not None:
-        owned = look.registry.owned(template_spec)
-        template = look.attempt("policy.template", lambda: find_template(owned))
-    models = training.models(look, template)
+    _, template = _template(look, config.policy.template, "policy.template")
+    named = config.reward.template or config.policy.template
+    reward_template_spec, reward_template = _template(look, named, "reward.template")
+    models = training.models(look, template, reward_template)
     prompts = training.prompts(look)
     engines = {
         role: found
@@ -119,7 +127,8 @@ def _resolved(look: Lookup) -> RunConfig | None:
     if (
         look.problems
         or template is None
-        or template_spec is None
+        or reward_template is None
+        or reward_template_spec is None
         or prompts is None
         or judge is None
         or labeller is None
@@ -133,7 +142,8 @@ def _resolved(look: Lookup) -> RunConfig | None:
         source=look.source,
         registry=look.registry,
         template=template,
-        template_spec=template_spec,
+        reward_template=reward_template,
+        reward_template_spec=reward_template_spec,
         prompts=prompts,
         judge=judge,
         labeller=labeller,

@@ -34,7 +34,8 @@ class RunConfig:
     Attributes:
         base: the configuration's folder, which its paths are relative to.
         source: the file's name, for messages.
-        template: by which judge and reward model are asked; `template_spec` is where it comes from.
+        template: by which the judge is asked.
+        reward_template: by which the reward model is asked; `reward_template_spec` is where it comes from.
         engines: by the stage that uses them: `sample`, `judge`, `reward`.
         backends: by training stage.
         models: `policy`, and where the configuration names others: `judge`, `reward`, `reward-init`.
@@ -47,7 +48,8 @@ class RunConfig:
     source: str
     registry: Registry = field(repr=False, compare=False)
     template: Template
-    template_spec: ComponentSpec
+    reward_template: Template
+    reward_template_spec: ComponentSpec
     prompts: ComponentSpec
     judge: ComponentSpec
     labeller: ComponentSpec

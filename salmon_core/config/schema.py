@@ -248,6 +248,7 @@ class RewardSection(Section):
         json_schema_extra=paper(1.0, "weight of the reward model"),
     )
     engine: DefaultChoice = Engine
+    template: str | None = Field(None, description="how the reward model is asked; null: as `policy.template`")
     interventions: list[Intervention] = []
     bonuses: list[Annotated[BonusChoice, BeforeValidator(_named)]] = []
     on_failure: Literal["stop"] | Annotated[float, Field(allow_inf_nan=False)] = Field(

@@ -22,8 +22,13 @@ from salmon_core.plugins.options import checked_options, require
 from salmon_core.plugins.registry import Owned
 
 
-def models(look: Lookup, template: Template | None) -> dict[str, ModelSpec]:
-    """Models by role, with their paths."""
+def models(look: Lookup, template: Template | None, reward_template: Template | None) -> dict[str, ModelSpec]:
+    """Models by role, with their paths.
+
+    Args:
+        template: by which the judge is asked.
+        reward_template: by which the reward model is asked.
+    """
     config = look.config
     named = {"policy": ("policy.model", config.policy.model)}
     if config.judge.model != "policy":
@@ -46,8 +51,20 @@ def models(look: Lookup, template: Template | None) -> dict[str, ModelSpec]:
                 device=policy.device,
                 adapter=adapter if role == "policy" else None,
                 trust_remote_code=policy.trust_remote_code,
-                fallback_chat_template=template.chat if template is not None else None,
+                fallback_chat_template=template.chat if template is not None and role != "reward" else None,
+                conversational=role == "reward" and reward_template is not None and bool(reward_template.conversation),
             )
+    if (
+        config.reward_model.path is None
+        and config.reward.rm_weight != 0
+        and reward_template is not None
+        and reward_template.answers is not None
+    ):
+        look.problem(
+            "reward.template",
+            "asks a language model to choose an answer, and none is trained",
+            "name one as reward_model.path, such as the policy's own",
+        )
     return found
 
 

@@ -134,7 +134,20 @@ class HFCodec:
         Raises:
             SalmonError: there is no chat template, or it refuses this conversation.
         """
-        options: dict[str, Any] = {}
+        text = self._templated(messages, add_generation_prompt=True)
+        bos = self.bos_token or ""
+        return text if text.startswith(bos) else bos + text
+
+    def conversation(self, messages: Sequence[Message]) -> str:
+        """The whole conversation, exactly as the chat template has it.
+
+        Raises:
+            SalmonError: there is no chat template, or it refuses this conversation.
+        """
+        return self._templated(messages, add_generation_prompt=False)
+
+    def _templated(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+        options: dict[str, Any] = {"add_generation_prompt": add_generation_prompt}
         if self.tokenizer.chat_template is None:
             if self._fallback is None:
                 raise SalmonError(
@@ -145,7 +158,7 @@ class HFCodec:
             options["chat_template"] = self._fallback
         try:
             text: str = self.tokenizer.apply_chat_template(
-                [dict(message) for message in messages], tokenize=False, add_generation_prompt=True, **options
+                [dict(message) for message in messages], tokenize=False, **options
             )
         except Exception as error:  # Jinja's errors, and whatever the template raises on purpose
             roles = ", ".join(message["role"] for message in messages)
@@ -154,8 +167,7 @@ class HFCodec:
                 where=self.name,
                 hint="use the roles the template knows, user first and last",
             ) from error
-        bos = self.bos_token or ""
-        return text if text.startswith(bos) else bos + text
+        return text
 
 
 def open_codec(spec: ModelSpec) -> HFCodec:

@@ -15,13 +15,15 @@ prefix. The paper shows the reward model the completion before the instruction; 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from salmon_core.api.models import PrefixRequest, TokenCodec
-from salmon_core.api.templates import Limits, Template
+from salmon_core.api.templates import Limits, RewardConversation, Template
 from salmon_core.errors import SalmonError
 from salmon_core.records import Completion, Message, Pair, Prompt, ShownPrinciple
+from salmon_core.reward.conversations import rules_text, split, with_rules
 from salmon_core.reward.forms import Form, Frame, frame_of
 from salmon_core.reward.markers import ROLES, SLOT, added_tokens, chat_markers, template_markers, views
 from salmon_core.reward.sanitizer import Forbidden, Sanitizer
@@ -145,10 +147,72 @@ class Renderer:
         Raises:
             SalmonError: no room, or the ids have another structure than with plain contents.
         """
-        tail = self.template.score + self.codec.eos_token
-        outputs = {"completion": completion}
-        pattern = (self.codec.bos_token or "") + self.template.reward
-        return self._request(pattern, messages, outputs, sets, tail, "a text for the reward model")
+        where = "a text for the reward model"
+        if self.template.conversation is not None:
+            return self._conversation(messages, completion, sets, self.template.conversation, where)
+        before, tail = self._reward_frame
+        return self._request(before + self.template.reward, messages, {"completion": completion}, sets, tail, where)
+
+    @cached_property
+    def _reward_frame(self) -> tuple[str, str]:
+        """What a text for the reward model begins and ends with."""
+        if self.template.answers is None:
+            return self.codec.bos_token or "", self.template.score + self.codec.eos_token
+        frame = frame_of(replace(self.template, question=self.template.score), self.codec)
+        return frame.before, frame.after
+
+    def _conversation(
+        self,
+        messages: Sequence[Message],
+        completion: str,
+        sets: Sequence[Sequence[ShownPrinciple]],
+        how: RewardConversation,
+        where: str,
+    ) -> PrefixRequest:
+        """Every text is the conversation with the completion as its last turn, by the model's own chat template."""
+        roles = [self._role(message["role"]) for message in messages]
+        blank = [self._blank] * (len(messages) + 1)
+        rules = [rules_text(how, map(self._rule, principles)) for principles in sets]
+        fixed = self._count(self._whole(roles, blank, "", how)) + max(map(self._count, rules), default=0)
+        room = self._total - fixed
+        if room <= len(blank):
+            raise self._no_room(fixed)
+        left = min(self.limits.prompt, room // 2)
+        parts = [self._cut(completion, min(self.limits.completion, room - left))]
+        for message in reversed(messages):  # the latest turns matter most
+            parts.append(self._cut(message["content"], left, keep_end=True))
+            left -= parts[-1].tokens
+        parts.reverse()
+        contents = [part.text for part in parts]
+        texts = [self._whole(roles, contents, each, how) for each in rules]
+        # Whatever is doubtful in a turn is so in each text; principles are made safe like contents, and recur.
+        if any(part.doubtful for part in parts) or not self._checked.issuperset(rules):
+            # Some chat templates leave out empty turns.
+            plain = [self._blank if content.strip() else content for content in contents]
+            for text, each, principles in zip(texts, rules, sets, strict=True):
+                rule = rules_text(how, [fill(self.template.principle, {"principle": self._blank})] * len(principles))
+                shape = ("conversation", *roles, *plain, len(principles))
+                self._shape(text, shape, partial(self._whole, roles, plain, rule, how), where=where)
+                self._remember(each)
+        return PrefixRequest(*split(texts), sum(part.cut for part in parts))
+
+    def _whole(self, roles: Sequence[str], contents: Sequence[str], rules: str, how: RewardConversation) -> str:
+        turns: list[Message] = [
+            {"role": role, "content": content} for role, content in zip((*roles, "assistant"), contents, strict=True)
+        ]
+        render = getattr(self.codec, "conversation", None)
+        if render is None:
+            raise SalmonError(
+                "this engine's tokenizer renders no whole conversations", hint="use another reward.engine or template"
+            )
+        text: str = render(with_rules(turns, rules, how))
+        return text
+
+    def _no_room(self, fixed: int) -> SalmonError:
+        return SalmonError(
+            f"the template and the principles alone need {fixed} of {self._total} tokens",
+            hint="show fewer or shorter principles, or raise the length limit",
+        )
 
     def _suffix(self, principles: Sequence[ShownPrinciple], tail: str, where: str) -> str:
         """Principles recur, so each text is made safe once, and each suffix is checked once."""
@@ -156,10 +220,13 @@ class Renderer:
         if suffix not in self._checked:
             plain = fill(self.template.principle, {"principle": self._blank}) * len(principles) + tail
             self._shape(suffix, ("suffix", len(principles), tail), lambda: plain, where=where)
-            if len(self._checked) >= _MOST:
-                self._checked.clear()
-            self._checked.add(suffix)
+            self._remember(suffix)
         return suffix
+
+    def _remember(self, checked: str) -> None:
+        if len(self._checked) >= _MOST:
+            self._checked.clear()
+        self._checked.add(checked)
 
     def _rule(self, principle: ShownPrinciple) -> str:
         if principle.text not in self._rules:
@@ -181,10 +248,7 @@ class Renderer:
         fixed = self._fixed(pattern) + max(map(self._count, suffixes), default=0)
         room = self._total - fixed
         if room <= len(outputs):
-            raise SalmonError(
-                f"the template and the principles alone need {fixed} of {self._total} tokens",
-                hint="show fewer or shorter principles, or raise the length limit",
-            )
+            raise self._no_room(fixed)
         # The instruction gets its limit or half of the room; the outputs share what it leaves.
         instruction, roles = self._instruction(messages, min(self.limits.prompt, room // 2))
         parts = {"instruction": instruction}

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from salmon_core.api.models import Scorer, TokenCodec
 from salmon_core.api.reward import RewardSpec, ScheduledPrinciple
+from salmon_core.api.templates import Template
 from salmon_core.errors import PluginError, SalmonError, boundary
 from salmon_core.plugins.engines import open_codec, open_model
 from salmon_core.plugins.options import require
@@ -23,6 +24,7 @@ from salmon_core.plugins.registry import Registry
 from salmon_core.principles.draw import with_interventions
 from salmon_core.records import RewardBreakdown, Rollout, ShownPrinciple
 from salmon_core.reward.rendering import Renderer
+from salmon_core.reward.scorers import ability_of, scorer_of
 
 RM = "rm"
 
@@ -80,12 +82,12 @@ class Reward:
             owned = registry.owned(item.component)
             bonus = require(owned, registry.build(item.component), "score", "score_one")
             bonuses.append(LoadedBonus(item.label, item.weight, str(owned.owner), _batched(bonus)))
+        template: Template = registry.owned(spec.template).load()
         opened = None
         if scorer is None and spec.model is not None and spec.rm_weight != 0:
-            scorer = opened = open_model(registry, spec.engine, spec.model, "scorer")
+            scorer = opened = scorer_of(open_model(registry, spec.engine, spec.model, ability_of(template)), template)
         renderer = None
         if scorer is not None:
-            template = registry.owned(spec.template).load()
             renderer = Renderer(template, scorer.codec, others=[policy_codec(spec)], limits=spec.limits)
         reward = cls(
             scorer=scorer,

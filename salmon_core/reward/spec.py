@@ -16,7 +16,7 @@ def reward_spec(config: RunConfig, model: ModelSpec | None, *, policy: ModelSpec
     """
     section = config.config.reward
     return RewardSpec(
-        template=config.template_spec,
+        template=config.reward_template_spec,
         limits=config.limits,
         engine=config.engines["reward"],
         model=None if section.rm_weight == 0 else model,

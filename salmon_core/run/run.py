@@ -73,7 +73,10 @@ class Run:
         """The reward model, trained or not yet; None where its weight is 0 and no path is given."""
         if "reward" in self.config.models:
             return self.config.models["reward"]
-        return self._made("train-rm", self.initial) if self.config.trains_reward_model else None
+        if not self.config.trains_reward_model:
+            return None
+        conversational = self.config.reward_template.conversation is not None
+        return replace(self._made("train-rm", self.initial), conversational=conversational)
 
     def _made(self, stage: str, like: ModelSpec) -> ModelSpec:
         return replace(like, path=str(self.stage(stage).path / "model"), adapter=None)

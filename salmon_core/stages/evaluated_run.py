@@ -16,6 +16,7 @@ from salmon_core.errors import PluginError, StageError, boundary
 from salmon_core.principles.draw import draw_for_policy
 from salmon_core.records import Completion, Judgment, Message, Pair, Prompt, RewardBreakdown, Rollout, ShownPrinciple
 from salmon_core.reward.reward import Reward
+from salmon_core.reward.scorers import ability_of, scorer_of
 from salmon_core.rng import named_rng
 from salmon_core.run.models import ModelPool
 from salmon_core.stages.base import Work
@@ -126,7 +127,7 @@ class SeenRun:
         self, texts: Sequence[tuple[Sequence[Message], str, Sequence[Sequence[ShownPrinciple]]]]
     ) -> list[list[float]]:
         model = cast(Scorer, self.open("reward"))
-        renderer = self._inputs.texts.renderer(self._registry, model.codec)
+        renderer = self._inputs.texts.reward_renderer(self._registry, model.codec)
         requests = [renderer.reward(messages, completion, sets) for messages, completion, sets in texts]
         return model.score(requests)
 
@@ -143,8 +144,11 @@ class SeenRun:
         if role == "reward":
             if inputs.reward_model is None:
                 raise StageError("there is no reward model to ask", where=self._what)
-            engine, model = inputs.reward.engine, inputs.reward_model.spec
-        elif role == "judge":
+            template = inputs.texts.reward
+            assert template is not None
+            spec = inputs.reward_model.spec
+            return scorer_of(self._stage.models.get(inputs.reward.engine, spec, ability_of(template)), template)
+        if role == "judge":
             engine, model = inputs.judge.engine, inputs.judge.model.spec
         else:
             engine, model = inputs.engine, (inputs.initial if role == "initial" else inputs.policy).spec

@@ -20,12 +20,14 @@ class Texts:
     """Attributes:
     policy: whose special tokens are made plain in every text; no stage changes its tokenizer.
     engine: opens its tokenizer.
+    reward: how the reward model is asked; None where no text is for it.
     """
 
     template: Template
     limits: Limits
     policy: ModelInput
     engine: ComponentSpec
+    reward: Template | None = None
 
     def codec(self, registry: Registry) -> TokenCodec:
         """The policy's tokenizer."""
@@ -41,8 +43,14 @@ class Texts:
         others: Sequence[TokenCodec] = () if codec is None else (own,)
         return Renderer(self.template, codec or own, others=others, limits=self.limits, form=form)
 
+    def reward_renderer(self, registry: Registry, codec: TokenCodec) -> Renderer:
+        """For texts that a reward model with this tokenizer reads."""
+        assert self.reward is not None
+        return Renderer(self.reward, codec, others=(self.codec(registry),), limits=self.limits)
+
 
 def texts_of(sources: Sources, engine: str) -> Texts:
     """As configured, with tokenizers by one of the engines: `sample`, `judge` or `reward`."""
     config = sources.config
-    return Texts(config.template, config.limits, sources.base(), config.engines[engine])
+    reward = config.reward_template if engine == "reward" else None
+    return Texts(config.template, config.limits, sources.base(), config.engines[engine], reward)

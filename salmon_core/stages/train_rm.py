@@ -60,7 +60,7 @@ class TrainRm(TrainingStage[TrainRmInputs]):
         source = inputs.preferences
         file = source if isinstance(source, Path) else source.folder.need(FILE)
         codec = open_codec(work.registry, inputs.texts.engine, inputs.init.spec)
-        renderer = inputs.texts.renderer(work.registry, codec)
+        renderer = inputs.texts.reward_renderer(work.registry, codec)
         rows, cut = [], 0
         for row in read_preferences(file):
             texts = [renderer.reward(row.messages, text, [row.principles]) for text in (row.chosen, row.rejected)]

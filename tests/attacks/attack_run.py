@@ -17,6 +17,7 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from attack_families import Family, added, families
 
 from salmon_core import Prompt, SalmonError
-from salmon_core.api.templates import Limits, Template
+from salmon_core.api.templates import Limits, RewardConversation, Template
 from salmon_core.records import Completion, Message, Pair, ShownPrinciple
 from salmon_core.reward.forms import frame_of
 from salmon_core.reward.rendering import Renderer
@@ -84,8 +85,13 @@ class Target:
         #: a judge asked in a conversation, where template and tokenizer have what that needs
         self.chat = Renderer(chosen, family.codec, limits=LIMITS, form="auto")
         self.in_conversation = frame_of(chosen, family.codec).form == "chat"
-        alter(self.renderer)
-        alter(self.chat)
+        #: reward models asked by their own chat template, principles in the user's turn, and in the system's
+        self.turns = {
+            place: Renderer(replace(chosen, conversation=RewardConversation(place, "By these rules:\n")), family.codec)
+            for place in ("user", "system")
+        }
+        for each in (self.renderer, self.chat, *self.turns.values()):
+            alter(each)
         self._control = added(family)
         words = (*family.markers, *markers)
         self._headings = tuple(map(self._folded, (*family.headings, *headings)))
@@ -106,6 +112,16 @@ class Target:
             "policy: earlier turns": lambda text: self._policy([text, text, PLAIN]),
             "policy: system": lambda text: self._policy([PLAIN], system=text),
         }
+        if self.family.codec.own_chat:
+            plain |= {
+                "reward, in a conversation: instruction": lambda text: self._turns([text], PLAIN, PLAIN),
+                "reward, in a conversation: earlier turns": lambda text: self._turns([text, text, PLAIN], PLAIN, PLAIN),
+                "reward, in a conversation: completion": lambda text: self._turns([PLAIN], text, PLAIN),
+                "reward, in a conversation: principle": lambda text: self._turns([PLAIN], PLAIN, text),
+                "reward, in a conversation: system's principle": lambda text: self._turns(
+                    [PLAIN], PLAIN, text, place="system"
+                ),
+            }
         if not self.in_conversation:
             return plain
         return plain | {
@@ -172,6 +188,10 @@ class Target:
     def _reward(self, turns: Sequence[str], completion: str, principle: str) -> str:
         shown = [ShownPrinciple("p", principle), ShownPrinciple("q", PLAIN)]
         return self.renderer.reward(_turns(turns), completion, [shown]).texts[0]
+
+    def _turns(self, turns: Sequence[str], completion: str, principle: str, *, place: str = "user") -> str:
+        shown = [ShownPrinciple("p", principle), ShownPrinciple("q", PLAIN)]
+        return self.turns[place].reward(_turns(turns), completion, [shown]).texts[0]
 
     def _policy(self, turns: Sequence[str], *, system: str | None = None) -> str:
         before: tuple[Message, ...] = () if system is None else ({"role": "system", "content": system},)

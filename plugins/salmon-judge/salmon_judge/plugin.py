@@ -32,7 +32,14 @@ def salmon_labellers() -> Iterable[Component]:
 
 @hookimpl
 def salmon_templates() -> Iterable[Component]:
-    """The template `standard`."""
+    """The template `standard`, and for reward models that others trained, how those are asked."""
     yield Component(
         "standard", "salmon_judge.template:STANDARD", "plain English with rare section markers", default=True
     )
+    for name, target, description in (
+        ("conversation", "CONVERSATION", "a reward model's own chat template; it reads no principles"),
+        ("conversation-system", "CONVERSATION_SYSTEM", "the same, with the principles in a system turn"),
+        ("conversation-user", "CONVERSATION_USER", "the same, with the principles at the end of the user's turn"),
+        ("yes-no", "YES_NO", "a language model as reward model: does the response follow the principles, yes or no?"),
+    ):
+        yield Component(name, f"salmon_judge.foreign:{target}", description)

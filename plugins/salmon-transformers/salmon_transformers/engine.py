@@ -149,7 +149,8 @@ class TransformersEngine(Engine):
                 config = AutoConfig.from_pretrained(source, trust_remote_code=spec.trust_remote_code)
             if spec.adapter is None:
                 check_labels(config, spec)
-                check_padding(config, codec.tokenizer, spec)
+                if not model.conversational:
+                    check_padding(config, codec.tokenizer, spec)
 
     def sampler(self, model: ModelSpec) -> TransformersSampler:
         """A language model to sample from.
@@ -179,9 +180,12 @@ class TransformersEngine(Engine):
         from salmon_transformers.scoring import Scorer as Scoring
 
         network, codec = self._load(model, kind)
-        if kind == "reward":
+        if kind == "reward" and not model.conversational:
             check_padding(network.config, codec.tokenizer, model)
-        return Scoring(network, codec, kind, self._options.batch_tokens), codec
+        scoring = Scoring(network, codec, kind, self._options.batch_tokens)
+        if kind == "reward" and not scoring.body_only:  # the model itself looks for the last token
+            check_padding(network.config, codec.tokenizer, model)
+        return scoring, codec
 
     def _load(self, model: ModelSpec, kind: Literal["causal", "reward"]) -> tuple[Any, HFCodec]:
         from salmon_transformers import loading

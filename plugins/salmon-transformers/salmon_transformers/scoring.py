@@ -147,6 +147,7 @@ class Scorer:
         self, requests: Sequence[PrefixRequest], wholes: Sequence[Sequence[int]], starts: Sequence[int]
     ) -> None:
         limit = self._codec.max_length
+        pad = self._model.config.get_text_config().pad_token_id if self._kind == "reward" else None
         for row in range(len(requests)):
             for ids in wholes[starts[row] : starts[row + 1]]:
                 if not ids:
@@ -156,6 +157,12 @@ class Scorer:
                         f"a text of {len(ids)} tokens exceeds the model's {limit}",
                         where=f"request {row}",
                         hint="lower the length limits of the renderer",
+                    )
+                if pad is not None and ids[-1] == pad:
+                    raise SalmonError(
+                        "a text ends with the reward model's pad token, so transformers would score the one before",
+                        where=f"request {row}",
+                        hint="set another pad_token_id in the model's config.json and its tokenizer",
                     )
 
     def _choice_ids(self, suffixes: Sequence[str], choices: tuple[str, str]) -> list[list[int]]:
