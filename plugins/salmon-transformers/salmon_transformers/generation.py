@@ -15,8 +15,9 @@ from salmon_core.api import Sampling
 from salmon_core.calls import part, within
 from salmon_core.errors import SalmonError
 from salmon_core.kit.hf import HFCodec
+from salmon_core.kit.sampling import StopStrings, completion, prompt_ids
 from salmon_core.records import Completion, Prompt
-from salmon_transformers.sampling import StopStrings, choose, uniforms
+from salmon_transformers.sampling import choose, uniforms
 
 
 @dataclass(slots=True)
@@ -59,18 +60,7 @@ class Sampler:
         Raises:
             SalmonError: a prompt leaves no room for `max_new_tokens`, is empty, or the settings make no sense.
         """
-        _check(sampling)
-        encoded = self._codec.encode_batch([text for _, text in prompts])
-        limit = self._codec.max_length
-        for (prompt, _), ids in zip(prompts, encoded, strict=True):
-            if not ids:
-                raise SalmonError("the rendered prompt is empty", where=f"prompt {prompt.id}")
-            if limit is not None and len(ids) + sampling.max_new_tokens > limit:
-                raise SalmonError(
-                    f"{len(ids)} tokens and {sampling.max_new_tokens} new ones exceed the model's {limit}",
-                    where=f"prompt {prompt.id}",
-                    hint="shorten or drop the prompt, or lower max_new_tokens",
-                )
+        encoded = prompt_ids(prompts, sampling, self._codec, self._codec.max_length)
         rows = [
             _Row(place * sampling.samples + sample, prompt, sample, ids)
             for place, ((prompt, _), ids) in enumerate(zip(prompts, encoded, strict=True))
@@ -83,7 +73,7 @@ class Sampler:
             batch = ordered[start : start + sampling.batch_size]
             with within(start / len(ordered), (start + len(batch)) / len(ordered)):
                 self._batch(batch, sampling, stop)
-        return [self._completion(row, stop) for row in rows]
+        return [completion(row.prompt.id, row.sample, row.out, row.ended, stop, self._codec) for row in rows]
 
     def _batch(self, rows: list[_Row], sampling: Sampling, stop: StopStrings) -> None:
         device = self._model.device
@@ -154,27 +144,9 @@ class Sampler:
         output = self._model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **inputs)
         return output.logits[:, -1]  # type: ignore[no-any-return]
 
-    def _completion(self, row: _Row, stop: StopStrings) -> Completion:
-        length = len(row.out) - (row.ended == "eos")
-        body = row.out[:length]
-        text = stop.text(body) if row.ended == "stop" else self._codec.decode(body, skip_special=True)
-        return Completion(row.prompt.id, row.sample, text, tuple(row.out), length, row.ended is not None)
-
 
 def _eos_ids(model: Any, codec: HFCodec) -> Iterable[int]:
     configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     if configured is not None:
         yield from map(int, configured if isinstance(configured, list | tuple) else [configured])
     yield codec.eos_id
-
-
-def _check(sampling: Sampling) -> None:
-    for name, value, fine in (
-        ("temperature", sampling.temperature, 0 <= sampling.temperature < float("inf")),
-        ("top_p", sampling.top_p, 0 < sampling.top_p <= 1),
-        ("max_new_tokens", sampling.max_new_tokens, sampling.max_new_tokens >= 1),
-        ("samples", sampling.samples, sampling.samples >= 1),
-        ("batch_size", sampling.batch_size, sampling.batch_size >= 1),
-    ):
-        if not fine:
-            raise SalmonError(f"{name} = {value} makes no sense", where="sampling")
