@@ -9,7 +9,7 @@ It hears
     {"open": {...}, "pooling": ..., "lora": ..., "device": ...}     once, first
     {"generate": [ids, ...], "params": [{...}, ...], "stream": ...}  or
     {"score": [ids, ...]}
-    {"enough": number}                                              while it streams: this one may end
+    {"enough": number, "of": question}                              while it streams: this one may end
 and says
     {"ready": {...}} or {"refused": ..., "hint": ...}
     {"new": [[number, ids], ...]}      of those that it streams, after each step
@@ -18,6 +18,8 @@ and says
     {"end": true}                      when all are done
 """
 
+from __future__ import annotations
+
 import json
 import os
 import select
@@ -25,6 +27,8 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 #: a sign of life so often, in seconds
 SIGN = 1.0
@@ -35,18 +39,18 @@ CPU_CACHE = 4 << 30
 class Line:
     """Lines of JSON over a socket."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(path)
         self._rest = b""
 
-    def say(self, **values):
+    def say(self, **values: Any) -> None:
         try:
             self._socket.sendall(json.dumps(values).encode() + b"\n")
         except OSError:
             os._exit(0)
 
-    def hear(self, wait=True):
+    def hear(self, wait: bool = True) -> dict[str, Any] | None:
         """The next message; None where there is none yet. Ends the process when the other end is gone."""
         while b"\n" not in self._rest:
             if not wait and not select.select([self._socket], [], [], 0)[0]:
@@ -59,26 +63,29 @@ class Line:
                 os._exit(0)
             self._rest += more
         line, _, self._rest = self._rest.partition(b"\n")
-        return json.loads(line)
+        heard: dict[str, Any] = json.loads(line)
+        return heard
 
 
 class Refused(Exception):
     """What was asked cannot be done: what was wrong, and what to do."""
 
-    def __init__(self, message, hint=None):
+    def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
 
 
-def opened(order):
+def opened(order: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The order's model, and what to know of it."""
     try:
-        from vllm import LLM
+        from vllm import EngineArgs, LLMEngine, SamplingParams
         from vllm.platforms import current_platform
         from vllm.version import __version__
     except ImportError as error:
         raise Refused(f"vLLM cannot be imported: {error}", "see whether its installation is whole") from None
 
+    if not hasattr(SamplingParams, "logprob_token_ids"):
+        raise Refused(f"vLLM {__version__} cannot tell the log-probabilities of given tokens", "install a newer one")
     device, wanted = current_platform.device_type or "no device", order["device"]
     if wanted not in ("auto", device):
         raise Refused(f"device {wanted!r} asked for, but this vLLM runs on {device!r}", "use `device: auto`")
@@ -94,45 +101,45 @@ def opened(order):
         from vllm.config import PoolerConfig
 
         values["pooler_config"] = PoolerConfig(pooling_type="LAST", use_activation=False)
-    llm = LLM(**values)
-    config = llm.llm_engine.model_config
+    engine = LLMEngine.from_engine_args(EngineArgs(**values, disable_log_stats=True))
+    config = engine.model_config
     if order["pooling"]:
-        if "classify" not in llm.llm_engine.get_supported_tasks():
+        if "classify" not in engine.get_supported_tasks():
             raise Refused("vLLM loads it, but not as a classifier", "use the engine transformers")
         if getattr(config, "attn_type", "decoder") != "decoder":
             raise Refused(
                 f"its attention is {config.attn_type!r}, so the last token is not where its score is read",
                 "use the engine transformers",
             )
-    return llm, {"vllm": __version__, "device": device, "max_model_len": config.max_model_len}
+    return engine, {"vllm": __version__, "device": device, "max_model_len": config.max_model_len}
 
 
 class Model:
     """A model that vLLM has opened, and the line to whoever asks it."""
 
-    def __init__(self, llm, lora, line):
+    def __init__(self, engine: Any, lora: str | None, line: Line) -> None:
         from vllm.lora.request import LoRARequest
 
-        self._engine, self._line = llm.llm_engine, line
+        self._engine, self._line = engine, line
         self._lora = LoRARequest("adapter", 1, lora) if lora else None
         self._asked = 0
 
-    def generate(self, prompts, params, stream):
+    def generate(self, prompts: Sequence[Any], params: Sequence[Mapping[str, Any]], stream: bool) -> None:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
         kind = RequestOutputKind.DELTA if stream else RequestOutputKind.FINAL_ONLY
         self._run(prompts, [SamplingParams(**each, detokenize=False, output_kind=kind) for each in params])
 
-    def score(self, prompts):
+    def score(self, prompts: Sequence[Any]) -> None:
         from vllm import PoolingParams
 
         self._run(prompts, [PoolingParams(task="classify", use_activation=False) for _ in prompts])
 
-    def _run(self, prompts, params):
+    def _run(self, prompts: Sequence[Any], params: Sequence[Any]) -> None:
         self._asked += 1
         names = {}
-        for number, (ids, each) in enumerate(zip(prompts, params)):
+        for number, (ids, each) in enumerate(zip(prompts, params, strict=True)):
             name = f"{self._asked}-{number}"
             names[name] = number
             self._engine.add_request(name, {"prompt_token_ids": ids}, each, lora_request=self._lora)
@@ -161,19 +168,18 @@ class Model:
                 self._line.say(alive=True)
                 said = time.monotonic()
             while (heard := self._line.hear(wait=False)) is not None:
-                name = f"{self._asked}-{heard['enough']}"
-                self._engine.abort_request([name])
+                self._engine.abort_request([f"{heard['of']}-{heard['enough']}"])
         self._line.say(end=True)
 
 
-def logprobs(output):
+def logprobs(output: Any) -> dict[str, Any]:
     """Of the first token, by id."""
     if not output.logprobs:
         return {}
     return {"logprobs": {str(token): float(each.logprob) for token, each in output.logprobs[0].items()}}
 
 
-def first_line(error):
+def first_line(error: BaseException) -> str:
     """What an exception says, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # pydantic writes the reason below a headline
@@ -181,15 +187,15 @@ def first_line(error):
     return said.removeprefix("Value error, ").partition(" [type=")[0] or type(error).__name__
 
 
-def main(path):
+def main(path: str) -> None:
     line = Line(path)
     try:
-        order = line.hear()
-        llm, known = opened(order)
-        model = Model(llm, order["lora"], line)
+        order = line.hear() or {}
+        engine, known = opened(order)
+        model = Model(engine, order["lora"], line)
         line.say(ready=known)
         while True:
-            heard = line.hear()
+            heard = line.hear() or {}
             if "generate" in heard:
                 model.generate(heard["generate"], heard["params"], heard["stream"])
             elif "score" in heard:

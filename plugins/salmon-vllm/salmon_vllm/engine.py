@@ -28,8 +28,8 @@ _HINT = "set the engine's option `python` to an interpreter that has vLLM"
 class VLLMEngine(Engine):
     """Samples, judges and scores with vLLM.
 
-    It does not say that it is deterministic: seeds belong to a sample, but in half precision what else is in a batch moves
-    numbers enough to change a token.
+    It does not say that it is deterministic: a seed belongs to a sample, but what else is in a batch moves the last
+    bits of a number, and in half precision that is enough to change a token.
     """
 
     deterministic = False
@@ -40,7 +40,7 @@ class VLLMEngine(Engine):
         self._options = options or self.Options()
 
     def codec(self, model: ModelSpec) -> HFCodec:
-        """That model's tokenizer, the same as transformers'; for shorter texts, since vLLM has to have room for a token.
+        """That model's tokenizer; for texts that leave vLLM room for one more token.
 
         Raises:
             SalmonError: no such model, no usable tokenizer, or remote code that was not opted in.
@@ -157,8 +157,10 @@ class VLLMEngine(Engine):
 def _lacking(python: str) -> str | None:
     """Why an interpreter cannot run vLLM, as far as can be told without importing it."""
     if python == sys.executable:
-        return None if importlib.util.find_spec("vllm") else "has no vLLM"
-    code = "import importlib.util, sys; sys.exit(0 if importlib.util.find_spec('vllm') else 3)"
+        # A folder of that name is no package.
+        return None if getattr(importlib.util.find_spec("vllm"), "origin", None) else "has no vLLM"
+    find = "getattr(importlib.util.find_spec('vllm'), 'origin', None)"
+    code = f"import importlib.util, sys; sys.exit(0 if {find} else 3)"
     env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     try:
         done = subprocess.run([python, "-c", code], capture_output=True, timeout=60, check=False, cwd="/", env=env)

@@ -112,7 +112,7 @@ class VLLMSampler(_Open, Sampler):
                 if number in left:
                     ended[number] = self._taken(out[number], ids, stop)
                     if ended[number] == "stop":
-                        self._open.tell({"enough": number})
+                        self._open.enough(number)
                         left.discard(number)
             if "done" in heard:
                 left.discard(heard["done"])

@@ -14,10 +14,12 @@ from salmon_core.api import uncounted
 
 #: arguments of vLLM that the engine sets, by an option or by what it is
 _OWN = frozenset(
-    ("model", "tokenizer", "skip_tokenizer_init", "dtype", "runner", "convert", "pooler_config", "load_format")
-    + ("generation_config", "logprobs_mode", "max_logprobs", "enable_lora", "max_lora_rank", "max_loras")
-    + ("max_model_len", "gpu_memory_utilization", "tensor_parallel_size", "enforce_eager", "block_size")
-    + ("kv_cache_memory_bytes",)
+    (
+        *("model", "tokenizer", "skip_tokenizer_init", "dtype", "runner", "convert", "pooler_config", "load_format"),
+        *("generation_config", "logprobs_mode", "enable_lora", "max_lora_rank", "max_loras", "disable_log_stats"),
+        *("max_model_len", "gpu_memory_utilization", "tensor_parallel_size", "enforce_eager", "block_size"),
+        "kv_cache_memory_bytes",
+    )
 )
 
 
@@ -52,7 +54,9 @@ class Options(BaseModel):
     start_timeout: float = Field(
         900, gt=0, description="seconds until vLLM has to have loaded a model", json_schema_extra=uncounted()
     )
-    extra: dict[str, Any] = Field(default_factory=dict, description="further arguments of `vllm.LLM`")
+    extra: dict[str, Any] = Field(
+        default_factory=dict, description="further arguments of vLLM, as `vllm.EngineArgs` has them"
+    )
 
     @field_validator("python")
     @classmethod
@@ -81,7 +85,7 @@ class Options(BaseModel):
         return sys.executable if self.python is None else shutil.which(os.path.expanduser(self.python))
 
     def arguments(self) -> dict[str, Any]:
-        """For `vllm.LLM`, those that are set."""
+        """For vLLM, those that are set."""
         values: dict[str, Any] = {
             "enable_prefix_caching": True,
             **self.extra,

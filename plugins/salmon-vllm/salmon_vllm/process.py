@@ -56,7 +56,7 @@ class Child:
     def __init__(self, python: str, order: Mapping[str, Any], *, env: Mapping[str, str], limit: float, where: str):
         self._where = where
         self._held = ExitStack()
-        self._rest = b""
+        self._rest, self._asked = b"", 0
         try:
             self._start(python, env, limit)
             self._say(order)
@@ -66,18 +66,19 @@ class Child:
             raise
 
     def ask(self, question: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """What it says about a question, until all is said.
+        """What it says about a question, until all is said; then comes the next one.
 
         Raises:
             SalmonError: it refuses, or has ended.
         """
+        self._asked += 1
         self._say(question)
         while "end" not in (heard := self._hear(None)):
             yield heard
 
-    def tell(self, message: Mapping[str, Any]) -> None:
-        """Something that has no answer of its own."""
-        self._say(message)
+    def enough(self, number: int) -> None:
+        """Of the present question, this one need not go on."""
+        self._say({"enough": number, "of": self._asked})
 
     def close(self) -> None:
         """Ends it with all that it started; may be called more than once."""
@@ -166,7 +167,7 @@ class Child:
             time.sleep(0.05)
         signal = -code if code is not None and code < 0 else (code or 0) - 128
         how = "is gone" if code is None else f"was ended by signal {signal}" if 0 < signal < 65 else f"ended ({code})"
-        hint = "where memory is short, signal 9 is what ends it: lower kv_cache_gib, gpu_memory_utilization or max_model_len"
+        hint = "signal 9 may be a lack of memory: lower kv_cache_gib, gpu_memory_utilization or max_model_len"
         return SalmonError(f"vLLM's process {how}{self._said()}", where=self._where, hint=hint)
 
     def _said(self) -> str:
