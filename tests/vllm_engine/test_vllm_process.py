@@ -97,7 +97,8 @@ def test_what_keeps_it_from_starting_is_told(standing: Callable[..., Any], troub
     before = below()
     with pytest.raises(SalmonError, match=why) as caught:
         standing(trouble=trouble, start_timeout=3)
-    assert caught.value.where and caught.value.hint
+    assert caught.value.where
+    assert caught.value.hint
     assert below() == before
 
 

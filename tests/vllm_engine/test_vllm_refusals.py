@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vllm_world import below, engine, model, standin
+from vllm_world import LENGTH, below, engine, model, standin
 
 from salmon_core.api import Ability
 from salmon_core.errors import ConfigError, SalmonError
@@ -138,5 +138,5 @@ def test_one_gpu_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_lengths_leave_room_for_a_token(make: Callable[..., Path]) -> None:
-    assert engine().codec(model(make())).max_length == 511
+    assert engine().codec(model(make())).max_length == LENGTH - 1
     assert engine(max_model_len=100).codec(model(make())).max_length == 99

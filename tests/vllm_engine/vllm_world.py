@@ -25,6 +25,8 @@ PYTHON = os.environ.get("SALMON_VLLM_PYTHON", "")
 #: what makes the real one start as soon as can be
 QUICK: dict[str, Any] = {"python": PYTHON, "enforce_eager": True, "kv_cache_gib": 0.25}
 
+#: the longest sequence that the models take
+LENGTH = 2048
 CHAT = (
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -66,7 +68,12 @@ def make_model(folder: Path, kind: str = "llama", *, reward: bool = False) -> Pa
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, Qwen2Config
 
     made = tokenizer()
-    small: dict[str, Any] = {"hidden_size": 128, "intermediate_size": 128, "num_key_value_heads": 2}
+    small: dict[str, Any] = {
+        "hidden_size": 128,
+        "intermediate_size": 128,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": LENGTH,
+    }
     if reward:
         small["num_labels"] = 1
     config = llama_config(made, **small)
@@ -86,10 +93,7 @@ def make_model(folder: Path, kind: str = "llama", *, reward: bool = False) -> Pa
     return save_model(folder, config, wide, made)
 
 
-_SHARED = (
-    *("vocab_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings"),
-    *("bos_token_id", "eos_token_id", "pad_token_id"),
-)
+_SHARED = (*("vocab_size", "num_hidden_layers", "num_attention_heads", "bos_token_id", "eos_token_id", "pad_token_id"),)
 
 
 def model(path: Path | str, **values: Any) -> ModelSpec:

@@ -6,7 +6,7 @@ The standard library and vLLM are all it uses; no salmon is installed there. Eit
 prints, and all that vLLM does, is a log for people. When the socket's other end goes, it ends.
 
 It hears
-    {"open": {...}, "pooling": ..., "lora": ..., "device": ...}     once, first
+    {"open": {...}, "pooling": ..., "seeds": ..., "lora": ..., "device": ...}    once, first
     {"generate": [ids, ...], "params": [{...}, ...], "stream": ...}  or
     {"score": [ids, ...]}
     {"enough": number, "of": question}                              while it streams: this one may end
@@ -97,6 +97,9 @@ def opened(order: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         if "gpu_memory_utilization" not in values and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
             # vLLM would take nearly all of the machine's memory.
             values.setdefault("kv_cache_memory_bytes", CPU_CACHE)
+        if order["seeds"]:
+            # vLLM winds a seed back where a prompt is read in pieces, which generators on a CPU cannot do.
+            values["enable_chunked_prefill"] = False
     if order["pooling"]:
         from vllm.config import PoolerConfig
 

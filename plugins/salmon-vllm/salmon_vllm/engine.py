@@ -135,7 +135,8 @@ class VLLMEngine(Engine):
         if spec.adapter is not None:
             lora = str(Path(spec.adapter).expanduser().absolute())
             values |= {"enable_lora": True, "max_lora_rank": adapter_rank(spec, ability), "max_loras": 1}
-        order = {"open": values, "pooling": ability == "scorer", "lora": lora, "device": device}
+        kinds = {"pooling": ability == "scorer", "seeds": ability == "sampler"}
+        order = {"open": values, **kinds, "lora": lora, "device": device}
         limit = self._options.start_timeout
         return Child(self._interpreter(), order, env=env, limit=limit, where=spec.path), codec, config
 
