@@ -50,7 +50,7 @@ prove-openrlhf: $(INSTALLED) $(OPENRLHF)/.installed
 # The engine vllm, and the engine openai at a server of vLLM, with the vLLM of that interpreter.
 test-vllm: $(INSTALLED) $(OPENRLHF)/.installed
 	OMP_NUM_THREADS=1 SALMON_VLLM_PYTHON=$(abspath $(OPENRLHF))/bin/python \
-	  $(BIN)/python -m pytest tests/vllm_engine -m vllm
+	  $(BIN)/python -m pytest tests/vllm_engine -m vllm -n 2 --dist loadfile
 
 # Texts that try to forge prompts, all of them, against every kind of tokenizer; exit code 1 if any does.
 .PHONY: attacks
