@@ -13,7 +13,7 @@ from tiny_models import byte_bpe, llama_config, tokenizer_of
 
 from salmon_core.api import PrefixRequest, Sampling
 from salmon_core.errors import SalmonError
-from salmon_openai.choosing import vote
+from salmon_openai.choosing import Silence, exactly, vote
 from salmon_openai.codecs import messages_of
 
 SAMPLING = Sampling(temperature=0.8, top_p=0.9, max_new_tokens=8, samples=3, stop=("tree",), seed=4)
@@ -105,6 +105,16 @@ def test_a_choice_that_is_not_listed_has_the_least_as_its_bound(caplog: pytest.L
         "for 2 of 2 texts neither choice is among the likeliest tokens, so nothing is known of them"
     ]
     assert (model.silence.texts, model.silence.unlisted) == (3, 2)
+
+
+def test_tokens_are_known_by_their_text_or_their_id() -> None:
+    names = (frozenset({"a", "token_id:7"}), frozenset({"b", "token_id:8"}))
+    silence = Silence()
+    assert exactly((("token_id:7", -0.5), (" b", -1.0), ("b", -2.0)), names, silence) == (-0.5, -2.0)
+    assert exactly((("token_id:71", -0.5), ("b", -3.0), (" a", -4.0)), names, silence) == (-4.0, -3.0)
+    assert silence.unlisted == 0
+    assert exactly((("x", -0.5), (" a", -4.0)), names, silence) == (-4.0, -4.0)
+    assert silence.unlisted == 1
 
 
 def test_fewer_alternatives_are_asked_for_where_many_are_refused() -> None:
