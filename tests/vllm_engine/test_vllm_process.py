@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -141,3 +142,15 @@ def test_nothing_outlives_a_killed_process(tmp_path: Path, make: Callable[..., P
 
 def _lives(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_long_path_of_temporary_files_is_no_hindrance(
+    standing: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Unix socket takes about a hundred bytes."""
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with standing("chooser") as opened:
+        assert len(opened.choose(requests(1), ("a", "b"))[0]) == 3
+    assert not list(long.iterdir())

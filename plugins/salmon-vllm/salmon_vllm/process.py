@@ -23,6 +23,7 @@ _CHILD = Path(__file__).with_name("child.py")
 _LONGEST = 80
 #: lines of vLLM's output that an error shows
 _LINES = 6
+_HINT = "change the engine's options or their `extra`, or open this model with the engine transformers"
 _ENVIRONMENT = {
     # Its engine in the one process: it starts sooner, schedules the same each time, and what ends it ends all.
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -158,7 +159,7 @@ class Child:
         alive()
         if "refused" in heard:
             message = f"vLLM refuses: {heard['refused']}"
-            raise SalmonError(message, where=self._where, hint=heard["hint"] or "its reason is vLLM's own")
+            raise SalmonError(message, where=self._where, hint=heard["hint"] or _HINT)
         return heard
 
     def _ended(self) -> SalmonError:
