@@ -9,7 +9,7 @@ OPENRLHF_PINS := backends/salmon-openrlhf/constraints-openrlhf-cpu.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install quickstart test test-openrlhf prove-openrlhf docs prove lint wheels clean
+.PHONY: install quickstart test test-openrlhf prove-openrlhf test-vllm docs prove lint wheels clean
 
 install: $(INSTALLED)
 
@@ -46,6 +46,11 @@ test-openrlhf: $(INSTALLED) $(OPENRLHF)/.installed
 prove-openrlhf: $(INSTALLED) $(OPENRLHF)/.installed
 	OMP_NUM_THREADS=1 SALMON_OPENRLHF_ALL=1 SALMON_OPENRLHF_PYTHON=$(abspath $(OPENRLHF))/bin/python \
 	  $(BIN)/python -m pytest tests/openrlhf -m openrlhf
+
+# The engine vllm, and the engine openai at a server of vLLM, with the vLLM of that interpreter.
+test-vllm: $(INSTALLED) $(OPENRLHF)/.installed
+	OMP_NUM_THREADS=1 SALMON_VLLM_PYTHON=$(abspath $(OPENRLHF))/bin/python \
+	  $(BIN)/python -m pytest tests/vllm_engine -m vllm -n 2 --dist loadfile
 
 # Texts that try to forge prompts, all of them, against every kind of tokenizer; exit code 1 if any does.
 .PHONY: attacks

@@ -13,7 +13,7 @@ from tiny_models import byte_bpe, llama_config, tokenizer_of
 
 from salmon_core.api import PrefixRequest, Sampling
 from salmon_core.errors import SalmonError
-from salmon_openai.choosing import vote
+from salmon_openai.choosing import Silence, exactly, vote
 from salmon_openai.codecs import messages_of
 
 SAMPLING = Sampling(temperature=0.8, top_p=0.9, max_new_tokens=8, samples=3, stop=("tree",), seed=4)
@@ -107,6 +107,16 @@ def test_a_choice_that_is_not_listed_has_the_least_as_its_bound(caplog: pytest.L
     assert (model.silence.texts, model.silence.unlisted) == (3, 2)
 
 
+def test_tokens_are_known_by_their_text_or_their_id() -> None:
+    names = (frozenset({"a", "token_id:7"}), frozenset({"b", "token_id:8"}))
+    silence = Silence()
+    assert exactly((("token_id:7", -0.5), (" b", -1.0), ("b", -2.0)), names, silence) == (-0.5, -2.0)
+    assert exactly((("token_id:71", -0.5), ("b", -3.0), (" a", -4.0)), names, silence) == (-4.0, -3.0)
+    assert silence.unlisted == 0
+    assert exactly((("x", -0.5), (" a", -4.0)), names, silence) == (-4.0, -4.0)
+    assert silence.unlisted == 1
+
+
 def test_fewer_alternatives_are_asked_for_where_many_are_refused() -> None:
     with OpenAIServer(most_top=5) as server, engine(server.url).chooser(MODEL) as model:
         model.choose(questions(engine(server.url), 3), ("a", "b"))
@@ -163,7 +173,9 @@ def test_completions_send_the_ids_of_the_text(tmp_path: Path) -> None:
         with made.chooser(MODEL) as chooser:
             ((pair,),) = chooser.choose([PrefixRequest("<s>Which?\n", ("answer\n",))], ("a", "b"))
             assert server.bodies[-1]["logprobs"] == 20
-            assert math.isclose(pair[0], math.log(0.9 * share(codec.encode("<s>Which?\nanswer\n"))))
+            # With a space before it, it is another token.
+            p = 0.9 * share(codec.encode("<s>Which?\nanswer\n"))
+            assert pair == pytest.approx((math.log(0.75 * p), math.log(0.9 - p)))
             with pytest.raises(SalmonError, match="'abba' is not one single token after"):
                 chooser.choose([PrefixRequest("<s>Which?\n", ("",))], ("abba", "b"))
             # Where the endpoint counts no tokens, we do.

@@ -57,6 +57,15 @@ def listed(top: Sequence[tuple[str, float]], choices: tuple[str, str], silence: 
     return first, second
 
 
+def exactly(top: Sequence[tuple[str, float]], names: tuple[frozenset[str], frozenset[str]], silence: Silence) -> Pair:
+    """The same for choices that are known as tokens, by what an endpoint may call them."""
+    least = min(value for _, value in top)
+    found = [max((value for token, value in top if token in each), default=None) for each in names]
+    silence.unlisted += found == [None, None]
+    first, second = (least if value is None else value for value in found)
+    return first, second
+
+
 def voted(answers: Sequence[Answer], choices: tuple[str, str], begun: str, silence: Silence) -> Pair:
     """The choices' log-probabilities from sampled answers, half a vote added to each; unread ones are left out.
 

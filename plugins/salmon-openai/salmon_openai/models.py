@@ -10,7 +10,7 @@ from salmon_core.calls import within
 from salmon_core.errors import SalmonError
 from salmon_core.records import Completion, Prompt
 from salmon_core.rng import named_rng
-from salmon_openai.choosing import Pair, Silence, listed, voted
+from salmon_openai.choosing import Pair, Silence, exactly, listed, voted
 from salmon_openai.client import Ask, Endpoint, RefusedError
 from salmon_openai.codecs import messages_of
 from salmon_openai.options import Options
@@ -124,7 +124,8 @@ class RemoteChooser(_Remote, Chooser):
         self.silence = Silence()
         #: alternatives that the endpoint gives; 0: none, so it is asked for votes; None: not known yet
         self._top: int | None = None
-        self._checked: set[str] = set()
+        #: what an endpoint may call the choices behind the end of a text
+        self._names: dict[tuple[str, tuple[str, str]], tuple[frozenset[str], frozenset[str]]] = {}
 
     def choose(self, requests: Sequence[PrefixRequest], choices: tuple[str, str]) -> list[list[Pair]]:
         """For each request and suffix, the log-probabilities of the two choices as the next token.
@@ -135,7 +136,7 @@ class RemoteChooser(_Remote, Chooser):
         texts = [text for request in requests for text in request.texts]
         if self._options.api == "completions":
             for text in texts:
-                self._check(text, choices)
+                self._named(text, choices)
         before, self.silence = self.silence, Silence()
         found = iter(self._pairs(texts, choices))
         self.silence.warn(self._open.where)
@@ -157,9 +158,14 @@ class RemoteChooser(_Remote, Chooser):
         with within(0.9, 1.0):
             votes = dict(zip(lacking, self._votes(lacking, choices), strict=True))
         return [
-            votes[text] if answer.top is None else listed(answer.top, choices, self.silence)
+            votes[text] if answer.top is None else self._told(text, answer.top, choices)
             for text, answer in zip(texts, answers, strict=True)
         ]
+
+    def _told(self, text: str, top: Sequence[tuple[str, float]], choices: tuple[str, str]) -> Pair:
+        if self._options.api == "chat":
+            return listed(top, choices, self.silence)
+        return exactly(top, self._named(text, choices), self.silence)
 
     def _tried(self, text: str) -> int:
         """How many alternatives the endpoint gives, found by asking."""
@@ -202,21 +208,28 @@ class RemoteChooser(_Remote, Chooser):
         body = {**self._shown(text), "temperature": 1.0, "top_p": 1.0, "max_tokens": _VOTE_TOKENS, "seed": seed}
         return Ask("a choice", body, number, self._tokens(text))
 
-    def _check(self, text: str, choices: tuple[str, str]) -> None:
-        """Whether the choices are single tokens, by what a text ends with."""
+    def _named(self, text: str, choices: tuple[str, str]) -> tuple[frozenset[str], frozenset[str]]:
+        """What an endpoint may call the choices' tokens: their texts, or their ids as vLLM writes them.
+
+        Raises:
+            SalmonError: a choice is not one single token, by what the text ends with.
+        """
         end = text[-16:]
-        if end in self._checked:
-            return
-        ids = self._codec.encode(end)
-        for choice in choices:
-            longer = self._codec.encode(end + choice)
-            if longer[:-1] != ids:
-                raise SalmonError(
-                    f"{choice!r} is not one single token after {end!r}",
-                    where=self._open.where,
-                    hint="use a template whose answer begins a line, with choices of one letter",
-                )
-        self._checked.add(end)
+        if (end, choices) not in self._names:
+            ids = self._codec.encode(end)
+            first, second = (self._token(end, ids, choice) for choice in choices)
+            self._names[end, choices] = (first, second)
+        return self._names[end, choices]
+
+    def _token(self, end: str, ids: list[int], choice: str) -> frozenset[str]:
+        longer = self._codec.encode(end + choice)
+        if longer[:-1] != ids:
+            raise SalmonError(
+                f"{choice!r} is not one single token after {end!r}",
+                where=self._open.where,
+                hint="use a template whose answer begins a line, with choices of one letter",
+            )
+        return frozenset({choice, self._codec.decode(longer[-1:]), f"token_id:{longer[-1]}"})
 
 
 def _values(silence: Silence) -> tuple[int, int, int, int]:

@@ -22,7 +22,7 @@ class Row:
         place: among all that are asked for.
         ids: of its prompt.
         out: of the completion so far.
-        ended: why it ended; None as long as it has not.
+        ended: why it ended by itself; None where it has not, or not yet.
     """
 
     place: int

@@ -11,11 +11,11 @@ import torch
 
 from salmon_core.api import Sampling
 from salmon_core.calls import part
-from salmon_core.errors import SalmonError
 from salmon_core.kit.hf import HFCodec
+from salmon_core.kit.sampling import StopStrings, completion, prompt_ids
 from salmon_core.records import Completion, Prompt
 from salmon_transformers.batch import Batch, Network, Row
-from salmon_transformers.sampling import StopStrings, choose, uniforms
+from salmon_transformers.sampling import choose, uniforms
 
 #: the share of a batch's places that are free when its ended rows are dropped, and others take their places
 _FREE = 1 / 8
@@ -44,18 +44,7 @@ class Sampler:
         Raises:
             SalmonError: a prompt leaves no room for `max_new_tokens`, is empty, or the settings make no sense.
         """
-        _check(sampling)
-        encoded = self._codec.encode_batch([text for _, text in prompts])
-        limit = self._codec.max_length
-        for (prompt, _), ids in zip(prompts, encoded, strict=True):
-            if not ids:
-                raise SalmonError("the rendered prompt is empty", where=f"prompt {prompt.id}")
-            if limit is not None and len(ids) + sampling.max_new_tokens > limit:
-                raise SalmonError(
-                    f"{len(ids)} tokens and {sampling.max_new_tokens} new ones exceed the model's {limit}",
-                    where=f"prompt {prompt.id}",
-                    hint="shorten or drop the prompt, or lower max_new_tokens",
-                )
+        encoded = prompt_ids(prompts, sampling, self._codec, self._codec.max_length)
         rows = [
             Row(place * sampling.samples + sample, prompt, sample, ids)
             for place, ((prompt, _), ids) in enumerate(zip(prompts, encoded, strict=True))
@@ -63,7 +52,7 @@ class Sampler:
         ]
         stop = StopStrings(sampling.stop, self._codec)
         self._sample(rows, sampling, stop)
-        return [self._completion(row, stop) for row in rows]
+        return [completion(row.prompt.id, row.sample, row.out, row.ended, stop, self._codec) for row in rows]
 
     def _sample(self, rows: Sequence[Row], sampling: Sampling, stop: StopStrings) -> None:
         """Samples all rows, `batch_size` at once; whoever waits takes the place of one that ended."""
@@ -72,6 +61,10 @@ class Sampler:
         noise = _Noise(sampling, self._network.device)
         batch: Batch | None = None
         free = sampling.batch_size
+
+        def done(row: Row) -> bool:
+            return row.ended is not None or len(row.out) == sampling.max_new_tokens
+
         while True:
             if waiting and (batch is None or (self._network.joins and free >= _FREE * sampling.batch_size)):
                 more = Batch(self._network, [waiting.popleft() for _ in range(min(free, len(waiting)))])
@@ -83,12 +76,12 @@ class Sampler:
                 return
             tokens = choose(batch.logits, noise(batch.rows), sampling.temperature, sampling.top_p)
             for row, token in zip(batch.rows, tokens.tolist(), strict=True):
-                if row.ended is None:
+                if not done(row):
                     row.out.append(token)
-                    row.ended = self._end(row, sampling, stop)
-            live = [i for i, row in enumerate(batch.rows) if row.ended is None]
+                    row.ended = self._end(row, stop)
+            live = [i for i, row in enumerate(batch.rows) if not done(row)]
             free = sampling.batch_size - len(live)
-            part(sum(1.0 if row.ended else len(row.out) / sampling.max_new_tokens for row in rows) / len(rows))
+            part(sum(1.0 if done(row) else len(row.out) / sampling.max_new_tokens for row in rows) / len(rows))
             if not live:
                 batch = None
                 continue
@@ -98,18 +91,12 @@ class Sampler:
                 tokens = tokens[torch.tensor(live, device=tokens.device)]
             batch.step(tokens)
 
-    def _end(self, row: Row, sampling: Sampling, stop: StopStrings) -> str | None:
+    def _end(self, row: Row, stop: StopStrings) -> str | None:
         if row.out[-1] in self.eos_ids:
             return "eos"
         if stop and stop.hit(row.out):
             return "stop"
-        return "length" if len(row.out) == sampling.max_new_tokens else None
-
-    def _completion(self, row: Row, stop: StopStrings) -> Completion:
-        length = len(row.out) - (row.ended == "eos")
-        body = row.out[:length]
-        text = stop.text(body) if row.ended == "stop" else self._codec.decode(body, skip_special=True)
-        return Completion(row.prompt.id, row.sample, text, tuple(row.out), length, row.ended != "length")
+        return None
 
 
 class _Noise:
@@ -134,15 +121,3 @@ def _eos_ids(model: Any, codec: HFCodec) -> Iterable[int]:
     if configured is not None:
         yield from map(int, configured if isinstance(configured, list | tuple) else [configured])
     yield codec.eos_id
-
-
-def _check(sampling: Sampling) -> None:
-    for name, value, fine in (
-        ("temperature", sampling.temperature, 0 <= sampling.temperature < float("inf")),
-        ("top_p", sampling.top_p, 0 < sampling.top_p <= 1),
-        ("max_new_tokens", sampling.max_new_tokens, sampling.max_new_tokens >= 1),
-        ("samples", sampling.samples, sampling.samples >= 1),
-        ("batch_size", sampling.batch_size, sampling.batch_size >= 1),
-    ):
-        if not fine:
-            raise SalmonError(f"{name} = {value} makes no sense", where="sampling")

@@ -1,14 +1,11 @@
-"""Choosing tokens with noise that is a function of (seed, prompt id, sample, position), and noticing stop strings."""
+"""Choosing tokens with noise that is a function of (seed, prompt id, sample, position)."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 
 import numpy as np
 import torch
-
-from salmon_core.kit.hf import HFCodec
 
 
 def uniforms(seed: int, prompt_id: str, sample: int, length: int) -> np.ndarray:
@@ -45,41 +42,3 @@ def choose(logits: torch.Tensor, noise: torch.Tensor, temperature: float, top_p:
     target = torch.minimum(noise * total, torch.nextafter(total, torch.zeros_like(total)))
     index = torch.searchsorted(cumulative, target[:, None], right=True)
     return index[:, 0] if tokens is None else tokens.gather(-1, index)[:, 0]
-
-
-class StopStrings:
-    """Finds the first stop string in what is being generated, token by token.
-
-    Args:
-        stop: strings; empty ones are ignored.
-        codec: special tokens may be part of a stop string, so texts are decoded with them.
-    """
-
-    def __init__(self, stop: Sequence[str], codec: HFCodec):
-        self._stop = tuple(dict.fromkeys(text for text in stop if text))
-        self._codec = codec
-        # A token holds at least one byte; a few more, because some tokenizers drop a leading space.
-        self._window = max((len(text.encode("utf-8", "surrogatepass")) for text in self._stop), default=0) + 4
-
-    def __bool__(self) -> bool:
-        return bool(self._stop)
-
-    def hit(self, ids: Sequence[int]) -> bool:
-        """Whether the text of all these ids has a stop string; looks at the end only, so ask after every token."""
-        return self._first(self._codec.decode(ids[-self._window :])) >= 0
-
-    def text(self, ids: Sequence[int]) -> str:
-        """The text up to the first stop string, special tokens stripped."""
-        text = self._codec.decode(ids, skip_special=True)
-        if (at := self._first(text)) >= 0:
-            return text[:at]
-        # The stop string holds a special token: cut with them in sight, then strip them.
-        text = self._codec.decode(ids)
-        if (at := self._first(text)) >= 0:
-            text = text[:at]
-        for special in self._codec.special_tokens:
-            text = text.replace(special, "")
-        return text
-
-    def _first(self, text: str) -> int:
-        return min((at for stop in self._stop if (at := text.find(stop)) >= 0), default=-1)

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import torch
 
 from salmon_core.api import PrefixRequest
-from salmon_core.errors import SalmonError
 from salmon_core.kit.hf import HFCodec
+from salmon_core.kit.reading import choice_ids, text_ids
 from salmon_transformers.last_layer import LastBlock
 from salmon_transformers.packed import can_pack, pack, unpack
 from salmon_transformers.reading import Reader, Shared
@@ -73,7 +73,7 @@ class Scorer:
     ) -> list[list[tuple[float, float]]]:
         """See `salmon_core.api.Chooser.choose`."""
         flat = [suffix for request in requests for suffix in request.suffixes]
-        tokens = torch.tensor(self._choice_ids(flat, choices), device=self._reader.device).reshape(-1, 2)
+        tokens = torch.tensor(choice_ids(flat, choices, self._codec), device=self._reader.device).reshape(-1, 2)
 
         def head(features: torch.Tensor, texts: Sequence[int]) -> torch.Tensor:
             wanted = tokens[torch.tensor(texts, device=tokens.device)]
@@ -116,8 +116,8 @@ class Scorer:
 
         A text shares only if encode(prefix) + encode(suffix) is encode(prefix + suffix).
         """
-        wholes = self._codec.encode_batch([text for request in requests for text in request.texts])
-        self._check_lengths(requests, wholes, starts)
+        pad = self._model.config.get_text_config().pad_token_id if self._kind == "reward" else None
+        wholes = text_ids(requests, self._codec, self._codec.max_length, pad=pad)
         alike = {suffix: None for request in requests if len(request.suffixes) > 1 for suffix in request.suffixes}
         suffix_ids = dict(zip(alike, self._codec.encode_batch(list(alike)), strict=True)) if self.shares else {}
         prefix_ids = self._codec.encode_batch([request.prefix for request in requests]) if suffix_ids else []
@@ -142,50 +142,6 @@ class Scorer:
                 plain.append(wholes[starts[row] + i])
                 plain_places.append(starts[row] + i)
         return shared, places, plain, plain_places
-
-    def _check_lengths(
-        self, requests: Sequence[PrefixRequest], wholes: Sequence[Sequence[int]], starts: Sequence[int]
-    ) -> None:
-        limit = self._codec.max_length
-        pad = self._model.config.get_text_config().pad_token_id if self._kind == "reward" else None
-        for row in range(len(requests)):
-            for ids in wholes[starts[row] : starts[row + 1]]:
-                if not ids:
-                    raise SalmonError("an empty text cannot be scored", where=f"request {row}")
-                if limit is not None and len(ids) > limit:
-                    raise SalmonError(
-                        f"a text of {len(ids)} tokens exceeds the model's {limit}",
-                        where=f"request {row}",
-                        hint="lower the length limits of the renderer",
-                    )
-                if pad is not None and ids[-1] == pad:
-                    raise SalmonError(
-                        "a text ends with the reward model's pad token, so transformers would score the one before",
-                        where=f"request {row}",
-                        hint="set another pad_token_id in the model's config.json and its tokenizer",
-                    )
-
-    def _choice_ids(self, suffixes: Sequence[str], choices: tuple[str, str]) -> list[list[int]]:
-        """-> for each suffix, the ids of the two choices behind it."""
-        unique = list(dict.fromkeys(suffixes))
-        plain = self._codec.encode_batch(unique)
-        found: dict[str, list[int]] = {suffix: [] for suffix in unique}
-        for choice in choices:
-            longer = self._codec.encode_batch([suffix + choice for suffix in unique])
-            for suffix, short, long in zip(unique, plain, longer, strict=True):
-                if len(long) != len(short) + 1 or long[:-1] != short:
-                    same = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
-                    before, after = self._codec.pieces(short[same:]), self._codec.pieces(long[same:])
-                    raise SalmonError(
-                        f"the choice {choice!r} is not one token behind {suffix[-24:]!r}: "
-                        f"the tokenizer makes {after} where {before or 'nothing'} was",
-                        hint="let the template's verdict end so that each choice is one token of this tokenizer",
-                    )
-                found[suffix].append(long[-1])
-        for suffix, (one, two) in found.items():
-            if one == two:
-                raise SalmonError(f"the choices {choices} are the same token behind {suffix[-24:]!r}")
-        return [found[suffix] for suffix in suffixes]
 
     def _read_body(self, keep: torch.Tensor, **inputs: Any) -> torch.Tensor:
         with nullcontext() if self._last is None else self._last.at(keep):

@@ -1,0 +1,3 @@
+class RequestOutputKind:
+    DELTA = "delta"
+    FINAL_ONLY = "final"
