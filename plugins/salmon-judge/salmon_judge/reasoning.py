@@ -1,4 +1,4 @@
-"""The judge `reasoning`: a model argues, then says which of two completions is better; several times, in both orders."""
+"""The judge `reasoning`: a model argues, then says which of two completions is better, several times in both orders."""
 
 from __future__ import annotations
 

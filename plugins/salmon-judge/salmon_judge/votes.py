@@ -11,9 +11,9 @@ from salmon_core.errors import SalmonError
 from salmon_core.records import Completion
 
 _QUESTION = """\
-Go by this principle alone. First argue, in two or three sentences: how far does each response follow it? Point to what the \
-responses say, and give nothing for length, tone or agreement with you unless the principle is about that. Then close with \
-one line that holds the verdict and nothing else. It is
+Go by this principle alone. First argue, in two or three sentences: how far does each response follow it? Point to what
+the responses say, and give nothing for length, tone or agreement with you unless the principle is about that. Then
+close with one line that holds the verdict and nothing else. It is
 Verdict: {a}
 if {a} follows the principle better, and
 Verdict: {b}
@@ -51,7 +51,7 @@ class Ballot:
         first, second = map(_bare, choices)
         if not first or not second or first == second:
             raise SalmonError(
-                f"the template's choices {choices[0]!r} and {choices[1]!r} cannot be told apart at the end of an answer",
+                f"the template's choices {choices[0]!r} and {choices[1]!r} cannot be told apart in an answer",
                 hint="use a template whose choices are two different words or letters",
             )
         self._choices = {first: True, second: False}
