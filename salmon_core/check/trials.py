@@ -284,8 +284,14 @@ class Trials:
 
     def _evaluator(self, spec: ComponentSpec) -> None:
         evaluator = self._build(spec, "evaluate")
-        if unknown := sorted(set(getattr(evaluator, "needs", ())) - ABILITIES.keys()):
+        needs = set(getattr(evaluator, "needs", ()))
+        if unknown := sorted(needs - ABILITIES.keys()):
             raise PluginError(spec.owner, f"needs {', '.join(unknown)}; there are {', '.join(ABILITIES)}")
+        if "judge" in needs and hasattr(self._build(self._config.judge, "judge"), "check"):
+            self._note(
+                f"evaluator {spec.name} asks the judge about pairs that are sampled after training, and"
+                f" {self._config.judge.name} may know nothing of them"
+            )
 
     def _trainer(self, own: TrainingStage[Any]) -> None:
         inputs = own.inputs(self._sources)
