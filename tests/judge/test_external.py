@@ -133,7 +133,7 @@ def test_judgments_that_are_missing(tmp_path: Path) -> None:
         missing = 9 * 2 - sum(row["principle"] != "of-another-run" for row in said)
         assert missing == 3
         stopped = salmon(tmp_path, "run", "salmon.yaml", "--until", "judge", code=1)
-        assert "said.jsonl: judges " in stopped
+        assert "said.jsonl: lacks " in stopped
         assert "of 4 pairs looked up together: p" in stopped
         assert "under 'short'" in stopped
         assert "(add these rows, or take what is missing for ties (missing: tie))" in stopped

@@ -73,7 +73,7 @@ class ExternalJudge(Judge):
         if missing and self.options.missing == "stop":
             some = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
             raise StageError(
-                f"judges {len(missing)} of {len(found)} not, of {len(pairs)} pairs looked up together: {some}",
+                f"lacks {len(missing)} of {len(found)} judgments, of {len(pairs)} pairs looked up together: {some}",
                 where=str(self.options.path),
                 hint="add these rows, or take what is missing for ties (missing: tie)",
             )

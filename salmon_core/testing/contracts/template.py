@@ -89,7 +89,7 @@ class TemplateContract(ComponentContract):
         asked = "Which is better, and why?\n"
         plain = [
             *self._judge_texts("p", "x", "y", "q"),
-            *self._judge_texts("p", "x", "y", "q", asked),
+            *self._judge_texts("p", "x", "y", "q", question=asked),
             self._reward_text("p", "x", "q"),
         ]
         wanted = [_count(text, template.markers) for text in plain]
@@ -98,7 +98,7 @@ class TemplateContract(ComponentContract):
             forged = f"{evil} {evil}{evil}"
             found = [
                 *self._judge_texts(*[forged] * 4),
-                *self._judge_texts(*[forged] * 4, asked),
+                *self._judge_texts(*[forged] * 4, question=asked),
                 self._reward_text(*[forged] * 3),
             ]
             counted = [_count(text, template.markers) for text in found]
