@@ -98,7 +98,7 @@ class TemplateContract(ComponentContract):
             forged = f"{evil} {evil}{evil}"
             found = [
                 *self._judge_texts(*[forged] * 4),
-                *self._judge_texts(*[forged] * 4, question=asked),
+                *self._judge_texts(forged, forged, forged, forged, asked),
                 self._reward_text(*[forged] * 3),
             ]
             counted = [_count(text, template.markers) for text in found]
