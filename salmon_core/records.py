@@ -132,6 +132,8 @@ class Judgment:
         reason: the judge's own words, where it gave any.
         tie: the judge said that neither is better; the score is 0.
         mean: whether the score is the mean of the orders where they disagree, too (`judge.orders: mean`).
+        answers: how many it is made of, where the judge counts: sampled ones, or those looked up in a file.
+        unread: of them, those that are no verdict, or missing; they count for neither side.
     """
 
     pair_id: str
@@ -141,6 +143,8 @@ class Judgment:
     reason: str | None = None
     tie: bool = False
     mean: bool = False
+    answers: int = 0
+    unread: int = 0
 
     @property
     def consistent(self) -> bool:

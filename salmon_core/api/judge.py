@@ -48,6 +48,20 @@ class JudgeContext(Protocol):
     def render(self, pair: Pair, principles: Sequence[ShownPrinciple]) -> tuple[PrefixRequest, PrefixRequest]:
         """The texts for a chooser: one request per order (1 first, 2 first), one suffix per principle."""
 
+    def ask(
+        self, pair: Pair, principles: Sequence[ShownPrinciple], question: str, *, room: int = 0
+    ) -> tuple[PrefixRequest, PrefixRequest]:
+        """The texts for a sampler: as `render`, but with a question of the judge's own, up to where the answer begins.
+
+        Args:
+            question: comes after the principle, and in a conversation ends the user's turn; trusted text, not empty,
+                best with a line break at its end.
+            room: tokens that the answer may have, which are kept free where the model takes texts of a limited length.
+
+        Raises:
+            SalmonError: no room, or the ids have another structure than with plain contents.
+        """
+
     async def call(self, request: Mapping[str, Any], action: Callable[[], Awaitable[T]]) -> T:
         """Calls an API: so many at once as `judge.concurrency`, again where it fails and that may pass (TryAgain,
         TimeoutError, ConnectionError), and not at all where the run's cache on disk has the answer.
@@ -64,9 +78,16 @@ class Judge(ABC):
     Attributes:
         reads_principles: whether it goes by the principles' texts, so that it can be asked by negated ones to see
             whether it turns round; not where it looks answers up by a principle's name.
+        calls: answers that it asks a model or an API for, for each pair, principle and order; 0 where it asks nobody.
+            Only for the counts of `salmon plan`.
+
+    One that knows nothing of pairs that are made up, such as one that reads a file, may have
+    `check(principles: Sequence[Principle]) -> None`, which raises SalmonError for whatever will fail. `salmon check`
+    calls it; judges without are asked about a made-up pair instead.
     """
 
     reads_principles: bool = True
+    calls: int = 1
 
     @abstractmethod
     def judge(

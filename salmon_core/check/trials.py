@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -11,14 +12,24 @@ from pathlib import Path
 from typing import Any, cast
 
 from salmon_core.api.component import ComponentSpec
-from salmon_core.api.models import Ability, Engine, ModelSpec, OpenModel
+from salmon_core.api.models import (
+    Ability,
+    Chooser,
+    Engine,
+    ModelSpec,
+    OpenModel,
+    PrefixRequest,
+    Sampler,
+    Sampling,
+    TokenCodec,
+)
 from salmon_core.data import parquet
 from salmon_core.data.gold import read_gold
 from salmon_core.errors import PluginError, SalmonError, StageError, boundary
 from salmon_core.pipeline import SECTIONS
 from salmon_core.plugins.options import require
 from salmon_core.records import Completion, Pair, Prompt, Rollout
-from salmon_core.reward.forms import frame_of
+from salmon_core.reward.forms import Form, frame_of
 from salmon_core.reward.reward import Reward
 from salmon_core.reward.scorers import ability_of
 from salmon_core.reward.spec import reward_spec
@@ -48,11 +59,28 @@ _MODELS: dict[str, tuple[str, str, Ability]] = {
 
 
 class _Asked(Exception):
-    """A judge asks for a model, or for an API (None): a check goes no further."""
+    """A judge asks a model, or an API: a check goes no further."""
 
-    def __init__(self, ability: Ability | None = None):
-        super().__init__()
-        self.ability = ability
+
+class _Unopened(Sampler, Chooser):
+    """A model with nothing but its tokenizer.
+
+    Args:
+        ability: what it was opened for.
+    """
+
+    def __init__(self, codec: TokenCodec, ability: Ability):
+        self._codec, self.ability = codec, ability
+
+    @property
+    def codec(self) -> TokenCodec:
+        return self._codec
+
+    def sample(self, prompts: Sequence[tuple[Prompt, str]], sampling: Sampling) -> list[Completion]:
+        raise _Asked
+
+    def choose(self, requests: Sequence[PrefixRequest], choices: tuple[str, str]) -> list[list[tuple[float, float]]]:
+        raise _Asked
 
 
 class _Probe(Judging):
@@ -84,7 +112,8 @@ class Trials:
             key, engine, ability = _MODELS[role]
             if role == "reward":
                 ability = ability_of(config.reward_template)
-            yield f"{key} ({spec.path})", key, partial(self._model, engine, spec, ability)
+            trial = partial(self._model, engine, spec, ability)
+            yield f"{key} ({spec.path})", key, partial(self._judge_model, spec) if role == "judge" else trial
         if config.trains_reward_model and "reward" not in config.models:
             yield f"engine {config.engines['reward'].name}", "reward.engine", partial(self._able, "reward", "scorer")
         yield f"prompts {config.prompts.name}", "prompts", self._prompts
@@ -154,23 +183,53 @@ class Trials:
         with boundary(self._config.engines[role].owner, f"engine {self._config.engines[role].name!r}, check"):
             check(spec, ability) if check is not None else engine.codec(spec)
 
-    def _judge(self) -> None:
-        """One made-up pair, up to where a model or an API is asked; then, whether choices are one token each."""
-        setup = judge_setup(self._sources)
-        if not setup.principles:
-            return
+    def _judge_model(self, spec: ModelSpec) -> None:
+        """For what the judge asks it, if it asks it at all; what else is wrong with a judge is said of the judge."""
+        wanted: list[Ability] = []
 
         def asked(ability: Ability) -> OpenModel:
-            raise _Asked(ability)
+            wanted.append(ability)
+            raise _Asked
 
+        with suppress(SalmonError):
+            self._ask(asked)
+        if wanted:
+            self._model("judge", spec, wanted[0])
+
+    def _judge(self) -> None:
+        """One made-up pair, up to where a model or an API answers; then, whether choices are one token each."""
+        setup = judge_setup(self._sources)
+        spec = setup.model.spec if setup.model.made_by is None else self._config.models["policy"]
+        opened: list[_Unopened] = []
+
+        def asked(ability: Ability) -> OpenModel:
+            engine = self._able("judge", ability)
+            with boundary(setup.engine.owner, f"engine {setup.engine.name!r}, codec"):
+                opened.append(_Unopened(engine.codec(spec), ability))
+            return opened[-1]
+
+        form = self._ask(asked)
+        if form is not None:
+            way = "in a conversation, by its chat template" if form == "chat" else "as plain text"
+            section = self._config.config
+            named = section.policy.model if section.judge.model == "policy" else section.judge.model
+            self._note(f"the judge {named} is asked {way} (judge.form: {setup.form})")
+        if opened and opened[-1].ability == "chooser":
+            self._choices(setup, opened[-1].codec, spec.path)
+
+    def _ask(self, open_model: Callable[[Ability], OpenModel]) -> Form | None:
+        """Has the judge check itself, or asks it about a pair; the form in which a model was asked."""
+        setup = judge_setup(self._sources)
+        if not setup.principles:
+            return None
         probe = _Probe(
             judge=setup.judge,
             registry=self._registry,
-            principles=setup.principles[:1],
+            principles=setup.principles,
             template=setup.texts.template,
             limits=setup.texts.limits,
             seed=setup.seed,
-            open_model=asked,
+            open_model=open_model,
             codecs=lambda: (),
             cache=Path("judge.sqlite"),
             concurrency=1,
@@ -179,39 +238,29 @@ class Trials:
         )
         with probe:
             try:
-                probe.judge([self._pair()])
-                return
+                if not probe.check():
+                    probe.judge([self._pair()], setup.principles[:1])
             except SalmonError as error:
                 if not isinstance(error.__cause__, _Asked):
                     raise
-                ability = error.__cause__.ability
-        if ability is not None:
-            engine = self._able("judge", ability)
-            if ability == "chooser":
-                self._choices(setup, engine)
+            return probe.form
 
-    def _choices(self, setup: JudgeSetup, engine: Engine) -> None:
-        spec = setup.model.spec if setup.model.made_by is None else self._config.models["policy"]
+    def _choices(self, setup: JudgeSetup, codec: TokenCodec, model: str) -> None:
+        choices = setup.texts.template.choices
         with boundary(setup.engine.owner, f"engine {setup.engine.name!r}, codec"):
-            codec = engine.codec(spec)
-            frame = frame_of(setup.texts.template, codec, setup.form)
-            way = "in a conversation, by its chat template" if frame.form == "chat" else "as plain text"
-            section = self._config.config
-            named = section.policy.model if section.judge.model == "policy" else section.judge.model
-            self._note(f"the judge {named} is asked {way} (judge.form: {setup.form})")
-            verdict = frame.after
+            verdict = frame_of(setup.texts.template, codec, setup.form).after
             before = codec.encode(verdict)
             found = []
-            for choice in setup.texts.template.choices:
+            for choice in choices:
                 ids = codec.encode(verdict + choice)
                 if ids[: len(before)] != before or len(ids) != len(before) + 1:
                     raise SalmonError(
-                        f"the choice {choice!r} of the template is not one single token of {spec.path}",
+                        f"the choice {choice!r} of the template is not one single token of {model}",
                         hint="choose another template, or a judge.model with another tokenizer",
                     )
                 found.append(ids[-1])
         if len(set(found)) != len(found):
-            raise SalmonError(f"the choices {setup.texts.template.choices} are the same token of {spec.path}")
+            raise SalmonError(f"the choices {choices} are the same token of {model}")
 
     def _pair(self) -> Pair:
         texts = ("A plain answer.", "Another answer, a little longer.")
@@ -238,8 +287,14 @@ class Trials:
 
     def _evaluator(self, spec: ComponentSpec) -> None:
         evaluator = self._build(spec, "evaluate")
-        if unknown := sorted(set(getattr(evaluator, "needs", ())) - ABILITIES.keys()):
+        needs = set(getattr(evaluator, "needs", ()))
+        if unknown := sorted(needs - ABILITIES.keys()):
             raise PluginError(spec.owner, f"needs {', '.join(unknown)}; there are {', '.join(ABILITIES)}")
+        if "judge" in needs and hasattr(self._build(self._config.judge, "judge"), "check"):
+            self._note(
+                f"evaluator {spec.name} asks the judge about pairs that are sampled after training, and"
+                f" {self._config.judge.name} may know nothing of them"
+            )
 
     def _trainer(self, own: TrainingStage[Any]) -> None:
         inputs = own.inputs(self._sources)

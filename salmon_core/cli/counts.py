@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -143,15 +144,37 @@ class _Counting:
     def _pairs(self) -> int | None:
         return _times(self._train, self._section.sample.samples // 2)
 
+    @cached_property
+    def _judge(self) -> tuple[int, bool]:
+        """Answers that the judge asks for to each question, and whether it is asked by other texts of a principle."""
+        spec = self._config.judge
+        try:
+            judge = self._registry.build(spec)
+            with boundary(spec.owner, f"judge {spec.name!r}"):
+                return int(getattr(judge, "calls", 1)), bool(getattr(judge, "reads_principles", True))
+        except SalmonError as error:
+            self.found.notes.append(
+                f"the judge cannot be built, so its calls are counted as one to a question: {error}"
+            )
+            return 1, True
+
     def judge_calls(self) -> None:
         """Of the stage `judge`, with the tokens that the policy would read."""
         principles = len(self._config.judge_principles)
-        calls = _times(self._pairs, principles * 2)
+        answers, _ = self._judge
+        calls = _times(self._pairs, principles * 2 * answers)
         each, shared = self._judge_tokens()
+        if answers != 1:  # samplers read each text from its beginning
+            shared = None
         tokens = None if calls is None else round(calls * each)
         less = _times(self._pairs, 1) if shared is None else _times(self._pairs, round(2 * shared))
         self.line("pairs", self._pairs, "at most; equal completions make none")
-        self.line("judge calls", calls, f"for each pair {principles} principles in 2 orders")
+        each_pair = f"for each pair {principles} principles in 2 orders"
+        if not answers:
+            each_pair = f"the judge {self._config.judge.name} asks no model"
+        elif answers > 1:
+            each_pair += f", {answers} answers to each"
+        self.line("judge calls", calls, each_pair)
         meaning = f"at most about, {round(each)} for each call"
         if shared is not None and less is not None:
             meaning += f"; {_rounded(less):,} where what the principles of a pair share is read once"
@@ -166,10 +189,11 @@ class _Counting:
     def verdict_calls(self) -> None:
         """Of the stage `verdict`: some pairs again, by negated principles and in other words."""
         principles, probe = self._config.judge_principles, self._section.judge.probe
+        answers, reads = self._judge
         again = sum(each.negated is not None for each in principles)
         again += len(principles) * min(1, len(self._config.template.rewordings))
         pairs = None if self._pairs is None else min(probe, self._pairs)
-        calls = _times(pairs, again * 2)
+        calls = _times(pairs, again * 2 * answers * reads)
         self.line("judge calls again", calls, f"at most, on {probe} pairs, to see whether the judge can be believed")
         self.found.stages["verdict"] = {"pairs": pairs, "calls": calls}
 

@@ -20,6 +20,7 @@ from salmon_core.stages import STAGES
 
 #: what the columns on the judge mean
 _AGREE = "agree: both orders prefer the same; first: prefers what is shown first"
+_UNREAD = "unread: answers that are no verdict, or missing"
 _TESTED = {
     "orders": "orders: their scores' correlation",
     "turns_round": "turns: minus the correlation with scores by the negated principle",
@@ -100,15 +101,16 @@ def _print_judge(judge: Mapping[str, Any], console: Console) -> None:
     evidence = {"all": judge["whole"], **judge["principles"]}
     tested = {"orders": "orders", "turns_round": "turns", "stays": "stays", "right": "right"}
     tested = {key: heading for key, heading in tested.items() if judge["whole"][key] is not None}
-    table = Table("judge", "verdict", "agree", "first", *tested.values(), "n")
+    counted = bool(judge["whole"].get("answers"))
+    table = Table("judge", "verdict", "agree", "first", *tested.values(), "n", *(["unread"] if counted else []))
     for name, own in evidence.items():
         plain = [_told(own[key]) for key in ("agreement", "first_shown")]
         low = [_told(own[key], low=True) for key in tested]
-        table.add_row(escape(name), own["verdict"], *plain, *low, str(own["orders"]["n"]))
+        unread = [f"{own['unread']}/{own['answers']}"] if counted else []
+        table.add_row(escape(name), own["verdict"], *plain, *low, str(own["orders"]["n"]), *unread)
     console.print(table)
-    console.print(
-        f"[dim]{'; '.join([_AGREE, *(_TESTED[key] for key in tested)])}; > low end of the 95 % interval[/dim]"
-    )
+    meanings = [_AGREE, *(_TESTED[key] for key in tested), *([_UNREAD] if counted else [])]
+    console.print(f"[dim]{'; '.join(meanings)}; > low end of the 95 % interval[/dim]")
 
 
 def _told(own: Mapping[str, Any] | None, *, low: bool = False) -> str:

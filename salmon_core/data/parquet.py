@@ -42,8 +42,12 @@ JUDGMENTS = pa.schema(
         ("reason", pa.string()),
         ("tie", pa.bool_()),
         ("mean", pa.bool_()),
+        ("answers", pa.int32()),
+        ("unread", pa.int32()),
     ]
 )
+#: columns that files written before lack -> what they would hold
+_SINCE: Mapping[str, Any] = {"answers": 0, "unread": 0}
 PREFERENCES = pa.schema(
     [
         ("pair_id", pa.string()),
@@ -116,6 +120,9 @@ def read_table(path: Path, needs: pa.Schema) -> list[dict[str, Any]]:
     """
     table = open_table(path)
     missing = [name for name in needs.names if name not in table.column_names]
+    for name in [name for name in missing if name in _SINCE]:
+        table = table.append_column(name, pa.array([_SINCE[name]] * table.num_rows, needs.field(name).type))
+        missing.remove(name)
     if missing:
         raise DataError(f"lacks the column(s) {', '.join(missing)}", where=str(path))
     try:

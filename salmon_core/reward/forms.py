@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from salmon_core.api.models import TokenCodec
@@ -28,6 +28,11 @@ class Frame:
     form: Form
     before: str
     after: str
+
+
+def asking(template: Template, question: str) -> Template:
+    """The template with another question, to be answered in words rather than by one of its choices."""
+    return replace(template, question=question, verdict="")
 
 
 def frame_of(template: Template, codec: TokenCodec, form: Form = "auto") -> Frame:

@@ -61,6 +61,7 @@ class Renderer:
         others: further tokenizers whose added tokens and chat markers are to be made plain as well.
         limits: lengths; principles are never cut.
         form: in which a judge is asked.
+        room: tokens that an answer may add to a text; counted where the model takes texts of a limited length.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Renderer:
         others: Sequence[TokenCodec] = (),
         limits: Limits | None = None,
         form: Form = "text",
+        room: int = 0,
     ):
         self.template, self.codec = template, codec
         self.limits = limits or Limits()
@@ -81,8 +83,8 @@ class Renderer:
         self._text = Sanitizer(forbidden, views(codecs))
         self._shape = ShapeCheck(codec, self._text)
         self._blank = self._text(PLAIN)
-        total = self.limits.total if codec.max_length is None else min(self.limits.total, codec.max_length)
-        self._total = total
+        total = self.limits.total if codec.max_length is None else min(self.limits.total, codec.max_length - room)
+        self._total, self._room = total, room
         self._form = form
         self._counts: dict[str, int] = {}
         self._rules: dict[str, str] = {}
@@ -113,6 +115,11 @@ class Renderer:
     def safe_text(self, text: str) -> str:
         """A text with added tokens and markers made plain."""
         return self._text(text)
+
+    @property
+    def form(self) -> Form:
+        """In which a judge is asked: `chat` or `text`."""
+        return self._frame.form
 
     @cached_property
     def _frame(self) -> Frame:
@@ -209,9 +216,11 @@ class Renderer:
         return text
 
     def _no_room(self, fixed: int) -> SalmonError:
+        kept = f", beside the {self._room} that are kept for the answer" if self._room else ""
         return SalmonError(
-            f"the template and the principles alone need {fixed} of {self._total} tokens",
-            hint="show fewer or shorter principles, or raise the length limit",
+            f"the template and the principles alone need {fixed} of {max(0, self._total)} tokens{kept}",
+            hint="show fewer or shorter principles, or raise the length limit"
+            + (", or lower max_new_tokens" if self._room else ""),
         )
 
     def _suffix(self, principles: Sequence[ShownPrinciple], tail: str, where: str) -> str:

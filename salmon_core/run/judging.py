@@ -23,7 +23,7 @@ from salmon_core.errors import PluginError, SalmonError, boundary
 from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
 from salmon_core.records import Judgment, Pair, ShownPrinciple
-from salmon_core.reward.forms import Form
+from salmon_core.reward.forms import Form, asking
 from salmon_core.reward.rendering import Renderer
 from salmon_core.run.calls import Answers, Calls
 from salmon_core.run.identity import by_content
@@ -84,6 +84,28 @@ class Judging:
     def reads_principles(self) -> bool:
         """Whether the judge goes by the principles' texts."""
         return bool(getattr(self._judge, "reads_principles", True))
+
+    @property
+    def calls(self) -> int:
+        """Answers that the judge asks for, for each pair, principle and order."""
+        return int(getattr(self._judge, "calls", 1))
+
+    @property
+    def form(self) -> Form | None:
+        """In which a model was asked last, `chat` or `text`; None where none was."""
+        return self._context.form
+
+    def check(self) -> bool:
+        """What the judge can tell by itself of what will fail; whether it can tell at all.
+
+        Raises:
+            PluginError, SalmonError: something will.
+        """
+        check = getattr(self._judge, "check", None)
+        if check is not None:
+            with boundary(self._spec.owner, f"{self._what}, check"):
+                check(self._principles)
+        return check is not None
 
     @property
     def rewordings(self) -> int:
@@ -194,6 +216,9 @@ class Judging:
             raise self._broken(f"reason is {type(item.reason).__name__}, not a text, for {where}")
         if not isinstance(item.tie, bool):
             raise self._broken(f"tie is {item.tie!r}, neither true nor false, for {where}")
+        counts = (item.answers, item.unread)
+        if any(type(count) is not int for count in counts) or not 0 <= item.unread <= item.answers:
+            raise self._broken(f"of {item.answers!r} answers {item.unread!r} are unread, for {where}")
         # Numbers of numpy and the like become plain ones, and half a character becomes a question mark: JSON can hold
         # what no file of UTF-8 can.
         reason = None if item.reason is None else item.reason.encode(errors="replace").decode()
@@ -216,10 +241,12 @@ class _Context:
         form: Form,
     ):
         self._form: Form = form
+        self.form: Form | None = None
         self.seed, self.template = seed, template
         self._limits, self._open_model, self._codecs = limits, open_model, codecs
         self._opened: tuple[Ability, OpenModel] | None = None
-        self._renderer: Renderer | None = None
+        #: by the question asked, None for the template's own, and the room for its answer
+        self._renderers: dict[tuple[str | None, int], Renderer] = {}
         self.calls: Calls | None = None
 
     @property
@@ -234,14 +261,16 @@ class _Context:
         """From now on the question is put in this wording."""
         worded = replace(template, judge=template.rewordings[wording - 1]) if wording else template
         if worded != self.template:
-            self.template, self._renderer = worded, None
+            self.template = worded
+            self._renderers.clear()
 
     def render(self, pair: Pair, principles: Sequence[ShownPrinciple]) -> tuple[PrefixRequest, PrefixRequest]:
-        if self._renderer is None:
-            model = self._opened[1] if self._opened else self.chooser
-            others = self._codecs()
-            self._renderer = Renderer(self.template, model.codec, others=others, limits=self._limits, form=self._form)
-        return self._renderer.judge(pair, principles)
+        return self._renderer("chooser", None, 0).judge(pair, principles)
+
+    def ask(
+        self, pair: Pair, principles: Sequence[ShownPrinciple], question: str, *, room: int = 0
+    ) -> tuple[PrefixRequest, PrefixRequest]:
+        return self._renderer("sampler", question, room).judge(pair, principles)
 
     async def call(self, request: Mapping[str, Any], action: Callable[[], Awaitable[T]]) -> T:
         assert self.calls is not None
@@ -250,8 +279,18 @@ class _Context:
     def close(self) -> None:
         if self._opened is not None:
             _, model = self._opened
-            self._opened = self._renderer = None
+            self._opened = None
+            self._renderers.clear()
             model.close()
+
+    def _renderer(self, ability: Ability, question: str | None, room: int) -> Renderer:
+        """Of the model that is open, whose tokenizer is the same whatever it is asked; else of one opened for this."""
+        if (question, room) not in self._renderers:
+            codec = (self._opened[1] if self._opened else self._model(ability)).codec
+            template = self.template if question is None else asking(self.template, question)
+            found = Renderer(template, codec, others=self._codecs(), limits=self._limits, form=self._form, room=room)
+            self._renderers[question, room], self.form = found, found.form
+        return self._renderers[question, room]
 
     def _model(self, ability: Ability) -> OpenModel:
         if self._opened is None or self._opened[0] != ability:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +22,9 @@ from salmon_core.stages.base import ModelInput, Sources, Stage, StageOutput, Wor
 from salmon_core.stages.prompts import read_prompts
 from salmon_core.stages.sample import pairs_of, read_completions
 from salmon_core.stages.texts import Texts, texts_of
+
+#: the share of answers that say nothing from which on it is told
+MANY_UNREAD = 0.1
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,23 @@ class Judge(Stage[JudgeInputs]):
                 progress(start)
                 with progress.upto(min(start + size, len(pairs))):
                     work.write_rows(part, judging.judge(pairs[start : start + size]), parquet.JUDGMENTS)
-        write_metrics(work, {"pairs": len(pairs), "principles": len(inputs.setup.principles)})
+        values = {"pairs": len(pairs), "principles": len(inputs.setup.principles)}
+        write_metrics(work, values | _counted(read_judgments(work.path), work.note))
+
+
+def _counted(judgments: Sequence[Judgment], note: Callable[[str], None]) -> dict[str, int]:
+    """The answers that judgments are made of, where the judge counts them; many that say nothing are told."""
+    asked, unread = Counter[str](), Counter[str]()
+    for judgment in judgments:
+        asked[judgment.principle] += judgment.answers
+        unread[judgment.principle] += judgment.unread
+    answers, lost = asked.total(), unread.total()
+    if not answers:
+        return {}
+    if lost > MANY_UNREAD * answers:
+        by = ", ".join(f"{name} {unread[name]}" for name in asked if unread[name])
+        note(f"{lost} of {answers} answers of the judge are no verdict or missing, and were left out: {by}")
+    return {"answers": answers, "unread": lost}
 
 
 def read_judgments(folder: Path) -> list[Judgment]:

@@ -39,6 +39,8 @@ class Evidence:
         turns_round: minus the rank correlation of the scores with those under the negated principle; 0 by chance.
         stays: rank correlation of the scores with those in other words; 0 by chance.
         right: share of known answers that it gives; 0.5 by chance.
+        answers: that its judgments are made of, where it counts them.
+        unread: of them, those that were no verdict, or missing.
     """
 
     agreement: Estimate
@@ -47,6 +49,8 @@ class Evidence:
     turns_round: Estimate | None = None
     stays: Estimate | None = None
     right: Estimate | None = None
+    answers: int = 0
+    unread: int = 0
 
     @property
     def verdict(self) -> Verdict:
@@ -146,6 +150,8 @@ class _Counting:
             turns_round=self._compared(self._answers.negated, sign=-1),
             stays=self._compared(self._answers.reworded, sign=1),
             right=self._rate(right) if right else None,
+            answers=sum(each.answers for each in said),
+            unread=sum(each.unread for each in said),
         )
 
     def _compared(self, other: Said, *, sign: int) -> Estimate | None:

@@ -194,6 +194,8 @@ def _tell(found: JudgeVerdict, note: Callable[[str], None], *, stop: bool) -> No
         )
         if own is not None
     )
+    if whole.unread:
+        said += f"; {whole.unread} of {whole.answers} answers are no verdict or missing"
     if whole.verdict == "good":
         if found.weak:
             note(f"the judge cannot be told from chance by {', '.join(found.weak)}; see {FILE}")

@@ -169,6 +169,12 @@ JUDGES = (
     judge("no number", "[Judgment(j.pair_id, j.principle, float('inf'), 0.0) for j in found]", *SAME),
     judge("chance", "[Judgment(j.pair_id, j.principle, random.random(), 1.0) for j in found]", *SAME),
     Case(JudgeContract, "asks an API", _REMOTE, own={"reply": lambda self, request: len(request["texts"][0])}),
+    judge(
+        "refuses everybody",
+        "found\n    def check(self, principles):\n        raise ValueError",
+        "what_it_says_of_itself",
+    ),
+    judge("asks for half an answer", "found\n    calls = 0.5", "what_it_says_of_itself"),
     judge("fails on nothing", "found if all(p.second.text for p in pairs) else 1 / 0", "odd_texts_are_judged"),
 )
 

@@ -38,6 +38,36 @@ class Blocks:
         time.sleep(600)
 
 
+class Asks(Judge):
+    def __init__(self, room: int = 0):
+        self.room = room
+
+    def judge(self, pairs, principles, context):
+        shown = [principle.shown() for principle in principles]
+        request, _ = context.ask(pairs[0], shown, "Why?\\n", room=self.room)
+        assert request.prefix + request.suffixes[0] == request.texts[0]
+        context.sampler.sample([(pairs[0].prompt, request.texts[0])], None)
+        raise AssertionError("a check went on")
+
+
+class Knows(Judge):
+    def __init__(self, bad: bool = False):
+        self.bad = bad
+
+    def check(self, principles):
+        if self.bad:
+            raise SalmonError("is no file of judgments", where="said.jsonl")
+
+    def judge(self, pairs, principles, context):
+        raise AssertionError("asked about a pair that is made up")
+
+
+@hookimpl(specname="salmon_judges")
+def more_judges() -> Iterable[Component]:
+    yield Component("asks", Asks, "by a question of its own")
+    yield Component("knows", Knows, "looks at its file")
+
+
 class Samples(Engine):
     def codec(self, model: ModelSpec) -> ByteCodec:
         return ByteCodec()
@@ -123,6 +153,10 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         {"policy": {"model": "./policy", "template": "words"}},
         "judge.judge: the choice 'yes' of the template is not one single token of ",
     ),
+    ("a judge's own check", {"judge": {**document()["judge"], "judge": {"name": "knows", "bad": True}}},
+     "judge.judge: said.jsonl: is no file of judgments"),
+    ("no room for an answer", {"judge": {**document()["judge"], "judge": {"name": "asks", "room": 5000}}},
+     "judge.judge: the template and the principles alone need"),
     ("a folder that is a file", {"run": {"name": "toy", "folder": "rules.yaml"}}, "is no folder, so no run can lie"),
     ("python for nobody", {"train": {"backend": "here", "algorithm": "toy", "python": "./python"}},
      "train: python: this backend trains in salmon's own interpreter"),
@@ -135,6 +169,19 @@ def test_what_will_fail_is_said(changes: dict[str, Any], says: str, tmp_path: Pa
     assert done.code == 2, done.text
     assert says in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_judge_that_samples_needs_no_chooser_and_one_that_knows_is_not_asked(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text("{}")
+    own = {**document()["judge"], "engine": "samples", "model": "./other"}
+    done = check(tmp_path, judge={**own, "judge": "asks"})
+    assert done.code == 0, done.text
+    assert "/other is asked as plain text (judge.form: auto)" in done.out
+    done = check(tmp_path, judge={**own, "judge": "knows"}, evaluate=["toy-agreement"])
+    assert done.code == 0, done.text
+    assert "is asked" not in done.out
+    assert "evaluator toy-agreement asks the judge about pairs that are sampled after training, and kn" in done.out
 
 
 def test_all_at_once(tmp_path: Path) -> None:

@@ -30,7 +30,10 @@ KINDS: dict[str, tuple[Any, Any, Callable[[dict[str, Any]], Any]]] = {
     "completions": (
         tables.COMPLETIONS, st.builds(Completion, words, small, words, ids, small, st.booleans()), tables.to_completion,
     ),
-    "judgments": (tables.JUDGMENTS, st.builds(Judgment, words, words, numbers, numbers), tables.to_judgment),
+    "judgments": (
+        tables.JUDGMENTS, st.builds(Judgment, words, words, numbers, numbers, answers=small, unread=small),
+        tables.to_judgment,
+    ),
     "preferences": (
         tables.PREFERENCES,
         st.builds(
@@ -69,6 +72,21 @@ def test_what_is_wrong_with_a_table(tmp_path: Path) -> None:
     assert str(file) in str(error.value)
     with pytest.raises(DataError, match="not a readable Parquet file"):
         tables.read_table(tmp_path / "none.parquet", tables.SFT_TEXTS)
+
+
+def test_judgments_of_an_earlier_version(tmp_path: Path) -> None:
+    """Without the columns that came later."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = tmp_path / "rows.parquet"
+    tables.write_rows(file, [Judgment("a", "b", 1.0, -1.0, "so", True)], tables.JUDGMENTS)
+    old: pa.Table = pq.read_table(file).drop_columns(["answers", "unread"])
+    pq.write_table(old, file)
+    assert tables.read_rows(file, tables.JUDGMENTS, tables.to_judgment) == [Judgment("a", "b", 1.0, -1.0, "so", True)]
+    pq.write_table(old.drop_columns(["tie"]), file)
+    with pytest.raises(DataError, match=r"lacks the column\(s\) tie"):
+        tables.read_table(file, tables.JUDGMENTS)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:

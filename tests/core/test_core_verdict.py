@@ -188,7 +188,8 @@ class MadeUp(Judge):
     def judge(self, pairs, principles, context):
         with open("asked.txt", "a") as file:
             file.write(f"{len(pairs)} {[p.text for p in principles]}\\n")
-        return [Judgment(pair.id, p.name, *self.scores(pair, p)) for pair in pairs for p in principles]
+        counted = {"answers": 4, "unread": 1} if self.options.goes_by == "counted" else {}
+        return [Judgment(pair.id, p.name, *self.scores(pair, p), **counted) for pair in pairs for p in principles]
 
     def scores(self, pair, principle):
         rng = Random(f"{pair.id} {principle.text}")
@@ -238,12 +239,26 @@ def test_a_judge_that_can_be_believed(tmp_path: Path, cli: Cli) -> None:
     assert "verdict" in shown
     assert "turns: minus the correlation" in shown
     assert "right: known answers" not in shown
+    assert "unread" not in shown
     again = cli("run", config)
     assert again.code == 0
     assert len(asked(tmp_path)) == 1
     more = cli("run", config, "--set", "judge.probe=30")
     assert more.code == 0, more.text
     assert (tmp_path / "runs/toy/judge/asked.txt").read_text().count("\n") == 1, "what was judged is not judged again"
+
+
+def test_answers_that_are_no_verdict_are_counted_and_told(tmp_path: Path, cli: Cli) -> None:
+    done = cli("run", folder_with(tmp_path, "counted", probe=25))
+    assert done.code == 0, done.text
+    found = table(tmp_path)
+    assert found["whole"]["answers"] == 4 * found["whole"]["unread"] == 2 * found["principles"]["short"]["answers"]
+    half = found["principles"]["short"]["unread"]
+    said = f"{2 * half} of {8 * half} answers of the judge are no verdict or missing, and were left out:"
+    assert f"judge: {said} short {half}, kind {half}" in done.text
+    shown = cli("report", "runs/toy").out
+    assert f"{2 * half}/{8 * half}" in shown
+    assert "unread: answers that are no verdict, or missing" in shown
 
 
 @pytest.mark.parametrize(("goes_by", "says"), [("position", "cannot be told from chance"), ("length", "says the same")])

@@ -69,6 +69,8 @@ def expected(prompts: list[str] = PROMPTS) -> list[dict[str, Any]]:
             "reason": f"By {name[-1]} characters, says 'Is {principle}.'",
             "tie": name[-1] == "0",
             "mean": False,
+            "answers": 0,
+            "unread": 0,
         }
         for name in prompts
         for principle in ("kind", "clear")

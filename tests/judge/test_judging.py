@@ -169,6 +169,56 @@ def test_one_model_at_a_time_and_none_afterwards(tmp_path: Path) -> None:
     assert world.log[4:] == again
 
 
+def test_a_question_of_the_judges_own(tmp_path: Path) -> None:
+    """Instead of the template's; all else of the text is the same, in both orders and in other words."""
+    seen: list[tuple[str, ...]] = []
+
+    def judge(pairs: Sequence[Pair], shown: Sequence[Principle], context: JudgeContext) -> list[Judgment]:
+        principles = [principle.shown() for principle in shown]
+        asked = context.ask(pairs[0], principles, "Why {first}?\n")
+        for own, plain in zip(asked, context.render(pairs[0], principles), strict=True):
+            assert own.prefix == plain.prefix
+            for mine, theirs in zip(own.suffixes, plain.suffixes, strict=True):
+                assert theirs.endswith(STANDARD.question + STANDARD.verdict)
+                assert mine == theirs.removesuffix(STANDARD.question + STANDARD.verdict) + "Why {first}?\n"
+        assert context.ask(pairs[0], principles, "Who?\n")[0].suffixes[0].endswith("Who?\n")
+        seen.append(asked[0].texts)
+        return all_of(pairs, shown)
+
+    world = World(tmp_path, judge_of(judge))
+    with world.judging as judging:
+        judging.judge(PAIRS[:1])
+        judging.judge(PAIRS[:1], wording=1)
+        assert judging.form == "text"
+    assert world.log[:1] == ["open sampler"], "a question is for a sampler"
+    assert world.log.count("open sampler") == 1
+    assert seen[0] != seen[1]
+
+
+def test_room_for_an_answer_is_kept(tmp_path: Path) -> None:
+    class Short(Sampled):
+        @property
+        def codec(self) -> TokenCodec:
+            codec = Bytes()
+            codec.max_length = 900  # type: ignore[misc]
+            return codec
+
+    def judge(pairs: Sequence[Pair], shown: Sequence[Principle], context: JudgeContext) -> list[Judgment]:
+        long = [pair("p", "x" * 900, "y" * 900)]
+        principles = [principle.shown() for principle in shown]
+        for room in (0, 200):
+            for request in context.ask(long[0], principles, "Why?\n", room=room):
+                assert request.truncated > 0
+                longest = max(len(text) for text in request.texts)
+                assert 900 - room - 40 < longest <= 900 - room
+        context.ask(long[0], principles, "Why?\n", room=880)
+        return all_of(pairs, shown)
+
+    world = World(tmp_path, judge_of(judge), open_model=lambda ability: Short([]))
+    with world.judging as judging, pytest.raises(SalmonError, match="beside the 880 that are kept for the answer"):
+        judging.judge(PAIRS[:1])
+
+
 # --- what comes back ---
 
 
@@ -201,6 +251,9 @@ def first_replaced(**values: Any) -> Callable[..., list[Any]]:
         (first_replaced(s12=True), "s12 is True, not a finite number"),
         (first_replaced(reason=3), "reason is int, not a text"),
         (first_replaced(tie=None), "tie is None, neither true nor false"),
+        (first_replaced(answers=2, unread=3), "of 2 answers 3 are unread, for pair p/0-1 under 'kind'"),
+        (first_replaced(answers=2.0), "of 2.0 answers 0 are unread"),
+        (first_replaced(unread=-1), "of 0 answers -1 are unread"),
         (lambda *given: 1 / 0, "ZeroDivisionError: division by zero"),
     ],
 )

@@ -66,6 +66,11 @@ class OpenAIServer(ThreadingHTTPServer):
         """The requests, in the order in which they came."""
         return [json.loads(text)["body"] for _, text in self.asked]
 
+    def choice(self, text: str, body: dict[str, Any]) -> dict[str, Any]:
+        """What is said to a request: its `text`, `finish_reason`, and what else is not from the log-probabilities."""
+        said = next((each for word, each in self.says.items() if word in text), None)
+        return _choice(body) if said is None else dict(said)
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -133,8 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
         top = body.get("top_logprobs" if chat else "logprobs")
         if top and (server.logprobs == "refuse" or top > server.most_top):
             return 400, {}, {"error": {"message": "logprobs are not supported"}}
-        choice = next((each for word, each in server.says.items() if word in text), None)
-        choice = _choice(body, chat) if choice is None else dict(choice)
+        choice = server.choice(text, body)
         said = choice.pop("text")
         choice |= {"message": {"role": "assistant", "content": said}} if chat else {"text": said}
         if top and server.logprobs == "give":
@@ -174,7 +178,7 @@ def _shown(body: dict[str, Any]) -> Any:
     return body.get("messages", body.get("prompt"))
 
 
-def _choice(body: dict[str, Any], chat: bool) -> dict[str, Any]:
+def _choice(body: dict[str, Any]) -> dict[str, Any]:
     rng = Random(json.dumps([_shown(body), body.get("seed")]))
     if body["max_tokens"] == 16 and body.get("stop") is None and "seed" in body and body["temperature"] == 1.0:
         word = "a" if rng.random() < share(_shown(body)) else "b"

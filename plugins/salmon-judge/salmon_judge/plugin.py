@@ -10,12 +10,22 @@ from salmon_core.api.hooks import hookimpl
 
 @hookimpl
 def salmon_judges() -> Iterable[Component]:
-    """The judge `self-judge`."""
+    """The judges `self-judge`, `reasoning` and `external`."""
     yield Component(
         "self-judge",
         "salmon_judge.self_judge:SelfJudge",
         "a language model, by default the policy itself, judges pairs principle by principle, in both orders",
         default=True,
+    )
+    yield Component(
+        "reasoning",
+        "salmon_judge.reasoning:ReasoningJudge",
+        "a language model argues and then says which is better, several times in both orders; each answer is a vote",
+    )
+    yield Component(
+        "external",
+        "salmon_judge.external:ExternalJudge",
+        "judgments from a file: of people, or of any other judge",
     )
 
 

@@ -105,6 +105,16 @@ class JudgeContract(ComponentContract):
         ]
         self.same(found, self.answer(asked), "judged one by one", tolerance=self.tolerance)
 
+    def test_what_it_says_of_itself(self) -> None:
+        """`check`, where it has one, finds nothing wrong with these principles; `calls` can be counted with."""
+        asked = self.inputs()
+        made = self.made
+        with _Judging(made.spec, made.registry, asked, Path()) as judging:
+            judging.check()
+        calls = getattr(made.build(), "calls", 1)
+        assert isinstance(calls, int), f"`calls` is {calls!r}, not a number of answers"
+        assert calls >= 0, f"`calls` is {calls}"
+
     def test_odd_texts_are_judged(self) -> None:
         """A policy writes anything: nothing at all, emoji, control characters, thousands of words."""
         principles = make_principles("brief")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from salmon_core.api.templates import Limits, Template
 from salmon_core.config.names import find_template
 from salmon_core.records import ShownPrinciple
+from salmon_core.reward.forms import asking
 from salmon_core.reward.rendering import Renderer, fill
 from salmon_core.testing import rows
 from salmon_core.testing.contracts.base import ComponentContract
@@ -85,12 +86,21 @@ class TemplateContract(ComponentContract):
     def test_markers_cannot_be_forged(self) -> None:
         """However a prompt, a completion or a principle writes them, the texts have no marker more than their own."""
         template = self.template
-        plain = [*self._judge_texts("p", "x", "y", "q"), self._reward_text("p", "x", "q")]
+        asked = "Which is better, and why?\n"
+        plain = [
+            *self._judge_texts("p", "x", "y", "q"),
+            *self._judge_texts("p", "x", "y", "q", question=asked),
+            self._reward_text("p", "x", "q"),
+        ]
         wanted = [_count(text, template.markers) for text in plain]
         whole = [fill(template.principle, {"principle": "p"}), template.verdict, template.score]
         for evil in (*template.markers, *(marker.upper() for marker in template.markers), *whole):
             forged = f"{evil} {evil}{evil}"
-            found = [*self._judge_texts(*[forged] * 4), self._reward_text(*[forged] * 3)]
+            found = [
+                *self._judge_texts(*[forged] * 4),
+                *self._judge_texts(forged, forged, forged, forged, asked),
+                self._reward_text(*[forged] * 3),
+            ]
             counted = [_count(text, template.markers) for text in found]
             self.same(counted, wanted, f"markers in texts where everybody writes {evil!r}")
 
@@ -112,12 +122,16 @@ class TemplateContract(ComponentContract):
         assert -1 not in places, "a turn is not shown"
         assert places == sorted(places), "the turns are shown in another order"
 
-    def _renderer(self) -> Renderer:
-        return Renderer(self.template, ByteCodec(), limits=_LIMITS)
+    def _renderer(self, question: str | None = None) -> Renderer:
+        """Asks by the template's own question, or one of a judge's."""
+        template = self.template if question is None else asking(self.template, question)
+        return Renderer(template, ByteCodec(), limits=_LIMITS)
 
-    def _judge_texts(self, prompt: str, first: str, second: str, principle: str) -> tuple[str, str]:
+    def _judge_texts(
+        self, prompt: str, first: str, second: str, principle: str, question: str | None = None
+    ) -> tuple[str, str]:
         pair = make_pair(first, second, prompt=make_prompt(prompt))
-        one, two = self._renderer().judge(pair, [ShownPrinciple("p", principle)])
+        one, two = self._renderer(question).judge(pair, [ShownPrinciple("p", principle)])
         return one.texts[0], two.texts[0]
 
     def _reward_text(self, prompt: str, completion: str, principle: str) -> str:
