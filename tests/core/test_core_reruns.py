@@ -94,6 +94,7 @@ OTHER: dict[str, Any] = {
     "reward.combine": "mean",
     "reward.rm_weight": 2.0,
     "reward.engine": {"name": "bytes", "scale": 2.0},
+    "reward.template": "toy-too",
     "reward.interventions": [{"principle": "kind"}],
     "reward.bonuses": [{"name": "letters", "weight": 2.0}],
     "reward.on_failure": 0.0,
