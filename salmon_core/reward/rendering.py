@@ -17,13 +17,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import NamedTuple
 
 from salmon_core.api.models import PrefixRequest, TokenCodec
 from salmon_core.api.templates import Limits, RewardConversation, Template
 from salmon_core.errors import SalmonError
 from salmon_core.records import Completion, Message, Pair, Prompt, ShownPrinciple
 from salmon_core.reward.conversations import rules_text, split, with_rules
+from salmon_core.reward.fitting import Fitter, Part
 from salmon_core.reward.forms import Form, Frame, frame_of
 from salmon_core.reward.markers import ROLES, SLOT, added_tokens, chat_markers, template_markers, views
 from salmon_core.reward.sanitizer import Forbidden, Sanitizer
@@ -35,21 +35,6 @@ _MOST = 4096
 def fill(pattern: str, values: Mapping[str, str]) -> str:
     """Puts values into the slots of a template's text. Braces in values are ordinary characters."""
     return SLOT.sub(lambda match: values[match[1]], pattern)
-
-
-class _Part(NamedTuple):
-    """An untrusted text made safe.
-
-    Attributes:
-        tokens: at most so many.
-        cut: tokens dropped.
-        doubtful: whether the ids are to be looked at.
-    """
-
-    text: str
-    tokens: int
-    cut: int
-    doubtful: bool
 
 
 class Renderer:
@@ -81,12 +66,12 @@ class Renderer:
         for each in codecs:
             forbidden |= Forbidden(added_tokens(each)) | chat_markers(each)
         self._text = Sanitizer(forbidden, views(codecs))
+        self._fit = Fitter(codec, self._text)
         self._shape = ShapeCheck(codec, self._text)
         self._blank = self._text(PLAIN)
         total = self.limits.total if codec.max_length is None else min(self.limits.total, codec.max_length - room)
         self._total, self._room = total, room
         self._form = form
-        self._counts: dict[str, int] = {}
         self._rules: dict[str, str] = {}
         self._checked: set[str] = set()
 
@@ -180,14 +165,14 @@ class Renderer:
         roles = [self._role(message["role"]) for message in messages]
         blank = [self._blank] * (len(messages) + 1)
         rules = [rules_text(how, map(self._rule, principles)) for principles in sets]
-        fixed = self._count(self._whole(roles, blank, "", how)) + max(map(self._count, rules), default=0)
+        fixed = self._fit.count(self._whole(roles, blank, "", how)) + max(map(self._fit.count, rules), default=0)
         room = self._total - fixed
         if room <= len(blank):
             raise self._no_room(fixed)
         left = min(self.limits.prompt, room // 2)
-        parts = [self._cut(completion, min(self.limits.completion, room - left))]
+        parts = [self._fit.cut(completion, min(self.limits.completion, room - left))]
         for message in reversed(messages):  # the latest turns matter most
-            parts.append(self._cut(message["content"], left, keep_end=True))
+            parts.append(self._fit.cut(message["content"], left, keep_end=True))
             left -= parts[-1].tokens
         parts.reverse()
         contents = [part.text for part in parts]
@@ -254,7 +239,7 @@ class Renderer:
         where: str,
     ) -> PrefixRequest:
         suffixes = tuple(self._suffix(principles, tail, where) for principles in sets)
-        fixed = self._fixed(pattern) + max(map(self._count, suffixes), default=0)
+        fixed = self._fit.fixed(pattern) + max(map(self._fit.count, suffixes), default=0)
         room = self._total - fixed
         if room <= len(outputs):
             raise self._no_room(fixed)
@@ -263,7 +248,7 @@ class Renderer:
         parts = {"instruction": instruction}
         share = min(self.limits.completion, (room - instruction.tokens) // len(outputs))
         for name, text in outputs.items():
-            parts[name] = self._cut(text, share)
+            parts[name] = self._fit.cut(text, share)
         prefix = fill(pattern, {name: part.text for name, part in parts.items()})
         if any(part.doubtful for part in parts.values()):
             # With one suffix: what an output ends with could reach into it.
@@ -278,10 +263,10 @@ class Renderer:
         turns = blank if roles is None else "".join(fill(self._heading(role), {"content": blank}) for role in roles)
         return fill(pattern, {"instruction": turns} | dict.fromkeys(outputs, blank))
 
-    def _instruction(self, messages: Sequence[Message], limit: int) -> tuple[_Part, tuple[str, ...] | None]:
+    def _instruction(self, messages: Sequence[Message], limit: int) -> tuple[Part, tuple[str, ...] | None]:
         """-> the conversation in at most `limit` tokens; the roles of its turns, None for one message alone."""
         if len(messages) == 1:
-            return self._cut(messages[0]["content"], limit, keep_end=True), None
+            return self._fit.cut(messages[0]["content"], limit, keep_end=True), None
         # The latest turns matter most. Headings are trusted text, so they are added after contents were made safe.
         turns: list[str] = []
         roles: list[str] = []
@@ -289,9 +274,9 @@ class Renderer:
         full = doubtful = False
         for message in reversed(messages):
             heading = self._heading(message["role"])
-            size = self._fixed(heading)
+            size = self._fit.fixed(heading)
             room = -1 if full else limit - used - size
-            part = self._cut(message["content"], max(0, room), keep_end=True)
+            part = self._fit.cut(message["content"], max(0, room), keep_end=True)
             dropped += part.cut
             full = full or room < 0 or part.cut > 0
             if room >= 0 and (part.text or not part.cut):
@@ -299,7 +284,7 @@ class Renderer:
                 roles.append(message["role"])
                 used += size + part.tokens
                 doubtful = doubtful or part.doubtful
-        return _Part("".join(reversed(turns)), used, dropped, doubtful), tuple(reversed(roles))
+        return Part("".join(reversed(turns)), used, dropped, doubtful), tuple(reversed(roles))
 
     def _heading(self, role: str) -> str:
         return self.template.turn.replace("{role}", self._role(role))
@@ -310,33 +295,3 @@ class Renderer:
             return role
         safe = self._text(" ".join(role.split()))
         return self._text.mark + safe if any(self._text.find(self.template.turn.replace("{role}", safe))) else safe
-
-    def _cut(self, text: str, limit: int, *, keep_end: bool = False) -> _Part:
-        """The text made safe, in at most `limit` tokens."""
-        text, doubtful = self._text.examine(text)
-        # A token is at least one byte, of the text as the tokenizer normalises it: only ASCII never grows by that.
-        if text.isascii() and len(text) <= limit:
-            return _Part(text, len(text), 0, doubtful)
-        ids = self.codec.encode(text)
-        if len(ids) <= limit:
-            return _Part(text, len(ids), 0, doubtful)
-        for keep in range(limit, 0, -1):
-            kept, doubtful = self._text.examine(
-                self.codec.decode(ids[-keep:] if keep_end else ids[:keep]).strip("\ufffd")
-            )
-            # Cut in the middle of a character or a word, a text can need another token or two.
-            if (needed := len(self.codec.encode(kept))) <= limit:
-                return _Part(kept, needed, len(ids) - keep, doubtful)
-        return _Part("", 0, len(ids), False)
-
-    def _fixed(self, pattern: str) -> int:
-        """Tokens of a template's text; its pieces are counted apart, as contents of any length keep them apart."""
-        return sum(self._count(piece) for piece in SLOT.split(pattern)[::2])
-
-    def _count(self, trusted: str) -> int:
-        """Tokens of a part that recurs: template texts and principles."""
-        if trusted not in self._counts:
-            if len(self._counts) >= _MOST:
-                self._counts.clear()
-            self._counts[trusted] = len(self.codec.encode(trusted))
-        return self._counts[trusted]
