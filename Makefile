@@ -57,6 +57,13 @@ test-vllm: $(INSTALLED) $(OPENRLHF)/.installed
 attacks: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/attacks/attack_run.py
 
+# A real small language model through every stage: as its own judge, where the run has to stop, and with a judge that knows.
+.PHONY: real
+real: $(INSTALLED)
+	$(BIN)/python -m pip install -q -c constraints.txt gguf
+	$(BIN)/python examples/real/make_model.py
+	$(BIN)/python examples/real/real.py
+
 # The configuration reference, from the schemas.
 docs: $(INSTALLED)
 	$(BIN)/python docs/make_reference.py

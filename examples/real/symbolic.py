@@ -2,6 +2,9 @@
 
 Each measure reads one thing off an answer; of two answers the one with more of it follows the principle better. The
 language model's own judgments can so be held against something that is certain.
+
+And a template of few words for the reward model: a small one learns sooner from short texts, and on a CPU every token
+counts. What stands in brackets is a marker, so that no answer can forge another part.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from salmon_core.api import (
     Target,
 )
 from salmon_core.api.hooks import hookimpl
+from salmon_core.api.templates import Template
 from salmon_core.kit.statistics import clustered_difference, clustered_mean
 from salmon_core.records import Judgment, Pair, Prompt
 from salmon_core.rng import named_rng
@@ -33,20 +37,12 @@ from salmon_core.rng import named_rng
 _FIRST_PERSON = re.compile(r"\b(I|me|my|mine|myself|we|us|our|ours)\b", re.IGNORECASE)
 _READER = re.compile(r"\b(you|your|yours|yourself)\b", re.IGNORECASE)
 _CONTRACTION = re.compile(r"\w['\u2019](?:s|t|re|ve|ll|d|m)\b", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"[.!?:]\s+|\n+")
-
-
-def _words_per_sentence(text: str) -> float:
-    sentences = [len(part.split()) for part in _SENTENCE_END.split(text) if part.strip()]
-    return sum(sentences) / len(sentences) if sentences else 0.0
-
 
 #: principle -> whether an answer follows it, as a number from 0 to 1
 MEASURES: dict[str, Callable[[str], float]] = {
     "no-first-person": lambda text: float(not _FIRST_PERSON.search(text)),
     "speaks-to-the-reader": lambda text: float(bool(_READER.search(text))),
     "no-contractions": lambda text: float(not _CONTRACTION.search(text)),
-    "short-sentences": lambda text: float(_words_per_sentence(text) <= 12),
 }
 
 
@@ -58,6 +54,17 @@ def preference(principle: str, first: str, second: str) -> float:
     """
     measure = MEASURES[principle]
     return measure(first) - measure(second)
+
+
+SHORT = Template(
+    judge="[[request]]\n{instruction}\n[[answer a]]\n{first}\n[[answer b]]\n{second}\n",
+    principle="[[rule]] {principle} [[end of rule]]\n",
+    question="Which answer follows the rule better, a or b?\n",
+    verdict="[[choice]]\n",
+    reward="[[request]]\n{instruction}\n[[answer]]\n{completion}\n",
+    score="Does the answer follow the rules?\n[[score]]",
+    markers=("[[request", "[[answer", "[[rule", "[[end of rule", "[[choice", "[[score"),
+)
 
 
 class SymbolicJudge(Judge):
@@ -148,3 +155,9 @@ def salmon_oracles() -> Iterable[Component]:
 def salmon_evaluators() -> Iterable[Component]:
     """The evaluator `symbolic-rates`."""
     yield Component("symbolic-rates", SymbolicRates, "how often answers follow each principle, by code")
+
+
+@hookimpl
+def salmon_templates() -> Iterable[Component]:
+    """The template `short`."""
+    yield Component("short", SHORT, "few words, for a small reward model")

@@ -32,7 +32,7 @@ from salmon_core.api.principles import Principle, PrincipleSet
 from salmon_core.api.prompts import PromptSource
 from salmon_core.api.reward import Bonus, BonusSpec, RewardSpec, ScheduledPrinciple
 from salmon_core.api.starter import Starter
-from salmon_core.api.templates import Limits, Template
+from salmon_core.api.templates import Limits, RewardConversation, Template
 from salmon_core.api.training import (
     Backend,
     Job,
@@ -76,6 +76,7 @@ __all__ = [
     "Principle",
     "PrincipleSet",
     "PromptSource",
+    "RewardConversation",
     "RewardModelAccuracy",
     "RewardSpec",
     "Role",

@@ -112,6 +112,8 @@ class Trials:
             key, engine, ability = _MODELS[role]
             if role == "reward":
                 ability = ability_of(config.reward_template)
+                if not config.reward_template.reads_principles:
+                    self._note(f"the reward model {spec.path} reads no principles: they are drawn and change nothing")
             trial = partial(self._model, engine, spec, ability)
             yield f"{key} ({spec.path})", key, partial(self._judge_model, spec) if role == "judge" else trial
         if config.trains_reward_model and "reward" not in config.models:
