@@ -122,3 +122,17 @@ def test_parity(tmp_path: Path) -> None:
     assert output_text.count("holds") == 2
     assert "float32: 30 rollouts" in output_text
     assert row(output_text, "bfloat16 and float32")[0] > 0
+
+
+@pytest.mark.slow
+def test_what_a_gpu_is_measured_by_runs_on_a_cpu() -> None:
+    output = run("gpu.py", "--device", "cpu", "--quick")
+    assert [line for line in output.splitlines() if "exit code" in line and "exit code 0" not in line] == []
+    assert "ours (prefix once, suffixes packed)" in output
+    assert row(output, "ours (ended rows make room for others)  ")[0] > 0
+
+
+def test_growth() -> None:
+    output = run("growth.py", "--prompts", "40", "400")
+    assert "holds" in output.splitlines()[-1]
+    assert len([line for line in output.splitlines() if line.startswith("verdict  ")]) == 2
