@@ -29,7 +29,7 @@ from attack_families import Family, added, families
 from salmon_core import Prompt, SalmonError
 from salmon_core.api.templates import Limits, RewardConversation, Template
 from salmon_core.records import Completion, Message, Pair, ShownPrinciple
-from salmon_core.reward.forms import frame_of
+from salmon_core.reward.forms import asking, frame_of
 from salmon_core.reward.rendering import Renderer
 from salmon_judge.template import STANDARD
 from salmon_minnow.formats import TEMPLATE as MINNOW
@@ -90,7 +90,9 @@ class Target:
             place: Renderer(replace(chosen, conversation=RewardConversation(place, "By these rules:\n")), family.codec)
             for place in ("user", "system")
         }
-        for each in (self.renderer, self.chat, *self.turns.values()):
+        #: a judge that is sampled from, with a question of its own
+        self.asked = Renderer(asking(chosen, "Argue, then decide.\n"), family.codec, limits=LIMITS, form="auto")
+        for each in (self.renderer, self.chat, self.asked, *self.turns.values()):
             alter(each)
         self._control = added(family)
         words = (*family.markers, *markers)
@@ -104,6 +106,8 @@ class Target:
             "judge: instruction": lambda text: self._judge(text, PLAIN, PLAIN),
             "judge: first": lambda text: self._judge(PLAIN, text, PLAIN),
             "judge: second": lambda text: self._judge(PLAIN, PLAIN, text),
+            "judge, asked: second": lambda text: self._judge(PLAIN, PLAIN, text, by=self.asked),
+            "judge, asked: principle": lambda text: self._judge(PLAIN, PLAIN, PLAIN, text, by=self.asked),
             "reward: instruction": lambda text: self._reward([text], PLAIN, PLAIN),
             "reward: earlier turns": lambda text: self._reward([text, text, PLAIN], PLAIN, PLAIN),
             "reward: completion": lambda text: self._reward([PLAIN], text, PLAIN),
@@ -125,10 +129,10 @@ class Target:
         if not self.in_conversation:
             return plain
         return plain | {
-            "judge, in a conversation: instruction": lambda text: self._judge(text, PLAIN, PLAIN, chat=True),
-            "judge, in a conversation: first": lambda text: self._judge(PLAIN, text, PLAIN, chat=True),
-            "judge, in a conversation: second": lambda text: self._judge(PLAIN, PLAIN, text, chat=True),
-            "judge, in a conversation: principle": lambda text: self._judge(PLAIN, PLAIN, PLAIN, text, chat=True),
+            "judge, in a conversation: instruction": lambda text: self._judge(text, PLAIN, PLAIN, by=self.chat),
+            "judge, in a conversation: first": lambda text: self._judge(PLAIN, text, PLAIN, by=self.chat),
+            "judge, in a conversation: second": lambda text: self._judge(PLAIN, PLAIN, text, by=self.chat),
+            "judge, in a conversation: principle": lambda text: self._judge(PLAIN, PLAIN, PLAIN, text, by=self.chat),
         }
 
     def attack(self, texts: Iterable[str]) -> Counter[str]:
@@ -179,11 +183,12 @@ class Target:
             text = re.sub(r"\s*([^\w\s])\s*", r"\1", text)
         return re.sub(r"[^\S\n]+", " ", text)
 
-    def _judge(self, instruction: str, first: str, second: str, principle: str = PLAIN, *, chat: bool = False) -> str:
+    def _judge(
+        self, instruction: str, first: str, second: str, principle: str = PLAIN, *, by: Renderer | None = None
+    ) -> str:
         completions = [Completion("p", index, text, (), 0, True) for index, text in enumerate((first, second))]
         pair = Pair(Prompt("p", _turns([instruction])), *completions)
-        renderer = self.chat if chat else self.renderer
-        return renderer.judge(pair, [ShownPrinciple("p", principle)])[0].texts[0]
+        return (by or self.renderer).judge(pair, [ShownPrinciple("p", principle)])[0].texts[0]
 
     def _reward(self, turns: Sequence[str], completion: str, principle: str) -> str:
         shown = [ShownPrinciple("p", principle), ShownPrinciple("q", PLAIN)]
