@@ -7,6 +7,8 @@ import math
 import os
 import secrets
 import shutil
+import socket
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -27,6 +29,9 @@ _LOCAL = {
 
 #: of the clusters that this process starts; Ray keeps the first that it sees
 _TOKEN = secrets.token_hex(32)
+#: the address of a Unix socket has 107 bytes at most, and Ray puts 66 behind the folder
+_LONGEST = 40
+_REACH = "is the cluster running, and does this machine belong to it?"
 #: how the line begins in which Ray says why a worker is dead
 _REASONS = ("The actor is dead because", "Task was killed", "ModuleNotFoundError", "ImportError")
 
@@ -37,6 +42,8 @@ class _Held:
     def __init__(self) -> None:
         self.users = 0
         self.address: str | None = None
+        #: whether Ray was imported with the settings of a local cluster
+        self.private = False
         self.end = ExitStack()
 
 
@@ -50,7 +57,7 @@ def connected(options: Options) -> Iterator[Any]:
     Raises:
         SalmonError: there is none at the address, it does not start, or the process is connected to another one.
     """
-    if _HELD.users and _HELD.address != options.address:
+    if _HELD.users and options.address not in (_HELD.address, _reached()):
         raise SalmonError(
             f"another model is open on {_HELD.address or 'a cluster of its own'}",
             where=f"address: {options.address}",
@@ -74,18 +81,34 @@ def connected(options: Options) -> Iterator[Any]:
             _HELD.end.close()
 
 
+def _reached() -> str:
+    """The address of the cluster that this process is connected to."""
+    import ray
+
+    return str(ray.get_runtime_context().gcs_address)
+
+
 def _begin(options: Options) -> None:
-    local = options.address is None
+    local, early = options.address is None, "ray" in sys.modules
     if local:
-        # Before Ray is imported, which reads them then.
+        # Ray reads them once in a process, as soon as it is imported.
         _HELD.end.enter_context(_environment({**_LOCAL, "RAY_AUTH_TOKEN": _TOKEN}))
     import ray
 
     if ray.is_initialized():  # by somebody else in this process, who ends it
         return
+    if local and early and not _HELD.private:
+        raise SalmonError(
+            "Ray was imported in this process before, so it could only be started open to others",
+            where="Ray on this machine",
+            hint="start it before the model is opened, by `ray.init()`, or give the address of a cluster",
+        )
+    _HELD.private = _HELD.private or local
+    if options.address is not None:
+        _knock(options.address)
     init: dict[str, Any] = {"address": options.address}
     if local:
-        folder = tempfile.mkdtemp(prefix="salmon-ray-")
+        folder = _private_folder()
         _HELD.end.callback(shutil.rmtree, folder, ignore_errors=True)
         init = {
             "address": "local",
@@ -102,11 +125,28 @@ def _begin(options: Options) -> None:
         raise SalmonError(
             f"cannot be {'started' if local else 'reached'}: {first_line(error)}",
             where="Ray on this machine" if local else f"address: {options.address}",
-            hint="is there room in the temporary folder, and for more processes?"
-            if local
-            else "is the cluster running, and does this machine belong to it?",
+            hint="is there room in the temporary folder, and for more processes?" if local else _REACH,
         ) from None
     _HELD.end.callback(ray.shutdown)
+
+
+def _private_folder() -> str:
+    """A new folder that nobody else may enter, with room in its path for the names of Ray's sockets."""
+    folder = tempfile.mkdtemp(prefix="salmon-ray-")
+    if len(os.fsencode(folder)) > _LONGEST:
+        os.rmdir(folder)
+        folder = tempfile.mkdtemp(prefix="salmon-ray-", dir="/tmp")
+    return folder
+
+
+def _knock(address: str) -> None:
+    """Ray takes half a minute to find that nobody is there."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            raise SalmonError(f"cannot be reached: {error}", where=f"address: {address}", hint=_REACH) from None
 
 
 def first_line(error: BaseException) -> str:

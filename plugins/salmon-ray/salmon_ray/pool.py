@@ -254,7 +254,8 @@ class Pool:
             options = self._options
             one = ", ".join([f"{options.num_cpus:g} CPU", f"{options.num_gpus:g} GPU", *map(str, options.resources)])
             raise SalmonError(
-                f"no worker was ready within {options.start_timeout:g} s; one needs {one}, Ray has {there or 'nothing'}",
+                f"no worker was ready within {options.start_timeout:g} s; "
+                f"one needs {one}, Ray has {there or 'nothing'}",
                 where=self._where,
                 hint="lower what a worker needs, or raise start_timeout",
             )
