@@ -40,7 +40,8 @@ class TestTransformers(EngineContract):
     @pytest.fixture(autouse=True)
     def _pool(self, cluster: str, folders: dict[bool, Path]) -> None:
         self.folders = folders
-        options: Any = {"engine": "transformers", "options": {"batch_tokens": 256}, "chunk": 2, "workers": 1}
+        # All that are kept open have room in the cluster at once.
+        options: Any = {"engine": "transformers", "options": {"batch_tokens": 1}, "chunk": 3, "num_cpus": 0.3}
         self.options = options
 
     @pytest.fixture(autouse=True, scope="class")
@@ -56,10 +57,24 @@ class TestTransformers(EngineContract):
     def open(self, ability: Ability) -> AbstractContextManager[Any]:  # type: ignore[override]
         kept = self.kept  # type: ignore[attr-defined]
         if ability not in kept:
-            for name in list(kept):  # one at a time, as a run has them
-                kept.pop(name).close()
             kept[ability] = super().open(ability)
         return nullcontext(kept[ability])
+
+    @pytest.mark.parametrize("ability", ["sampler", "chooser", "scorer"])
+    def test_it_says_what_the_inner_engine_says(self, ability: Ability) -> None:
+        """Equal, not close. Batches of judging and scoring are single texts here, so a piece's end cuts none in two."""
+        sampling = Sampling(temperature=1.0, max_new_tokens=24, samples=3, seed=1, stop=("e",), batch_size=4)
+        found: list[Any] = []
+        with opened(spec("transformers", batch_tokens=1), self.model(ability), ability) as plain:
+            for model in (plain, self.open(ability).__enter__()):
+                if ability == "sampler":
+                    found.append(cast(Sampler, model).sample(_prompts(), sampling))
+                elif ability == "chooser":
+                    found.append(cast(Chooser, model).choose(_requests(), ("a", "b")))
+                else:
+                    found.append(cast(Scorer, model).score(_requests("</s>")))
+        assert found[0] == found[1]
+        assert len(found[0]) == len(_prompts()) * (3 if ability == "sampler" else 1)
 
     @pytest.mark.skip(reason="opens each model anew; see TestLetters")
     def test_models_close(self) -> None: ...
@@ -82,27 +97,6 @@ def _prompts() -> list[tuple[Prompt, str]]:
 def _requests(tail: str = "") -> list[PrefixRequest]:
     suffixes = tuple(f"\nIs it {what}?\n{tail}" for what in ("brief", "kind, and does it say so", "true"))
     return [PrefixRequest(text, suffixes) for _, text in _prompts()]
-
-
-@pytest.mark.parametrize("ability", ["sampler", "chooser", "scorer"])
-def test_it_says_what_the_inner_engine_says(ability: Ability, cluster: str, folders: dict[bool, Path]) -> None:
-    """Equal, not close. The batches of judging and scoring are single texts, so a piece's end cuts none in two."""
-    model = ModelSpec(str(folders[ability == "scorer"]), dtype="float32", device="cpu")
-    alone, options = spec("transformers", batch_tokens=1), {"batch_tokens": 1}
-    pooled = spec("ray", engine="transformers", options=options, chunk=3, workers=2)
-    sampling = Sampling(temperature=1.0, max_new_tokens=24, samples=3, seed=1, stop=("e",), batch_size=4)
-    found = []
-    for chosen in (alone, pooled):
-        with opened(chosen, model, ability) as one:
-            if ability == "sampler":
-                asked: Any = cast(Sampler, one).sample(_prompts(), sampling)
-            elif ability == "chooser":
-                asked = cast(Chooser, one).choose(_requests(), ("a", "b"))
-            else:
-                asked = cast(Scorer, one).score(_requests("</s>"))
-            found.append(asked)
-    assert found[0] == found[1]
-    assert len(found[0]) == len(_prompts()) * (3 if ability == "sampler" else 1)
 
 
 def test_the_number_of_workers_changes_nothing(cluster: str) -> None:

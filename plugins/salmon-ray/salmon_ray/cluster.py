@@ -29,8 +29,8 @@ _LOCAL = {
 
 #: of the clusters that this process starts; Ray keeps the first that it sees
 _TOKEN = secrets.token_hex(32)
-#: the address of a Unix socket has 107 bytes at most, and Ray puts 66 behind the folder
-_LONGEST = 40
+#: the address of a Unix socket has 107 bytes at most, and Ray puts 68 behind the folder
+_LONGEST = 38
 _REACH = "is the cluster running, and does this machine belong to it?"
 #: how the line begins in which Ray says why a worker is dead
 _REASONS = ("The actor is dead because", "Task was killed", "ModuleNotFoundError", "ImportError")
@@ -117,7 +117,8 @@ def _begin(options: Options) -> None:
             "resources": {name: options.workers * value for name, value in options.resources.items()} or None,
             "include_dashboard": False,
             "object_store_memory": _STORE,
-            "_temp_dir": folder,
+            # Ray opens it to all, but not the folder that it is in.
+            "_temp_dir": os.path.join(folder, "r"),
         }
     try:
         ray.init(**init, logging_level=logging.ERROR)
