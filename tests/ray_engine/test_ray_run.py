@@ -36,7 +36,7 @@ def configuration(folder: Path, policy: Path, name: str, engine: dict[str, Any])
         "policy": {"model": str(policy), "dtype": "float32", "device": "cpu"},
         "prompts": "prompts.jsonl",
         "sample": {"engine": engine, "max_new_tokens": 96, "shard_size": 40, "batch_size": 4},
-        "judge": {"engine": engine, "principles": "rules.yaml", "shard_size": 40},
+        "judge": {"engine": engine, "principles": "rules.yaml", "shard_size": 40, "on_weak": "warn", "orders": "mean"},
         "reward": {"principles": "rules.yaml", "engine": "transformers"},
         "train": {"backend": "trl", "algorithm": "grpo"},
     }
