@@ -93,6 +93,8 @@ def _begin(options: Options) -> None:
     if local:
         # Ray reads them once in a process, as soon as it is imported.
         _HELD.end.enter_context(_environment({**_LOCAL, "RAY_AUTH_TOKEN": _TOKEN}))
+    elif options.address and not early:
+        _knock(options.address)
     import ray
 
     if ray.is_initialized():  # by somebody else in this process, who ends it
@@ -104,8 +106,6 @@ def _begin(options: Options) -> None:
             hint="start it before the model is opened, by `ray.init()`, or give the address of a cluster",
         )
     _HELD.private = _HELD.private or local
-    if options.address is not None:
-        _knock(options.address)
     init: dict[str, Any] = {"address": options.address}
     if local:
         folder = _private_folder()
