@@ -93,7 +93,7 @@ def _begin(options: Options) -> None:
     if local:
         # Ray reads them once in a process, as soon as it is imported.
         _HELD.end.enter_context(_environment({**_LOCAL, "RAY_AUTH_TOKEN": _TOKEN}))
-    elif options.address and not early:
+    elif options.address and not (early and sys.modules["ray"].is_initialized()):
         _knock(options.address)
     import ray
 
