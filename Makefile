@@ -9,7 +9,7 @@ OPENRLHF_PINS := backends/salmon-openrlhf/constraints-openrlhf-cpu.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install quickstart test test-openrlhf prove-openrlhf test-vllm docs prove lint wheels clean
+.PHONY: install quickstart test test-openrlhf prove-openrlhf test-vllm test-ray docs prove lint wheels clean
 
 install: $(INSTALLED)
 
@@ -51,6 +51,10 @@ prove-openrlhf: $(INSTALLED) $(OPENRLHF)/.installed
 test-vllm: $(INSTALLED) $(OPENRLHF)/.installed
 	OMP_NUM_THREADS=1 SALMON_VLLM_PYTHON=$(abspath $(OPENRLHF))/bin/python \
 	  $(BIN)/python -m pytest tests/vllm_engine -m vllm -n 2 --dist loadfile
+
+# The engine ray, on a cluster that its tests start: a contract, dead workers, a run that is killed.
+test-ray: $(INSTALLED)
+	OMP_NUM_THREADS=1 SALMON_RAY=1 $(BIN)/python -m pytest tests/ray_engine
 
 # Texts that try to forge prompts, all of them, against every kind of tokenizer; exit code 1 if any does.
 .PHONY: attacks

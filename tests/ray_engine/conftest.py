@@ -1,8 +1,9 @@
-"""Makes `ray_world` importable; small models, and one cluster for the tests of a file."""
+"""Makes `ray_world` importable; small models, and one cluster for the tests of a file, which `make test-ray` runs."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,15 @@ CHAT = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 CORPUS = ["The river runs to the sea. Which answer is better? one two, be brief a b", "Numbers 0 1 2 3; words!"] * 20
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts Ray takes minutes: a command of its own."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.path.name != "test_ray_refusals.py":
+            item.add_marker(pytest.mark.ray)
+            if not os.environ.get("SALMON_RAY"):
+                item.add_marker(pytest.mark.skip(reason="starts Ray: make test-ray"))
 
 
 @pytest.fixture(scope="module")
