@@ -89,10 +89,12 @@ def test_the_papers_numbers_stand_beside_the_options() -> None:
         fields = TRLBackend().options_for(stage, algorithm).model_fields
         extras = {name: field.json_schema_extra for name, field in fields.items()}
         numbers[algorithm or stage] = {n: e["paper"] for n, e in extras.items() if isinstance(e, dict) and "paper" in e}
-    assert numbers["train-rm"] == {"learning_rate": 3e-5, "num_train_epochs": 1, "max_length": 1280}
+    assert numbers["train-rm"] == {
+        "learning_rate": 3e-5, "num_train_epochs": 1, "max_length": 1280, "quantization": "nf4"
+    }  # fmt: skip
     rl = {"learning_rate": 2e-5, "temperature": 0.7, "num_iterations": 2, "max_completion_length": 1024}
     rl |= {"warmup_steps": 5, "total_batch_size": 288, "generation_batch_size": 576}
-    assert numbers["grpo"] == {**rl, "beta": 0.01}
+    assert numbers["grpo"] == {**rl, "beta": 0.01, "quantization": "nf4"}
     assert numbers["ppo"] == {
         **rl, "kl_coef": 0.01, "sharing": "adapters", "quantization": "nf4", "whiten_advantages": True
     }  # fmt: skip

@@ -15,8 +15,6 @@ from salmon_core.data.validation import problems_of
 from salmon_core.errors import ConfigError, DataError, Problem
 from salmon_core.records import Pair, prompt_id
 
-#: problems of a file that are told one by one
-_MOST = 20
 #: what a row names a pair by: its id, or a prompt and both completions
 Key = tuple[str, ...]
 
@@ -100,9 +98,6 @@ class JudgedRows:
             problems.append(_problem(error))
         if not problems and not self._said:
             problems.append(Problem(str(path), "has no rows"))
-        if len(problems) > _MOST:
-            more = Problem(str(path), f"has {len(problems) - _MOST} more problems such as these")
-            problems = [*problems[:_MOST], more]
         if problems:
             raise ConfigError(problems)
 
