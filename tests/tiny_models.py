@@ -81,6 +81,18 @@ def llama_config(tokenizer: Any, **changes: Any) -> Any:
     return LlamaConfig(**{**small, **changes})
 
 
+def widened(model: Any, spread: float = 0.15) -> Any:
+    """Random weights large enough that attention matters; the usual initialisation is close to a bag of words."""
+    import torch
+
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
+    return model
+
+
 def save_model(folder: Path | str, config: Any, kind: Any, tokenizer: Any, *, seed: int = 0) -> Path:
     """A folder with a model of random weights and its tokenizer.
 

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from local_server import LocalServer
 
 
-class JudgeServer(ThreadingHTTPServer):
+class JudgeServer(LocalServer):
     """Scores how much longer `a` is than `b`, in characters.
 
     Attributes:
-        asked: (seconds, request) of everything that came in, as canonical JSON.
-        answered: requests that were answered with a score at once.
-        most: requests in work at the same time, the most there were.
         busy: the first request about these prompts is answered with 429 and `Retry-After: 1`.
         drop: the first request about these prompts is not answered; the connection is closed.
-        hold_after: from so many answers on, requests wait for `release` before they are answered.
     """
 
-    daemon_threads = True
-    request_queue_size = 128
-
     def __init__(self, *, busy: tuple[str, ...] = (), drop: tuple[str, ...] = (), hold_after: int | None = None):
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.busy, self.drop, self.hold_after = set(busy), set(drop), hold_after
-        self.asked: list[tuple[float, str]] = []
-        self.answered: Counter[str] = Counter()
-        self.most = self.working = 0
-        self.lock, self.release = threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02})
+        super().__init__(_Handler, hold_after=hold_after)
+        self.busy, self.drop = set(busy), set(drop)
 
     @property
     def url(self) -> str:
@@ -42,21 +29,6 @@ class JudgeServer(ThreadingHTTPServer):
     def times(self, request: str) -> list[float]:
         """When a request came in."""
         return [when for when, text in self.asked if text == request]
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release.set()
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that was killed is no news."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import threading
 import time
-from collections import Counter
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from random import Random
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
+
+from local_server import LocalServer
 
 WORDS = ("red", "green", "blue", "small", "quick", "slow", "warm", "house", "tree", "river", "stone", "fish", "cloud")
 
 
-class OpenAIServer(ThreadingHTTPServer):
+class OpenAIServer(LocalServer):
     """A token is up to four characters.
 
     Attributes:
@@ -28,14 +27,7 @@ class OpenAIServer(ThreadingHTTPServer):
         trouble: words to what becomes of the requests with them, one after the other: `busy` (429, one second), `date`
             (503 with an HTTP date), `drop`, `half` (of a reply), `garbage`, `slow`, or a status.
         says: words to the reply's choice for every request with them, in place of what the hash says.
-        hold_after: from so many answers on, requests wait for `release` before they are answered.
-        asked: (seconds, request) of everything that came in, as canonical JSON.
-        answered: requests that were answered whole, by the same JSON.
-        most: requests in work at the same time, the most there were.
     """
-
-    daemon_threads = True
-    request_queue_size = 128
 
     def __init__(
         self,
@@ -48,14 +40,9 @@ class OpenAIServer(ThreadingHTTPServer):
         says: dict[str, dict[str, Any]] | None = None,
         hold_after: int | None = None,
     ):
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler, hold_after=hold_after)
         self.key, self.logprobs, self.most_top, self.counts = key, logprobs, most_top, counts
-        self.trouble, self.says, self.hold_after = trouble or {}, says or {}, hold_after
-        self.asked: list[tuple[float, str]] = []
-        self.answered: Counter[str] = Counter()
-        self.most = self.working = 0
-        self.lock, self.release = threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02})
+        self.trouble, self.says = trouble or {}, says or {}
 
     @property
     def url(self) -> str:
@@ -70,21 +57,6 @@ class OpenAIServer(ThreadingHTTPServer):
         """What is said to a request: its `text`, `finish_reason`, and what else is not from the log-probabilities."""
         said = next((each for word, each in self.says.items() if word in text), None)
         return _choice(body) if said is None else dict(said)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release.set()
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that was killed is no news."""
 
 
 class _Handler(BaseHTTPRequestHandler):

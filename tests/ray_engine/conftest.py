@@ -46,8 +46,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """A language model, and (True) a reward model."""
-    import torch
-    from tiny_models import byte_bpe, llama_config, save_model, tokenizer_of
+    from tiny_models import byte_bpe, llama_config, save_model, tokenizer_of, widened
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     specials = ["<s>", "</s>", "<pad>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
@@ -55,15 +54,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     tokenizer = tokenizer_of(byte_bpe(CORPUS, vocab_size=400, specials=specials), chat=CHAT, **names)
 
     def wide(auto: Any) -> Any:
-        def made(config: Any) -> Any:
-            model, generator = auto.from_config(config), torch.Generator().manual_seed(1)
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    if parameter.ndim == 2:
-                        parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.15)
-            return model
-
-        return made
+        return lambda config: widened(auto.from_config(config))
 
     config = {"max_position_embeddings": 2048, "hidden_size": 64}
     lm, rm = tmp_path_factory.mktemp("lm"), tmp_path_factory.mktemp("rm")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,34 +55,9 @@ def asked(*texts: str) -> list[tuple[Prompt, str]]:
     return [(Prompt.from_text(text, id=f"p{n}"), f"user: {text}\nassistant: ") for n, text in enumerate(texts)]
 
 
-def below(pid: int | None = None) -> list[psutil.Process]:
-    """Processes below this one, or another, that are alive."""
-    try:
-        found = psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-    return [each for each in found if lives(each)]
-
-
-def lives(process: psutil.Process) -> bool:
-    """Whether it still runs."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def title(process: psutil.Process) -> str:
     """What a process calls itself; empty for one that is gone."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
-
-
-def until(true: Callable[[], object], seconds: float = 20) -> None:
-    """Waits until something holds."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come to hold"
-        time.sleep(0.02)

@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import psutil
 import pytest
-from ray_world import asked, below, lives, opened, spec, title, until
+from processes import below, lives, until
+from ray_world import asked, opened, spec, title
 
 from salmon_core.api import ModelSpec, Sampler, Sampling
 from salmon_core.calls import heard

@@ -14,7 +14,8 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from ray_world import below, lives, title, until
+from processes import below, lives, until
+from ray_world import title
 
 pytest.importorskip("salmon_ray")
 pytestmark = pytest.mark.slow

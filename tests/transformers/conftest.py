@@ -12,7 +12,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
-from tiny_models import byte_bpe, tokenizer_of
+from tiny_models import byte_bpe, tokenizer_of, widened
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -78,16 +78,6 @@ def config_of(kind: str, tokenizer: PreTrainedTokenizerFast, **changes: Any) -> 
     raise ValueError(kind)
 
 
-def widen(model: Any) -> Any:
-    """Random weights large enough that attention matters; the usual initialisation is close to a bag of words."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim == 2:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.15)
-    return model
-
-
 Make = Callable[..., str]
 
 
@@ -108,7 +98,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
             config = config_of(kind, tokenizer, **changes)
             auto = AutoModelForSequenceClassification if reward else AutoModelForCausalLM
             torch.manual_seed(0)
-            widen(auto.from_config(config)).save_pretrained(folder)
+            widened(auto.from_config(config)).save_pretrained(folder)
             tokenizer.save_pretrained(folder)
             made[key] = str(folder)
         return made[key]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vllm_world import LENGTH, QUICK, below, engine, model, prompts, requests
+from processes import below
+from vllm_world import LENGTH, QUICK, engine, model, prompts, requests
 
 from salmon_core.api import ModelSpec, PrefixRequest, Sampling
 from salmon_core.errors import SalmonError

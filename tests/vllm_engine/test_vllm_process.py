@@ -13,7 +13,8 @@ from typing import Any
 
 import psutil
 import pytest
-from vllm_world import below, engine, model, prompts, requests, standin, until
+from processes import below, until
+from vllm_world import engine, model, prompts, requests, standin
 
 from salmon_core.api import Sampling
 from salmon_core.calls import heard, still

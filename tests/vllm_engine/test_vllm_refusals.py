@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vllm_world import LENGTH, below, engine, model, standin
+from processes import below
+from vllm_world import LENGTH, engine, model, standin
 
 from salmon_core.api import Ability
 from salmon_core.errors import ConfigError, SalmonError

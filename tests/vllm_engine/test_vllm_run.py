@@ -15,7 +15,8 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from vllm_world import QUICK, below, until
+from processes import below, until
+from vllm_world import QUICK
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 SALMON = Path(sys.executable).parent / "salmon"

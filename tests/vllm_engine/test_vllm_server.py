@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import below, until
 from vllm_client import remote
-from vllm_world import PYTHON, below, model, prompts, requests, until
+from vllm_world import PYTHON, model, prompts, requests
 
 from salmon_core.api import ModelSpec, PrefixRequest, Sampling
 from salmon_core.errors import SalmonError

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
-from tiny_models import byte_bpe, llama_config, save_model, tokenizer_of
+from tiny_models import byte_bpe, llama_config, save_model, tokenizer_of, widened
 
 from salmon_core.api import ModelSpec, PrefixRequest
 from salmon_core.plugins.options import construct, validate_options
@@ -64,7 +61,6 @@ def tokenizer() -> Any:
 
 def make_model(folder: Path, kind: str = "llama", *, reward: bool = False) -> Path:
     """Two layers, with heads as small as vLLM's kernels take; weights large enough that attention matters."""
-    import torch
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, Qwen2Config
 
     made = tokenizer()
@@ -81,16 +77,7 @@ def make_model(folder: Path, kind: str = "llama", *, reward: bool = False) -> Pa
         values = {name: value for name, value in config.to_dict().items() if name in _SHARED}
         config = Qwen2Config(**values, **small, tie_word_embeddings=True)
     auto: Any = AutoModelForSequenceClassification if reward else AutoModelForCausalLM
-
-    def wide(config: Any) -> Any:
-        model, generator = auto.from_config(config), torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if parameter.ndim == 2:
-                    parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
-        return model
-
-    return save_model(folder, config, wide, made)
+    return save_model(folder, config, lambda config: widened(auto.from_config(config), 0.1), made)
 
 
 _SHARED = (*("vocab_size", "num_hidden_layers", "num_attention_heads", "bos_token_id", "eos_token_id", "pad_token_id"),)
@@ -111,17 +98,3 @@ def requests(count: int = 4, tail: str = "") -> list[PrefixRequest]:
     """Texts that share their beginnings, with several endings each."""
     suffixes = tuple(f"\nIs it {what}?\n{tail}" for what in ("brief", "kind, and does it say so", "true"))
     return [PrefixRequest(text + " [[verdict]]" * 9, suffixes) for _, text in prompts(count)]
-
-
-def below(pid: int | None = None) -> list[psutil.Process]:
-    """Processes below this one, or another, that are alive."""
-    found = psutil.Process(pid).children(recursive=True)
-    return [each for each in found if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
-
-
-def until(true: Callable[[], object], seconds: float = 20) -> None:
-    """Waits until something holds."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come to hold"
-        time.sleep(0.05)
