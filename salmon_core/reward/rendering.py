@@ -73,6 +73,7 @@ class Renderer:
         self._total, self._room = total, room
         self._form = form
         self._rules: dict[str, str] = {}
+        self._turns: dict[tuple[str, ...], int] = {}
         self._checked: set[str] = set()
 
     def policy(self, prompt: Prompt) -> str:
@@ -163,11 +164,10 @@ class Renderer:
     ) -> PrefixRequest:
         """Every text is the conversation with the completion as its last turn, by the model's own chat template."""
         roles = [self._role(message["role"]) for message in messages]
-        blank = [self._blank] * (len(messages) + 1)
         rules = [rules_text(how, map(self._rule, principles)) for principles in sets]
-        fixed = self._fit.count(self._whole(roles, blank, "", how)) + max(map(self._fit.count, rules), default=0)
+        fixed = self._empty(tuple(roles), how) + max(map(self._fit.count, rules), default=0)
         room = self._total - fixed
-        if room <= len(blank):
+        if room <= len(messages) + 1:
             raise self._no_room(fixed)
         left = min(self.limits.prompt, room // 2)
         parts = [self._fit.cut(completion, min(self.limits.completion, room - left))]
@@ -187,6 +187,15 @@ class Renderer:
                 self._shape(text, shape, partial(self._whole, roles, plain, rule, how), where=where)
                 self._remember(each)
         return PrefixRequest(*split(texts), sum(part.cut for part in parts))
+
+    def _empty(self, roles: tuple[str, ...], how: RewardConversation) -> int:
+        """Tokens of a conversation with next to nothing in its turns; templates are slow, and roles recur."""
+        if roles not in self._turns:
+            if len(self._turns) >= _MOST:
+                self._turns.clear()
+            blank = [self._blank] * (len(roles) + 1)
+            self._turns[roles] = self._fit.count(self._whole(roles, blank, "", how))
+        return self._turns[roles]
 
     def _whole(self, roles: Sequence[str], contents: Sequence[str], rules: str, how: RewardConversation) -> str:
         turns: list[Message] = [

@@ -14,6 +14,7 @@ from typing import Any
 
 from salmon_core.api import Job
 from salmon_core.errors import ConfigError, Problem, SalmonError
+from salmon_core.kit.quantization import missing
 from salmon_trl.algorithms import ALGORITHMS
 from salmon_trl.backend import TRLBackend
 from salmon_trl.layout import layout
@@ -30,7 +31,7 @@ def check_arguments(job: Job) -> None:
     if found is None:
         return  # the launch file says how many processes there are
     try:
-        from salmon_trl.common import Run, quantization_problem
+        from salmon_trl.common import Run
     except ImportError as error:
         hint = 'pip install "salmon-trl[train]"'
         raise ConfigError([Problem("options", f"cannot import the trainer: {error}", hint)]) from None
@@ -44,8 +45,8 @@ def check_arguments(job: Job) -> None:
         except SalmonError as error:
             problems.append(Problem("options", error.message, error.hint))
         problems += _tracker_problems(options.report_to or ())
-        if options.quantization is not None and (missing := quantization_problem()) is not None:
-            problems.append(missing)
+        if (lacking := missing(options.quantization)) is not None:
+            problems.append(Problem("options.quantization", lacking, "pip install bitsandbytes there"))
     if problems:
         raise ConfigError(problems)
 

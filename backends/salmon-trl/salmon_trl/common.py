@@ -11,16 +11,16 @@ import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, TrainerState
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerState
 
 from salmon_core.api import Job, ModelSpec
 from salmon_core.data.files import write_text
 from salmon_core.errors import ConfigError, Problem, StageError
+from salmon_core.kit.quantization import missing, quantization_config
 from salmon_core.kit.training_options import LoRAOptions
 from salmon_trl.checkpoints import last_complete, prepare_folder, step_of
 from salmon_trl.layout import Layout, layout
@@ -170,24 +170,10 @@ def quantized(options: TrainOptions) -> dict[str, Any]:
     """
     if options.quantization is None:
         return {}
-    if (problem := quantization_problem()) is not None:
-        raise StageError(problem.message, where=sys.executable, hint=problem.hint)
+    if (problem := missing(options.quantization)) is not None:
+        raise StageError(problem, where=sys.executable, hint="pip install bitsandbytes there")
     compute = torch.bfloat16 if mixed_precision(options) else torch.float32
-    config = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=compute,
-        llm_int8_skip_modules=["lm_head", "score"],  # heads: one is trained, the other is tied or decides tokens
-    )
-    return {"quantization_config": config}
-
-
-def quantization_problem() -> Problem | None:
-    """Why no base can be held in 4 bits here."""
-    if find_spec("bitsandbytes") is not None:
-        return None
-    return Problem("options.quantization", "quantization: nf4 needs bitsandbytes", "pip install bitsandbytes there")
+    return {"quantization_config": quantization_config(options.quantization, compute)}
 
 
 def adapters_in_float32(model: torch.nn.Module, options: TrainOptions) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, Literal
 
 from salmon_core.errors import SalmonError
-
-Quantization = Literal["nf4", "int8"]
+from salmon_core.kit.quantization import Quantization, missing, quantization_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +39,13 @@ class How:
         if self.device_map is not None:
             options["device_map"] = self.device_map
         if self.quantization is not None:
-            from transformers import BitsAndBytesConfig
-
             # Rounded weights cannot be moved afterwards, so they are put where they belong at once.
             options.setdefault("device_map", {"": str(device)})
-            heads = ["lm_head", "score"]
-            if self.quantization == "nf4":  # arXiv 2305.14314
-                config = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-                    load_in_4bit=True,
-                    bnb_4bit_quant_type="nf4",
-                    bnb_4bit_use_double_quant=True,
-                    bnb_4bit_compute_dtype=compute,
-                    llm_int8_skip_modules=heads,
-                )
-            else:  # arXiv 2208.07339
-                config = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-                    load_in_8bit=True, llm_int8_skip_modules=heads
-                )
-            options["quantization_config"] = config
+            options["quantization_config"] = quantization_config(self.quantization, compute)
         return options
 
 
 def check_quantization(quantization: Quantization | None) -> None:
     """Raises SalmonError where weights cannot be held so here."""
-    if quantization is not None and find_spec("bitsandbytes") is None:
-        raise SalmonError(
-            f"quantization: {quantization} needs bitsandbytes", where=sys.executable, hint="pip install bitsandbytes"
-        )
+    if (problem := missing(quantization)) is not None:
+        raise SalmonError(problem, where=sys.executable, hint="pip install bitsandbytes")
