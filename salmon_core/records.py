@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypedDict, cast
 
+from salmon_core.principle import Principle
+from salmon_core.principle import ShownPrinciple as ShownPrinciple
+
 
 class Message(TypedDict):
     """One turn of a conversation; `role` is `system`, `user` or `assistant`. In a record it cannot be changed."""
@@ -57,12 +60,15 @@ class Prompt:
         messages: the conversation, ending with a user turn.
         category: selects length multipliers and principle boosts; `general`, `reasoning`, `red-teaming` or any own.
         split: `train` or `test`. Test prompts are held out of every training stage.
+        principles: its own. A text stands for a principle of the set by that name, `not NAME` for its opposite; of no
+            such name, for a principle in these words.
     """
 
     id: str
     messages: tuple[Message, ...]
     category: str = "general"
     split: str = "train"
+    principles: tuple[Principle | str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "messages", _turns(self.messages))
@@ -120,6 +126,11 @@ class Pair:
         return f"{self.prompt.id}/{self.first.index}-{self.second.index}"
 
 
+def prompt_of(pair_id: str) -> str:
+    """The prompt's id, from a pair's."""
+    return pair_id.rpartition("/")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Judgment:
     """What a judge said of one pair under one principle, in both orders.
@@ -159,15 +170,6 @@ class Judgment:
         the orders disagree, as the paper does, leaves out most of them where that bias is large.
         """
         return (self.s12 + self.s21) / 2 if self.consistent or (self.mean and not self.tie) else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class ShownPrinciple:
-    """A principle as a reward model sees it: its own text, or its negated text."""
-
-    name: str
-    text: str
-    negated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +257,10 @@ class Rollout:
             n_tokens=len(completion_ids) - stopped,
             stopped=stopped,
             category=row["category"],
-            principles=tuple(ShownPrinciple(p["name"], p["text"], bool(p["negated"])) for p in row["principles"]),
+            principles=tuple(
+                ShownPrinciple(p["name"], p["text"], bool(p["negated"]), p.get("weight"), bool(p.get("veto")))
+                for p in row["principles"]
+            ),
             rollout_index=rollout_index,
             extra={key: value for key, value in row.items() if key not in RL_COLUMNS},
         )
@@ -290,7 +295,8 @@ class Rollout:
 
 #: columns of `rl_prompts.parquet`, one row per prompt and visit: `row` int, `prompt_id` str, `prompt` str (the policy's
 #: prompt text, final), `messages` list<struct<role, content>>, `category` str,
-#: `principles` list<struct<name: str, text: str, negated: bool>> (drawn ones; interventions are added by rollout index)
+#: `principles` list<struct<name: str, text: str, negated: bool, weight: float or null, veto: bool>> (drawn ones;
+#: interventions are added by rollout index)
 RL_COLUMNS = ("row", "prompt_id", "prompt", "messages", "category", "principles")
 
 
@@ -300,11 +306,17 @@ class RewardBreakdown:
 
     Attributes:
         total: the reward; the sum of `components`.
-        components: weighted contributions by name: `rm` first, then the bonuses in configured order.
+        components: weighted contributions by name: `rm` first, then the bonuses in configured order; last `veto`, where
+            hard rules are configured: what it takes from the others' sum to the floor, 0 where none is broken.
         raw: the same before weights.
         principles: names shown, a negated one as `not NAME`.
         truncated: tokens cut from prompt and completion before the reward model saw them.
         fallbacks: components that failed and were replaced by the configured fallback.
+        by_principle: the reward model's score under each principle alone, where it was asked for that: under all with
+            `combine: mean`, else under hard rules.
+        shares: with `combine: mean`, how much each counts, in sum 1: the sum of shares times scores is `raw["rm"]`.
+        left_out: of a joint text, where it was to be explained: how much lower the score is without each principle.
+        vetoed: hard rules that are broken.
     """
 
     total: float
@@ -313,6 +325,10 @@ class RewardBreakdown:
     principles: tuple[str, ...] = ()
     truncated: int = 0
     fallbacks: tuple[str, ...] = ()
+    by_principle: Mapping[str, float] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
+    left_out: Mapping[str, float] = field(default_factory=dict)
+    vetoed: tuple[str, ...] = ()
 
 
 #: a rate or a mean of fewer things says next to nothing

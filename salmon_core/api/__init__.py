@@ -14,7 +14,7 @@ from salmon_core.api.evaluation import (
     Target,
 )
 from salmon_core.api.judge import Judge, JudgeContext, TryAgain
-from salmon_core.api.labeller import Labeller, Labels
+from salmon_core.api.labeller import Labeller, Labels, MadeLabels, judged_by
 from salmon_core.api.models import (
     Ability,
     Chooser,
@@ -68,6 +68,7 @@ __all__ = [
     "Leaves",
     "Limits",
     "LoggedStep",
+    "MadeLabels",
     "Metrics",
     "ModelSpec",
     "OpenModel",
@@ -95,6 +96,7 @@ __all__ = [
     "TrainingStage",
     "TryAgain",
     "able",
+    "judged_by",
     "paper",
     "uncounted",
 ]

@@ -164,8 +164,12 @@ class EvaluatedRun(Protocol):
     def shown(self, prompt: Prompt, *names: str | int) -> tuple[ShownPrinciple, ...]:
         """Principles drawn for a prompt as RL would draw them; `names` name the draw."""
 
-    def score(self, rollouts: Sequence[Rollout]) -> list[RewardBreakdown]:
-        """The one reward, with this run's reward model."""
+    def score(self, rollouts: Sequence[Rollout], *, explain: bool = False) -> list[RewardBreakdown]:
+        """The one reward, with this run's reward model.
+
+        Args:
+            explain: tell of joint texts what each principle gave, by leaving each out: as many texts more.
+        """
 
     def score_texts(
         self, texts: Sequence[tuple[Sequence[Message], str, Sequence[Sequence[ShownPrinciple]]]]

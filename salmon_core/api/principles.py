@@ -2,63 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from salmon_core.records import ShownPrinciple
+from salmon_core.principle import Principle
 
-
-@dataclass(frozen=True, slots=True)
-class Principle:
-    """A rule in plain words that an answer should follow.
-
-    Attributes:
-        name: short, unique within its set; bundled ones are lower-case-with-hyphens.
-        text: what a judge or a reward model is shown.
-        negated: the text that asks for the opposite, or None where there is none.
-        weight: relative frequency of being drawn for RL, > 0.
-        categories: weight added on prompts of a category, by category, >= 0.
-        tags: free labels to select by.
-        title: the name for people; the `dimension` of a published SALMON file. Empty: the same as `name`.
-
-    Raises:
-        ValueError: an empty name or text, or a weight that cannot be drawn by.
-    """
-
-    name: str
-    text: str
-    negated: str | None = None
-    weight: float = 1.0
-    categories: Mapping[str, float] = field(default_factory=dict)
-    tags: tuple[str, ...] = ()
-    title: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.name.strip():
-            raise ValueError("a principle needs a name")
-        if not self.text.strip() or (self.negated is not None and not self.negated.strip()):
-            raise ValueError(f"principle {self.name!r} has an empty text")
-        if not (math.isfinite(self.weight) and self.weight > 0):
-            raise ValueError(f"principle {self.name!r}: weight must be a number above 0, not {self.weight}")
-        if any(not (math.isfinite(boost) and boost >= 0) for boost in self.categories.values()):
-            raise ValueError(f"principle {self.name!r}: weights added by category must be 0 or more")
-
-    def shown(self, *, negated: bool = False) -> ShownPrinciple:
-        """As shown to a reward model.
-
-        Raises:
-            ValueError: negated, but the principle has no negated text.
-        """
-        if not negated:
-            return ShownPrinciple(self.name, self.text)
-        if self.negated is None:
-            raise ValueError(f"principle {self.name!r} has no negated text")
-        return ShownPrinciple(self.name, self.negated, negated=True)
-
-    def weight_for(self, category: str) -> float:
-        """Relative frequency of being drawn on prompts of this category."""
-        return self.weight + self.categories.get(category, 0.0)
+__all__ = ["Principle", "PrincipleSet"]
 
 
 @dataclass(frozen=True)

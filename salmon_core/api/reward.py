@@ -47,6 +47,19 @@ class BonusSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Veto:
+    """What becomes of a rollout that breaks a hard rule (a principle with `veto`), whatever else it has.
+
+    Attributes:
+        below: the reward model's score under the rule alone, below which it is broken.
+        floor: the reward then.
+    """
+
+    below: float
+    floor: float
+
+
+@dataclass(frozen=True, slots=True)
 class RewardSpec:
     """All that scoring a rollout takes, in any process.
 
@@ -59,6 +72,9 @@ class RewardSpec:
         weights: of the principles, for that mean.
         file_plugins: absolute paths.
         on_failure: `stop`, or the score that a failed component gets.
+        veto: for principles that are hard rules; None: there are none.
+        explain_every: every so many-th of the rollouts that are written down tells what each principle of its joint
+            text gave; 0: none does.
     """
 
     template: ComponentSpec
@@ -73,3 +89,5 @@ class RewardSpec:
     bonuses: tuple[BonusSpec, ...] = ()
     file_plugins: tuple[str, ...] = ()
     on_failure: float | Literal["stop"] = "stop"
+    veto: Veto | None = None
+    explain_every: int = 0

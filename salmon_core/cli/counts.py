@@ -260,7 +260,7 @@ class _Counting:
             with boundary(str(owned.owner), f"labeller {spec.name!r}"):
                 labeller: Labeller = require(owned, self._registry.build(spec), "label")
                 rng = named_rng(0, "plan")
-                rows = len(labeller.label(tuple(pairs), tuple(judgments), principles, rng).rows)
+                rows = len(labeller.label(tuple(pairs), tuple(judgments), principles, rng).made().rows)
         except SalmonError:
             return None
         return round(Fraction(rows, len(pairs)) * self._pairs)

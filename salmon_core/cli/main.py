@@ -170,6 +170,12 @@ def plan(
     metavar="N",
     help="N prompts and a few steps through all stages, into the run NAME-limit.",
 )
+@click.option(
+    "--max-cost",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="X",
+    help="Ask nothing more once so much was spent, in the currency of the engines' prices.",
+)
 @_quick
 def run(
     config: Path,
@@ -179,6 +185,7 @@ def run(
     until: str | None,
     verify: bool,
     limit: int | None,
+    max_cost: float | None,
     quick: bool,
 ) -> None:
     """Run a configuration from prompts to report. Finished stages are skipped; a killed run goes on where it was.
@@ -192,7 +199,15 @@ def run(
     files = not no_file_plugins
     sys.exit(
         run_pipeline(
-            config, overrides, file_plugins=files, start=start, until=until, verify=verify, quick=quick, limit=limit
+            config,
+            overrides,
+            file_plugins=files,
+            start=start,
+            until=until,
+            verify=verify,
+            quick=quick,
+            limit=limit,
+            max_cost=max_cost,
         )
     )
 
@@ -209,15 +224,18 @@ def run(
     show_default=True,
     help="Decides which interventions are in force.",
 )
-def score(folder: Path, file: Path, output: Path | None, principles: tuple[str, ...], rollout_index: int) -> None:
+@click.option("--explain", is_flag=True, help="Say what each principle of a joint text gave, by leaving each out.")
+def score(
+    folder: Path, file: Path, output: Path | None, principles: tuple[str, ...], rollout_index: int, explain: bool
+) -> None:
     """Score completions in FILE with the reward of the run in FOLDER: the very code that training uses.
 
     FILE is JSON Lines, CSV or Parquet with `prompt` or `messages`, and `completion`; `category`, `stopped`, `n_tokens`,
-    `completion_ids` and `principles` (as in rl_prompts.parquet) are used where given. In CSV, lists are JSON.
+    `completion_ids` and `principles` (names, texts or objects) are used where given. In CSV, lists are JSON.
     """
     from salmon_core.cli.score import score_file
 
-    score_file(folder, file, output, principles, rollout_index)
+    score_file(folder, file, output, principles, rollout_index, explain)
 
 
 @main.command()

@@ -18,6 +18,7 @@ from salmon_core.cli.console import ConsoleSubscriber
 from salmon_core.cli.output import ERR, OUT
 from salmon_core.cli.patience import patient
 from salmon_core.cli.report import print_report
+from salmon_core.config.costs import within
 from salmon_core.config.limited import NOT_PROVED, limited
 from salmon_core.config.resolve import load
 from salmon_core.data.files import write_text
@@ -84,17 +85,21 @@ def run_pipeline(
     verify: bool = False,
     quick: bool = False,
     limit: int | None = None,
+    max_cost: float | None = None,
 ) -> int:
     """Runs, prints the report; 1 if an expectation does not hold, 128 and a signal's number if one ended the run.
 
     Args:
         quick: begin without the checks of `salmon check`.
         limit: train on so many prompts, for a few steps, as the run `NAME-limit`.
+        max_cost: the option of this name of all engines that have it.
     """
     where = _Where()
     with _told_to_end():
         try:
             config = load(path, overrides, file_plugins=file_plugins)
+            if max_cost is not None:
+                config = load(path, [*overrides, *within(config, max_cost)], file_plugins=file_plugins)
             announce_file_plugins(config)
             if limit is not None:
                 config = limited(config, limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from salmon_core.api.reward import RewardSpec
 from salmon_core.cli.patience import patient
 from salmon_core.data.files import replacing
 from salmon_core.data.rollout_rows import read_rollouts
-from salmon_core.errors import SalmonError
+from salmon_core.errors import DataError, SalmonError
 from salmon_core.kit.commands import announce_file_plugin
-from salmon_core.records import Rollout
-from salmon_core.reward.elsewhere import count_tokens, draw_for
+from salmon_core.records import Rollout, ShownPrinciple
+from salmon_core.reward.elsewhere import count_tokens, draw_for, known_principles, shown_by
 from salmon_core.reward.reward import Reward, policy_codec
 from salmon_core.run.run import Run
 
@@ -29,6 +29,7 @@ def score_file(
     output: Path | None,
     principles: Sequence[str],
     rollout_index: int,
+    explain: bool = False,
     *,
     file_plugins: bool = True,
 ) -> None:
@@ -41,8 +42,12 @@ def score_file(
     spec = run.reward_spec()
     codec = policy_codec(spec)
     rollouts = []
+    named = known_principles(run.config)
     for row in read_rollouts(file):
-        shown = draw_for(run.config, row.prompt, principles) if row.principles is None else row.principles
+        if row.principles is None:
+            shown = draw_for(run.config, row.prompt, principles)
+        else:
+            shown = tuple(each if isinstance(each, ShownPrinciple) else _named(named, each) for each in row.principles)
         counted = count_tokens(codec, row.completion, row.completion_ids) if row.n_tokens is None else row.n_tokens
         rollout = Rollout.from_text(
             row.prompt,
@@ -56,16 +61,24 @@ def score_file(
         rollouts.append(rollout)
     with patient(run.config, folder):
         if output is None:
-            sys.stdout.write("".join(_scored(spec, rollouts)))
+            sys.stdout.write("".join(_scored(spec, rollouts, explain)))
             return
         with replacing(output) as aside, aside.open("w", encoding="utf-8", newline="") as lines:  # before any work
-            lines.writelines(_scored(spec, rollouts))
+            lines.writelines(_scored(spec, rollouts, explain))
 
 
-def _scored(spec: RewardSpec, rollouts: Sequence[Rollout]) -> Iterator[str]:
+def _named(named: Mapping[str, ShownPrinciple], text: str) -> ShownPrinciple:
+    found = shown_by(named, text)
+    if found is None:
+        hint = f"it has {', '.join(named)}; a text of several words is a principle in these words"
+        raise DataError(f"the run's reward has no principle {text!r}", where="column principles", hint=hint)
+    return found
+
+
+def _scored(spec: RewardSpec, rollouts: Sequence[Rollout], explain: bool) -> Iterator[str]:
     """A line of JSON for each."""
     with Reward.from_spec(spec) as reward:
         for start in range(0, len(rollouts), _BATCH):
             batch = rollouts[start : start + _BATCH]
-            for rollout, breakdown in zip(batch, reward(batch), strict=True):
+            for rollout, breakdown in zip(batch, reward(batch, range(len(batch)) if explain else ()), strict=True):
                 yield json.dumps({"prompt_id": rollout.prompt_id, **asdict(breakdown)}, ensure_ascii=False) + "\n"

@@ -56,6 +56,13 @@ def reward_principles(look: Lookup) -> PrincipleSet | None:
             look.problem("reward.principles.negate", f"there is no principle {name!r} in the set")
         elif principles[name].negated is None:
             look.problem("reward.principles.negate", f"{name!r} has no negated text")
+    rules = [principle.name for principle in principles if principle.veto]
+    if rules and look.config.reward.veto is None:
+        look.problem(
+            "reward.veto",
+            f"is needed: {', '.join(rules)} {'is a hard rule' if len(rules) == 1 else 'are hard rules'}",
+            "say `below` which score a rule is broken, and the `floor` that the reward is then",
+        )
     return principles
 
 
@@ -92,7 +99,7 @@ def _intervention(look: Lookup, index: int, own: PrincipleSet | None) -> Schedul
 def bonuses(look: Lookup) -> list[BonusSpec]:
     """Bonuses with their weights and labels."""
     found = []
-    labels = {"rm"}
+    labels = {"rm", "veto"}
     for index, choice in enumerate(look.config.reward.bonuses):
         where = f"reward.bonuses[{index}]"
         spec = look.select("bonuses", choice, where)

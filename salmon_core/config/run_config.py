@@ -15,6 +15,7 @@ from salmon_core.api.templates import Limits, Template
 from salmon_core.api.training import Launch
 from salmon_core.config.schema import Config
 from salmon_core.plugins.registry import Registry
+from salmon_core.principles.per_prompt import PerPrompt, Pools
 from salmon_core.records import ShownPrinciple
 
 
@@ -80,6 +81,18 @@ class RunConfig:
         """A reward principle as the configuration wants it shown: its own text, or the negated one."""
         negate = self.config.reward.principles.negate
         return principle.shown(negated=negate if isinstance(negate, bool) else principle.name in negate)
+
+    @property
+    def per_prompt(self) -> PerPrompt | None:
+        """What becomes of the principles that prompts bring along; None: nothing."""
+        how = self.config.reward.principles.per_prompt
+        return None if how is None else PerPrompt(how, (*self.judge_principles, *self.reward_principles))
+
+    @property
+    def pools(self) -> Pools:
+        """What the principles of each rollout are drawn from."""
+        principles = tuple(self.reward_principles)
+        return Pools(principles, {each.name: self.shown(each) for each in principles}, self.per_prompt)
 
     def document(self) -> dict[str, Any]:
         """What `from_saved` in `salmon_core.config.resolve` reads, JSON-ready."""

@@ -73,6 +73,11 @@ class PromptChoice(Selection):
     system: Literal["fold", "error"] = Field(
         "fold", description="of a system turn that the chat template refuses; `fold`: put before the first user turn"
     )
+    rubrics: str | None = Field(
+        None,
+        description="a JSON Lines file of principles for single prompts: `principles`, and `id`, `prompt` or `messages`"
+        " of the prompt; see `reward.principles.per_prompt`",
+    )
 
 
 class PrincipleChoice(Section):
@@ -83,6 +88,16 @@ class PrincipleChoice(Section):
     without: list[str] = Field([], description="all but these")
     weights: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
     negate: bool | list[str] = Field(False, description="show these principles (or all) by their negated text")
+
+
+class RewardPrincipleChoice(PrincipleChoice):
+    """The same for the reward, and what becomes of principles that prompts bring along."""
+
+    per_prompt: Literal["add", "only"] | None = Field(
+        None,
+        description="prompts' own principles, which they are judged and rewarded by: `add`: beside the sets',"
+        " `only`: a prompt that has some by these alone; null: not at all",
+    )
 
 
 Principles = Annotated[PrincipleChoice, BeforeValidator(_named)]
@@ -224,9 +239,18 @@ class Intervention(Section):
     )
 
 
+class VetoSection(Section):
+    """What becomes of an answer that breaks a hard rule, which is a principle with `veto: true`."""
+
+    below: float = Field(
+        allow_inf_nan=False, description="the reward model's score under the rule alone, below which it is broken"
+    )
+    floor: float = Field(allow_inf_nan=False, description="the reward then, whatever else there is")
+
+
 class RewardSection(Section):
-    principles: Principles = Field(
-        default_factory=lambda: PrincipleChoice(name="salmon-rl"),
+    principles: Annotated[RewardPrincipleChoice, BeforeValidator(_named)] = Field(
+        default_factory=lambda: RewardPrincipleChoice(name="salmon-rl"),
         json_schema_extra=paper("salmon-rl", "reward principles"),
     )
     show: int = Field(
@@ -240,6 +264,13 @@ class RewardSection(Section):
         "joint",
         description="`joint`: all principles in one text (the paper's way); `mean`: one text each, weighted mean",
         json_schema_extra=paper("joint", "how several principles are scored"),
+    )
+    veto: VetoSection | None = Field(None, description="for principles that are hard rules")
+    explain_every: int = Field(
+        0,
+        ge=0,
+        description="every so many-th rollout that is written down tells what each principle of its joint text gave,"
+        " by leaving each out; 0: none does",
     )
     rm_weight: float = Field(
         1.0,

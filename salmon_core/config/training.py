@@ -85,6 +85,8 @@ def data_files(look: Lookup) -> dict[str, Path]:
     """Files of rows that training reads, by role."""
     config = look.config
     named = {"preferences": ("preferences", config.preferences)}
+    if config.prompts.rubrics is not None:
+        named["rubrics"] = ("prompts.rubrics", config.prompts.rubrics)
     if config.judge.gold is not None:
         named["gold"] = ("judge.gold", config.judge.gold)
     if config.sft is not None:

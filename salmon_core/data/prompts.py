@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from salmon_core.api.component import HubPath
 from salmon_core.api.prompts import PromptSource
+from salmon_core.data.own_principles import own_principles
 from salmon_core.data.readers import read_file
 from salmon_core.errors import DataError, SalmonError
 from salmon_core.records import Message, Prompt, prompt_id
@@ -28,6 +30,7 @@ class Columns(BaseModel):
     id: str = Field("id", description="column of the id; where absent, a hash of the prompt")
     category: str = Field("category", description="column of the category; where absent, `general`")
     split: str = Field("split", description="column of the split, `train` or `test`; where absent, by hash")
+    principles: str = Field("principles", description="column of the prompt's own principles: names, texts or objects")
 
 
 class FileOptions(BaseModel):
@@ -86,7 +89,8 @@ def _located(
     """Each row with its place, as a prompt or as the reason why it is none."""
     for where, row in rows:
         try:
-            yield where, to_prompt(row, columns, where)
+            own = own_principles(row.get(columns.principles), where)
+            yield where, replace(to_prompt(row, columns, where), principles=own)
         except DataError as error:
             yield where, error
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
+from salmon_core.data.own_principles import name_of
 from salmon_core.data.prompts import Columns, to_prompt
 from salmon_core.data.readers import parse_json, read_file
 from salmon_core.data.validation import problems_of, shown
@@ -24,14 +25,18 @@ _LISTED = 12
 
 @dataclass(frozen=True, slots=True)
 class RolloutRow:
-    """One row; `None` stands for what it does not say."""
+    """One row; `None` stands for what it does not say.
+
+    Attributes:
+        principles: a text is a name, `NAME` or `not NAME`, or a principle in these words.
+    """
 
     prompt: Prompt
     completion: str
     completion_ids: tuple[int, ...]
     n_tokens: int | None
     stopped: bool
-    principles: tuple[ShownPrinciple, ...] | None
+    principles: tuple[ShownPrinciple | str, ...] | None
 
 
 def read_rollouts(path: Path) -> list[RolloutRow]:
@@ -90,7 +95,19 @@ def _given(values: Any) -> Any:
 
 _Id = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 _Truth = Annotated[bool, BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value)]
-_Principle = Annotated[ShownPrinciple, BeforeValidator(_given)]
+
+
+def _shown(value: Any) -> Any:
+    """A name, a text, or an object, whose `negated` may be the negated text too, as in a set's file."""
+    if not isinstance(value, dict):
+        return value
+    values = _given(value)
+    if isinstance(values.get("negated"), str):
+        values = {key: each for key, each in values.items() if key != "negated"}
+    return values if "name" in values or "text" not in values else {"name": name_of(str(values["text"])), **values}
+
+
+_Principle = Annotated[ShownPrinciple | str, BeforeValidator(_shown)]
 
 
 class _Cells(BaseModel):

@@ -30,6 +30,9 @@ ROLLOUTS = pa.schema(
         ("principles", PRINCIPLES),
         ("reward", pa.float64()),
         ("components", pa.map_(pa.string(), pa.float64())),
+        ("by_principle", pa.map_(pa.string(), pa.float64())),
+        ("left_out", pa.map_(pa.string(), pa.float64())),
+        ("vetoed", pa.list_(pa.string())),
     ]
 )
 FOLDER = "rollouts"
@@ -54,6 +57,15 @@ class RolloutLog:
     def wants(self, rollout_index: int) -> bool:
         """Whether rollouts of this batch are written."""
         return bool(self._every) and rollout_index % self._every == 0
+
+    def explained(self, rollout_index: int, rows: Sequence[int], every: int) -> list[int]:
+        """Places of the rollouts that are to be explained principle by principle: every so many-th of those written.
+
+        Which ones follows from batch and row alone, so it is the same in a resumed run and in every process.
+        """
+        if not (every and self.wants(rollout_index)):
+            return []
+        return [place for place, row in enumerate(rows) if (row + rollout_index // self._every) % every == 0]
 
     def add(self, rows: Sequence[int], rollouts: Sequence[Rollout], breakdowns: Sequence[RewardBreakdown]) -> None:
         """Writes rollouts, with those of the same batch that were added before; batches come in order.
@@ -96,6 +108,9 @@ def record(row: int, rollout: Rollout, breakdown: RewardBreakdown) -> dict[str, 
         "principles": [{"name": p.name, "text": p.text, "negated": p.negated} for p in rollout.principles],
         "reward": breakdown.total,
         "components": list(breakdown.components.items()),
+        "by_principle": list(breakdown.by_principle.items()),
+        "left_out": list(breakdown.left_out.items()),
+        "vetoed": list(breakdown.vetoed),
     }
 
 
@@ -105,7 +120,7 @@ def rollout_files(stage: Path) -> list[Path]:
 
 
 def read_rollout_rows(stage: Path) -> Iterator[dict[str, Any]]:
-    """All rows of a stage's folder, `components` as a dictionary."""
+    """All rows of a stage's folder, `components`, `by_principle` and `left_out` as dictionaries."""
     for file in rollout_files(stage):
         for row in read_table(file, ROLLOUTS):
-            yield {**row, "components": dict(row["components"])}
+            yield row | {name: dict(row[name]) for name in ("components", "by_principle", "left_out")}

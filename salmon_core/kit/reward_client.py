@@ -78,7 +78,7 @@ class RewardClient:
             raise RewardServerError(message, where=name or READY_VARIABLE, hint="is the server running?") from None
 
     def score(self, rollouts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """One breakdown per rollout, in order: `total`, `components`, `raw`, `principles`, `truncated`, `fallbacks`.
+        """One breakdown per rollout, in order: the fields of `salmon_core.records.RewardBreakdown`.
 
         Args:
             rollouts: by row (`row`, `completion_ids`, `stopped`) or free (`prompt` or `messages`, `completion`); those

@@ -27,19 +27,52 @@ def clustered_rate(values: Mapping[str, Sequence[float]]) -> Estimate:
     """The mean of values from 0 to 1, with Wilson's interval for as many trials as the clusters are worth.
 
     That is p (1 - p) over the variance between clusters (prompts): their number where all of a cluster go together,
-    that of the values where they do not. One pass, so that it can be asked of every judgment of a large run.
+    that of the values where they do not.
 
     Args:
         values: by cluster.
     """
-    sums = [(sum(own), len(own)) for own in values.values() if own]
-    n, count = len(sums), sum(size for _, size in sums)
-    if not count:
-        return Estimate(0.0, 0.0, 1.0, 0)
-    p = sum(total for total, _ in sums) / count
-    spread = sum((total - p * size) ** 2 for total, size in sums)
-    variance = spread * n / (n - 1) / count**2 if n > 1 else 0.0
-    return _wilson(p, p * (1 - p) / variance if variance else n, n)
+    counted = ClusteredRate()
+    for cluster, own in values.items():
+        for value in own:
+            counted.add(cluster, value)
+    return counted.estimate()
+
+
+class ClusteredRate:
+    """The same of values that come one by one, those of a cluster after each other; of however many it keeps sums."""
+
+    def __init__(self) -> None:
+        self._cluster: str | None = None
+        self._total, self._size = 0.0, 0
+        #: of the clusters before: how many there are, totals t and sizes s, and the sums of t t, t s and s s
+        self._sums = [0.0] * 6
+
+    def add(self, cluster: str, value: float) -> None:
+        """One more value, from 0 to 1."""
+        if cluster != self._cluster:
+            self._close()
+            self._cluster = cluster
+        self._total, self._size = self._total + value, self._size + 1
+
+    def estimate(self) -> Estimate:
+        """Of all so far."""
+        self._close()
+        self._cluster = None
+        n, total, count, squares, products, sizes = self._sums
+        if not count:
+            return Estimate(0.0, 0.0, 1.0, 0)
+        p = total / count
+        spread = squares - 2 * p * products + p * p * sizes
+        # What is left of sums that cancel is rounding.
+        variance = spread * n / (n - 1) / count**2 if n > 1 and spread > 1e-9 * squares else 0.0
+        return _wilson(p, p * (1 - p) / variance if variance else n, round(n))
+
+    def _close(self) -> None:
+        if self._size:
+            t, s = self._total, self._size
+            self._sums = [a + b for a, b in zip(self._sums, (1, t, s, t * t, t * s, s * s), strict=True)]
+            self._total, self._size = 0.0, 0
 
 
 def _wilson(p: float, trials: float, n: int) -> Estimate:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
 
 from salmon_core.api.principles import Principle
@@ -15,19 +15,23 @@ from salmon_core.records import Prompt, ShownPrinciple
 from salmon_core.rng import named_rng
 
 
-def draw_for_policy(
+def draw_principles(
     principles: Iterable[Principle], rng: Random, *, show: int = 3, category: str = "general"
-) -> tuple[ShownPrinciple, ...]:
+) -> tuple[Principle, ...]:
     """The principles a rollout is rewarded by: drawn by weight, without replacement, in the order drawn.
+
+    Hard rules come first, all of them: they hold for every rollout, and none has to be drawn.
 
     Args:
         principles: to draw from; fewer than `show` are all drawn.
-        show: how many.
+        show: how many, beside the hard rules.
         category: of the prompt; its boosts are added to the weights.
     """
-    rest = list(principles)
-    drawn: list[ShownPrinciple] = []
-    while rest and len(drawn) < show:
+    pool = list(principles)
+    rest = [principle for principle in pool if not principle.veto]
+    drawn = [principle for principle in pool if principle.veto]
+    rules = len(drawn)
+    while rest and len(drawn) - rules < show:
         weights = [principle.weight_for(category) for principle in rest]
         point = rng.random() * math.fsum(weights)
         chosen = 0
@@ -36,8 +40,15 @@ def draw_for_policy(
             if point < 0:
                 break
             chosen += 1
-        drawn.append(rest.pop(chosen).shown())
+        drawn.append(rest.pop(chosen))
     return tuple(drawn)
+
+
+def draw_for_policy(
+    principles: Iterable[Principle], rng: Random, *, show: int = 3, category: str = "general"
+) -> tuple[ShownPrinciple, ...]:
+    """The same, by their own texts."""
+    return tuple(each.shown() for each in draw_principles(principles, rng, show=show, category=category))
 
 
 def with_interventions(
@@ -52,10 +63,9 @@ def with_interventions(
 
 def unroll(
     prompts: Sequence[Prompt],
-    principles: Sequence[Principle] | Iterable[Principle],
+    draw: Callable[[Prompt, Random], tuple[ShownPrinciple, ...]],
     *,
     epochs: int,
-    show: int,
     seed: int,
 ) -> Iterator[tuple[int, Prompt, tuple[ShownPrinciple, ...]]]:
     """All visits of an RL run as (row, prompt, principles drawn); row is 0, 1, ...
@@ -63,8 +73,10 @@ def unroll(
     Each epoch visits every prompt once, in an order of its own. Order and draws of a prompt are functions of
     (seed, epoch, prompt id), so adding, removing or reordering prompts changes neither for the others. A prompt
     listed more than once is told apart by the number of its occurrence.
+
+    Args:
+        draw: the principles of a prompt, by a generator of its own for each visit.
     """
-    pool = tuple(principles)
     seen: Counter[str] = Counter()
     visits: list[tuple[Prompt, tuple[str | int, ...]]] = []
     for prompt in prompts:
@@ -75,6 +87,5 @@ def unroll(
     for epoch in range(epochs):
         # Sorting by a random key per prompt is a shuffle that does not depend on the other prompts.
         for prompt, key in sorted(visits, key=lambda visit: named_rng(seed, "rl-order", epoch, *visit[1]).random()):
-            rng = named_rng(seed, "rl", epoch, *key)
-            yield row, prompt, draw_for_policy(pool, rng, show=show, category=prompt.category)
+            yield row, prompt, draw(prompt, named_rng(seed, "rl", epoch, *key))
             row += 1

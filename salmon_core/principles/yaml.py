@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
@@ -24,6 +24,7 @@ class _Principle(Written):
     weight: Weight = 1.0
     categories: dict[str, Boost] = Field(default_factory=dict)
     tags: tuple[str, ...] = ()
+    veto: Annotated[bool, Field(strict=True)] = False
 
     @field_validator("negated")
     @classmethod

@@ -7,7 +7,7 @@ the same prompt and principles.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from salmon_core.api.models import Scorer, TokenCodec
-from salmon_core.api.reward import RewardSpec, ScheduledPrinciple
+from salmon_core.api.reward import RewardSpec, ScheduledPrinciple, Veto
 from salmon_core.api.templates import Template
 from salmon_core.errors import PluginError, SalmonError, boundary
 from salmon_core.plugins.engines import open_codec, open_model
@@ -23,10 +23,12 @@ from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
 from salmon_core.principles.draw import with_interventions
 from salmon_core.records import RewardBreakdown, Rollout, ShownPrinciple
+from salmon_core.reward.reading import Asked, Combine, Read, label
 from salmon_core.reward.rendering import Renderer
 from salmon_core.reward.scorers import ability_of, scorer_of
 
 RM = "rm"
+VETO = "veto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,10 @@ class Reward:
     """Scores rollouts. A context manager: leaving it closes the reward model that it opened.
 
     Attributes:
-        names: `rm` (unless its weight is 0), then the bonuses in configured order.
+        names: `rm` (unless its weight is 0), then the bonuses in configured order, then `veto` where it is configured.
         fallbacks: how often each component failed and was replaced.
         truncated: rollouts of which the reward model saw less than was written.
+        explain_every: of the rollouts that are written down; see `RewardSpec`.
     """
 
     def __init__(
@@ -56,16 +59,21 @@ class Reward:
         bonuses: Sequence[LoadedBonus] = (),
         interventions: Sequence[ScheduledPrinciple] = (),
         rm_weight: float = 1.0,
-        combine: str = "joint",
+        combine: Combine = "joint",
         weights: Mapping[str, float] | None = None,
         on_failure: float | str = "stop",
         rm_owner: str = "reward engine",
+        veto: Veto | None = None,
+        explain_every: int = 0,
     ):
         self._scorer, self._renderer, self._bonuses = scorer, renderer, tuple(bonuses)
         self._interventions, self._rm_weight, self._combine = tuple(interventions), rm_weight, combine
         self._weights, self._on_failure, self._rm_owner = dict(weights or {}), on_failure, rm_owner
         self._opened: Scorer | None = None
+        self._veto = veto if scorer is not None else None
         self.names = ((RM,) if scorer is not None else ()) + tuple(bonus.label for bonus in self._bonuses)
+        self.names += (VETO,) if self._veto is not None else ()
+        self.explain_every = explain_every
         self.fallbacks: dict[str, int] = {}
         self.truncated = 0
 
@@ -99,6 +107,8 @@ class Reward:
             weights=spec.weights,
             on_failure=spec.on_failure,
             rm_owner=spec.engine.owner,
+            veto=spec.veto,
+            explain_every=spec.explain_every,
         )
         reward._opened = opened
         return reward
@@ -131,10 +141,14 @@ class Reward:
             SalmonError: they leave no room for prompt and completion.
         """
         if self._renderer is not None:
-            self._renderer.reward(({"role": "user", "content": ""},), "", self._sets(principles))
+            self._renderer.reward(({"role": "user", "content": ""},), "", self._asked(principles).sets)
 
-    def __call__(self, rollouts: Sequence[Rollout]) -> list[RewardBreakdown]:
+    def __call__(self, rollouts: Sequence[Rollout], explain: Container[int] = ()) -> list[RewardBreakdown]:
         """One breakdown per rollout, interventions in force among its principles.
+
+        Args:
+            explain: the rollouts, by their place, of which a joint text is explained principle by principle: a further
+                text for each, without it. Nothing else changes, and the others cost what they cost.
 
         Raises:
             PluginError: a component failed and `on_failure` is `stop`; names its owner.
@@ -144,44 +158,58 @@ class Reward:
         rollouts = tuple(self.shown(rollout) for rollout in rollouts)
         raw: dict[str, list[float]] = {}
         failed: list[str] = []
+        reads: list[Read] = [Read(0.0)] * len(rollouts)
         truncated = [0] * len(rollouts)
         if self._scorer is not None:
-            raw[RM] = self._guard(RM, self._rm_owner, lambda: self._score(rollouts, truncated), len(rollouts), failed)
+            asked = [self._asked(each.principles, explain=place in explain) for place, each in enumerate(rollouts)]
+            ask = partial(self._score, rollouts, asked, reads, truncated)
+            raw[RM] = self._guard(RM, self._rm_owner, ask, len(rollouts), failed)
         for bonus in self._bonuses:
             score = partial(bonus.score, rollouts)
             raw[bonus.label] = self._guard(bonus.label, bonus.owner, score, len(rollouts), failed)
         self.truncated += sum(map(bool, truncated))
         factors = {RM: self._rm_weight} | {bonus.label: bonus.weight for bonus in self._bonuses}
         breakdowns = []
-        for index, rollout in enumerate(rollouts):
+        for index, (rollout, read) in enumerate(zip(rollouts, reads, strict=True)):
             own = {name: values[index] for name, values in raw.items()}
             components = {name: factors[name] * value for name, value in own.items()}
-            names = tuple(f"not {p.name}" if p.negated else p.name for p in rollout.principles)
-            breakdowns.append(
-                RewardBreakdown(sum(components.values()), components, own, names, truncated[index], tuple(failed))
+            if self._veto is not None:
+                broken = bool(read.vetoed)
+                own[VETO] = float(broken)
+                components[VETO] = self._veto.floor - sum(components.values()) if broken else 0.0
+            breakdown = RewardBreakdown(
+                total=sum(components.values()),
+                components=components,
+                raw=own,
+                principles=tuple(map(label, rollout.principles)),
+                truncated=truncated[index],
+                fallbacks=tuple(failed),
+                by_principle=read.by_principle,
+                shares=read.shares,
+                left_out=read.left_out,
+                vetoed=read.vetoed,
             )
+            breakdowns.append(breakdown)
         return breakdowns
 
-    def _score(self, rollouts: Sequence[Rollout], truncated: list[int]) -> list[float]:
+    def _score(
+        self, rollouts: Sequence[Rollout], asked: Sequence[Asked], reads: list[Read], truncated: list[int]
+    ) -> list[float]:
+        """The reward model's scores; what else its answers say goes into `reads`."""
         assert self._scorer is not None
         assert self._renderer is not None
         requests = []
-        for index, rollout in enumerate(rollouts):
-            request = self._renderer.reward(rollout.messages, rollout.completion, self._sets(rollout.principles))
+        for index, (rollout, own) in enumerate(zip(rollouts, asked, strict=True)):
+            request = self._renderer.reward(rollout.messages, rollout.completion, own.sets)
             truncated[index] = request.truncated
             requests.append(request)
-        scores = []
-        for rollout, values in zip(rollouts, self._scorer.score(requests), strict=True):
-            if len(values) == 1:
-                scores.append(values[0])
-                continue
-            weights = [self._weights.get(principle.name, 1.0) for principle in rollout.principles]
-            scores.append(sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights))
-        return scores
+        found = [own.read(values) for own, values in zip(asked, self._scorer.score(requests), strict=True)]
+        if all(math.isfinite(each.score) for each in found):
+            reads[:] = found
+        return [each.score for each in found]
 
-    def _sets(self, principles: Sequence[ShownPrinciple]) -> list[Sequence[ShownPrinciple]]:
-        """The sets of principles that make a text each."""
-        return [principles] if self._combine == "joint" or not principles else [(each,) for each in principles]
+    def _asked(self, principles: Sequence[ShownPrinciple], *, explain: bool = False) -> Asked:
+        return Asked(tuple(principles), self._combine, self._weights, self._veto, explain)
 
     def _guard(
         self, name: str, owner: str, score: Callable[[], Sequence[float]], count: int, failed: list[str]

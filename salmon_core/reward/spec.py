@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from salmon_core.api.models import ModelSpec
-from salmon_core.api.reward import RewardSpec
+from salmon_core.api.reward import RewardSpec, Veto
 from salmon_core.config.run_config import RunConfig
 
 
@@ -28,4 +28,6 @@ def reward_spec(config: RunConfig, model: ModelSpec | None, *, policy: ModelSpec
         bonuses=config.bonuses,
         file_plugins=tuple(str(path) for path in config.file_plugins),
         on_failure=section.on_failure,
+        veto=None if section.veto is None else Veto(section.veto.below, section.veto.floor),
+        explain_every=section.explain_every,
     )

@@ -22,13 +22,14 @@ from salmon_core.api.templates import Limits, Template
 from salmon_core.errors import PluginError, SalmonError, boundary
 from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
-from salmon_core.records import Judgment, Pair, ShownPrinciple
+from salmon_core.records import Judgment, Pair, Prompt, ShownPrinciple
 from salmon_core.reward.forms import Form, asking
 from salmon_core.reward.rendering import Renderer
 from salmon_core.run.calls import Answers, Calls
 from salmon_core.run.identity import by_content
 
 T = TypeVar("T")
+PrinciplesOf = Callable[[Prompt], Sequence[Principle]]
 Orders = Literal["agree", "mean"]
 
 
@@ -38,7 +39,7 @@ class Judging:
     Args:
         judge: as the configuration chose it.
         registry: where the judge comes from.
-        principles: to judge by.
+        principles: to judge by; or what gives those of a prompt.
         template: how a model is asked.
         limits: of the texts, in tokens.
         seed: the run's.
@@ -58,7 +59,7 @@ class Judging:
         self,
         judge: ComponentSpec,
         registry: Registry,
-        principles: Sequence[Principle],
+        principles: Sequence[Principle] | PrinciplesOf,
         template: Template,
         limits: Limits,
         seed: int,
@@ -70,7 +71,8 @@ class Judging:
         form: Form = "auto",
         orders: Orders = "agree",
     ):
-        self._spec, self._principles = judge, tuple(principles)
+        self._spec = judge
+        self._principles = principles if callable(principles) else tuple(principles)
         self._judge: Judge = require(registry.owned(judge), registry.build(judge), "judge")
         self._template = template
         self._mean = orders == "mean"
@@ -104,7 +106,7 @@ class Judging:
         check = getattr(self._judge, "check", None)
         if check is not None:
             with boundary(self._spec.owner, f"{self._what}, check"):
-                check(self._principles)
+                check(() if callable(self._principles) else self._principles)
         return check is not None
 
     @property
@@ -113,19 +115,26 @@ class Judging:
         return len(self._template.rewordings)
 
     def judge(
-        self, pairs: Sequence[Pair], principles: Sequence[Principle] | None = None, *, wording: int = 0
+        self,
+        pairs: Sequence[Pair],
+        principles: Sequence[Principle] | PrinciplesOf | None = None,
+        *,
+        wording: int = 0,
     ) -> list[Judgment]:
         """Judges these pairs: one judgment per pair and principle, pairs in order, principles in order within a pair.
 
         Args:
-            principles: None: those it was opened with.
+            principles: None: those it was opened with; or what gives those of a prompt.
             wording: of the question; 0 is the template's own, 1 the first of its `rewordings`.
 
         Raises:
             PluginError: the judge failed, or returned something else.
             SalmonError: what the judge, its model or its calls say went wrong.
         """
-        by = self._principles if principles is None else tuple(principles)
+        given = self._principles if principles is None else principles
+        if callable(given):
+            return self._by_prompt(pairs, given, wording)
+        by = tuple(given)
         if not pairs or not by:
             return []
         self._context.word(self._template, wording)
@@ -140,6 +149,22 @@ class Judging:
             except ExceptionGroup as group:
                 raise _cause(group) from group
         return self._checked(found, pairs, by)
+
+    def _by_prompt(self, pairs: Sequence[Pair], principles: PrinciplesOf, wording: int) -> list[Judgment]:
+        """Pairs that are judged by the same principles are judged together."""
+        groups: list[tuple[tuple[Principle, ...], list[Pair]]] = []
+        places: dict[tuple[tuple[str, str], ...], int] = {}
+        for pair in pairs:
+            by = tuple(principles(pair.prompt))
+            place = places.setdefault(tuple((each.name, each.text) for each in by), len(groups))
+            if place == len(groups):
+                groups.append((by, []))
+            groups[place][1].append(pair)
+        said: dict[str, list[Judgment]] = {}
+        for by, own in groups:
+            for judgment in self.judge(own, by, wording=wording):
+                said.setdefault(judgment.pair_id, []).append(judgment)
+        return [judgment for pair in pairs for judgment in said.get(pair.id, ())]
 
     def close(self) -> None:
         """Closes the model, the cache and the event loop, where they were opened."""

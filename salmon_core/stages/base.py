@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -34,6 +35,7 @@ from salmon_core.run.processes import Lock, run_step
 from salmon_core.run.run import Run
 from salmon_core.stages import STAGES, stage
 
+T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741  (the inputs of a stage)
 METRICS = "metrics.json"
 _PROGRESS = "progress.json"
@@ -215,20 +217,29 @@ class Work:
         """Tells `salmon run` how far the work is, a few times a second."""
         return Told(self.path / _PROGRESS, what, total)
 
-    def parts(self, total: int, size: int) -> list[tuple[str, int]]:
-        """Shards still to be made: (file, index of its first item). What was not written to its end is made again."""
+    def parts(self, total: int, size: int) -> dict[int, str]:
+        """Shards still to be made, by the index of their first item. What was not written to its end is made again."""
         done = Outputs(self.path)
-        parts = [(f"part-{start // size:05d}.parquet", start) for start in range(0, total, size)]
-        return [(part, start) for part, start in parts if not done.has(self.path / part)]
+        parts = {start: f"part-{start // size:05d}.parquet" for start in range(0, total, size)}
+        return {start: part for start, part in parts.items() if not done.has(self.path / part)}
+
+    def shards(self, items: Iterable[T], total: int, size: int) -> Iterator[tuple[str, int, list[T]]]:
+        """The same with the items of each: (file, index of its first item, items)."""
+        parts, left = self.parts(total, size), iter(items)
+        for start in range(0, total, size):
+            own = list(islice(left, size))
+            if start in parts:
+                yield parts[start], start, own
 
     def has(self, name: str) -> bool:
         """Whether a file of the stage was written to its end."""
         return Outputs(self.path).has(self.path / name)
 
-    def write_rows(self, name: str, rows: Iterable[Any], schema: Any) -> None:
-        """A Parquet file of the stage, whole or not at all."""
-        parquet.write_rows(self.path / name, rows, schema)
+    def write_rows(self, name: str, rows: Iterable[Any], schema: Any) -> int:
+        """A Parquet file of the stage, whole or not at all; the number of its rows."""
+        count = parquet.write_rows(self.path / name, rows, schema)
         Outputs(self.path).add(self.path / name)
+        return count
 
     def write_text(self, name: str, text: str) -> None:
         """Another file of the stage, whole or not at all."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.evaluation import Evaluator
 from salmon_core.api.models import Sampling
-from salmon_core.api.principles import Principle
 from salmon_core.api.reward import RewardSpec
 from salmon_core.config.run_config import RunConfig
 from salmon_core.errors import boundary
 from salmon_core.plugins.options import require
-from salmon_core.records import ShownPrinciple
+from salmon_core.principles.per_prompt import Pools
 from salmon_core.reward.spec import reward_spec
 from salmon_core.stages.base import ModelInput, Sources, Stage, StageOutput, Work
 from salmon_core.stages.judge import JudgeSetup, judge_setup
@@ -32,7 +30,7 @@ class EvaluateInputs:
         sampling: of held-out prompts: as configured, with a seed of its own and without stop strings, so that a policy
             that does not stop shows it.
         reward: with `reward_model` as its model.
-        principles: of the reward; `shown` by name, as the reward model is shown them, `show` for each prompt.
+        pools: what principles are drawn from, `show` for each prompt.
     """
 
     seed: int
@@ -45,9 +43,8 @@ class EvaluateInputs:
     judge_set: str
     reward: RewardSpec
     reward_model: ModelInput | None
-    principles: tuple[Principle, ...]
+    pools: Pools
     reward_set: str
-    shown: Mapping[str, ShownPrinciple]
     show: int
     texts: Texts
     evaluators: tuple[ComponentSpec, ...]
@@ -84,9 +81,8 @@ class Evaluate(Stage[EvaluateInputs]):
             judge_set=config.judge_principles.name,
             reward=reward_spec(config, None if model is None else model.spec),
             reward_model=model,
-            principles=tuple(config.reward_principles),
+            pools=config.pools,
             reward_set=config.reward_principles.name,
-            shown={principle.name: config.shown(principle) for principle in config.reward_principles},
             show=config.config.reward.show,
             texts=texts_of(sources, "reward"),
             evaluators=config.evaluators,

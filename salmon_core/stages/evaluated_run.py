@@ -13,7 +13,6 @@ from salmon_core.api.principles import PrincipleSet
 from salmon_core.api.reward import RewardSpec
 from salmon_core.data import parquet
 from salmon_core.errors import PluginError, StageError, boundary
-from salmon_core.principles.draw import draw_for_policy
 from salmon_core.records import Completion, Judgment, Message, Pair, Prompt, RewardBreakdown, Rollout, ShownPrinciple
 from salmon_core.reward.reward import Reward
 from salmon_core.reward.scorers import ability_of, scorer_of
@@ -75,11 +74,11 @@ class SeenRun:
 
     @property
     def reward_principles(self) -> PrincipleSet:
-        return PrincipleSet(self._inputs.reward_set, self._inputs.principles)
+        return PrincipleSet(self._inputs.reward_set, self._inputs.pools.principles)
 
     @property
     def rewarded(self) -> tuple[ShownPrinciple, ...]:
-        return tuple(self._inputs.shown.values())
+        return tuple(self._inputs.pools.shown.values())
 
     @property
     def reward(self) -> RewardSpec:
@@ -114,14 +113,12 @@ class SeenRun:
             return judging.judge(pairs)
 
     def shown(self, prompt: Prompt, *names: str | int) -> tuple[ShownPrinciple, ...]:
-        rng = named_rng(self.seed, *names)
-        drawn = draw_for_policy(self._inputs.principles, rng, show=self._inputs.show, category=prompt.category)
-        return tuple(self._inputs.shown[principle.name] for principle in drawn)
+        return self._inputs.pools.draw(prompt, named_rng(self.seed, *names), show=self._inputs.show)
 
-    def score(self, rollouts: Sequence[Rollout]) -> list[RewardBreakdown]:
+    def score(self, rollouts: Sequence[Rollout], *, explain: bool = False) -> list[RewardBreakdown]:
         spec = self.reward
         scorer = cast(Scorer, self.open("reward")) if spec.model is not None else None
-        return Reward.from_spec(spec, scorer=scorer)(rollouts)
+        return Reward.from_spec(spec, scorer=scorer)(rollouts, range(len(rollouts)) if explain else ())
 
     def score_texts(
         self, texts: Sequence[tuple[Sequence[Message], str, Sequence[Sequence[ShownPrinciple]]]]

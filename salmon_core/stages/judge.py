@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,13 +14,13 @@ from salmon_core.config.run_config import RunConfig
 from salmon_core.data import parquet
 from salmon_core.plugins.engines import open_model
 from salmon_core.plugins.registry import Registry
-from salmon_core.records import Judgment
+from salmon_core.principles.per_prompt import PerPrompt
+from salmon_core.records import Judgment, Prompt
 from salmon_core.reward.forms import Form
 from salmon_core.run.identity import uncounted
 from salmon_core.run.judging import Judging, Orders
 from salmon_core.stages.base import ModelInput, Sources, Stage, StageOutput, Work, write_metrics
-from salmon_core.stages.prompts import read_prompts
-from salmon_core.stages.sample import pairs_of, read_completions
+from salmon_core.stages.sample import read_pairs
 from salmon_core.stages.texts import Texts, texts_of
 
 #: the share of answers that say nothing from which on it is told
@@ -36,6 +36,7 @@ class JudgeSetup:
         attempts: of each.
         form: in which a model is asked.
         orders: what a score is where the orders disagree.
+        per_prompt: what becomes of the principles that prompts bring along.
     """
 
     seed: int
@@ -43,18 +44,23 @@ class JudgeSetup:
     engine: ComponentSpec
     model: ModelInput
     principles: tuple[Principle, ...]
+    per_prompt: PerPrompt | None
     texts: Texts
     form: Form
     orders: Orders
     concurrency: int = uncounted()
     attempts: int = uncounted()
 
+    def of(self, prompt: Prompt) -> tuple[Principle, ...]:
+        """The principles that a prompt's pairs are judged by."""
+        return self.principles if self.per_prompt is None else self.per_prompt.of(prompt, self.principles)
+
     def open(self, registry: Registry, cache: Path) -> Judging:
         """The judge, ready to be asked; its model is opened when it asks for one."""
         return Judging(
             judge=self.judge,
             registry=registry,
-            principles=self.principles,
+            principles=self.of if self.per_prompt is not None else self.principles,
             template=self.texts.template,
             limits=self.texts.limits,
             seed=self.seed,
@@ -78,6 +84,7 @@ def judge_setup(sources: Sources) -> JudgeSetup:
         engine=config.engines["judge"],
         model=sources.named("judge"),
         principles=tuple(config.judge_principles),
+        per_prompt=config.per_prompt,
         texts=texts_of(sources, "judge"),
         form=section.form,
         orders=section.orders,
@@ -116,19 +123,19 @@ class Judge(Stage[JudgeInputs]):
         )
 
     def work(self, inputs: JudgeInputs, work: Work) -> None:
-        size = inputs.shard_size
-        pairs = pairs_of(read_prompts(inputs.prompts.path, "train"), read_completions(inputs.sample.path))
-        progress = work.progress("pairs judged", len(pairs))
+        pairs = read_pairs(inputs.prompts, inputs.sample)
+        total = len(pairs)
+        progress = work.progress("pairs judged", total)
         with inputs.setup.open(work.registry, work.cache) as judging:
-            for part, start in work.parts(len(pairs), size):
+            for part, start, own in work.shards(pairs, total, inputs.shard_size):
                 progress(start)
-                with progress.upto(min(start + size, len(pairs))):
-                    work.write_rows(part, judging.judge(pairs[start : start + size]), parquet.JUDGMENTS)
-        values = {"pairs": len(pairs), "principles": len(inputs.setup.principles)}
+                with progress.upto(start + len(own)):
+                    work.write_rows(part, judging.judge(own), parquet.JUDGMENTS)
+        values = {"pairs": total, "principles": len(inputs.setup.principles)}
         write_metrics(work, values | _counted(read_judgments(work.path), work.note))
 
 
-def _counted(judgments: Sequence[Judgment], note: Callable[[str], None]) -> dict[str, int]:
+def _counted(judgments: Iterable[Judgment], note: Callable[[str], None]) -> dict[str, int]:
     """The answers that judgments are made of, where the judge counts them; many that say nothing are told."""
     asked, unread = Counter[str](), Counter[str]()
     for judgment in judgments:
@@ -143,9 +150,9 @@ def _counted(judgments: Sequence[Judgment], note: Callable[[str], None]) -> dict
     return {"answers": answers, "unread": lost}
 
 
-def read_judgments(folder: Path) -> list[Judgment]:
+def read_judgments(folder: Path) -> parquet.Rows[Judgment]:
     """What the stage left."""
-    return parquet.read_rows(sorted(folder.glob("part-*.parquet")), parquet.JUDGMENTS, parquet.to_judgment)
+    return parquet.Rows(sorted(folder.glob("part-*.parquet")), parquet.JUDGMENTS, parquet.to_judgment)
 
 
 STAGE = Judge()

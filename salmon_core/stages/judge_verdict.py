@@ -15,14 +15,17 @@ does not touch them. Scores are means of both orders, whatever `judge.orders` sa
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from salmon_core.kit.statistics import clustered_rate, correlation
-from salmon_core.records import FEW, Estimate, Judgment, Pair
+from salmon_core.kit.statistics import ClusteredRate, clustered_rate, correlation
+from salmon_core.records import FEW, Estimate, Judgment, prompt_of
 
 Verdict = Literal["good", "unclear", "backwards", "too few"]
+#: the principles that prompts bring along, taken together: of one alone there is too little to say anything
+PER_PROMPT = "(of the prompts)"
 #: by pair, what is said of it under each principle
 Said = Mapping[tuple[str, str], Judgment]
 
@@ -84,13 +87,13 @@ class Answers:
     """What a judge said.
 
     Attributes:
-        said: of the run's pairs.
+        said: of the run's pairs, those of a prompt after each other; gone through once.
         negated: of some of them, by the negated principle.
         reworded: of some of them, in other words.
         gold: of pairs with known answers; (pair, principle) -> the judgment, and whether the first is better.
     """
 
-    said: Said
+    said: Iterable[Judgment]
     negated: Said = field(default_factory=dict)
     reworded: Said = field(default_factory=dict)
     gold: Mapping[tuple[str, str], tuple[Judgment, bool]] = field(default_factory=dict)
@@ -117,64 +120,115 @@ class JudgeVerdict:
         return tuple(name for name, own in self.principles.items() if own.verdict in ("unclear", "backwards"))
 
 
-def judge_verdict(answers: Answers, pairs: Iterable[Pair], principles: Sequence[str]) -> JudgeVerdict:
-    """The verdict on a judge.
+def judge_verdict(answers: Answers, principles: Sequence[str], *, share: float = 1.0) -> JudgeVerdict:
+    """The verdict on a judge. Samples of one prompt count as one where doubt is measured.
 
     Args:
-        pairs: all that were judged, known answers too; samples of one prompt count as one where doubt is measured.
+        principles: names of the set's. Those that prompts bring along are taken together, as `PER_PROMPT`.
+        share: of the prompts that the correlation of the orders looks at, which ones by a hash of their id. Ranks have
+            to be held all at once; everything else is counted as it comes.
     """
-    prompts = {pair.id: pair.prompt.id for pair in pairs}
+    names = frozenset(principles)
+    whole, each = _Counting(), {name: _Counting() for name in principles}
+    again = answers.negated.keys() | answers.reworded.keys()
+    plain: dict[tuple[str, str], Judgment] = {}
+    for judgment in answers.said:
+        key = (judgment.pair_id, judgment.principle)
+        if key in again:
+            plain[key] = judgment
+        group = judgment.principle if judgment.principle in names else PER_PROMPT
+        prompt = prompt_of(judgment.pair_id)
+        compared = share >= 1 or _place(prompt) < share
+        whole.add(judgment, group, prompt, compared=compared)
+        each.setdefault(group, _Counting()).add(judgment, group, prompt, compared=compared)
 
-    def evidence(names: Sequence[str]) -> Evidence:
-        return _Counting(answers, prompts, names).evidence()
+    def evidence(counting: _Counting, group: str | None) -> Evidence:
+        return counting.evidence(_Asked(answers, plain, names, group))
 
-    return JudgeVerdict(evidence(principles), {name: evidence([name]) for name in principles})
+    return JudgeVerdict(evidence(whole, None), {name: evidence(own, name) for name, own in each.items()})
+
+
+def _place(prompt: str) -> float:
+    """From 0 to 1, the same whatever else there is."""
+    return int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8]) / 2**64
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was asked besides, under some of the principles.
+
+    Attributes:
+        plain: what was said of the same at first.
+        names: of the set's principles.
+        group: a principle, or `PER_PROMPT`; None: all.
+    """
+
+    answers: Answers
+    plain: Said
+    names: frozenset[str]
+    group: str | None
+
+    def _within(self, principle: str) -> bool:
+        return self.group is None or self.group == (principle if principle in self.names else PER_PROMPT)
+
+    def compared(self, other: Said, *, sign: int) -> Estimate | None:
+        """How the scores go together with others; `sign` -1 turns those round."""
+        known = [(self.plain[key], each) for key, each in other.items() if key in self.plain and self._within(key[1])]
+        if not known:
+            return None
+        groups: Groups = {}
+        for plain, each in known:
+            group = plain.principle if plain.principle in self.names else PER_PROMPT
+            _put(groups, group, prompt_of(plain.pair_id), (_mean(plain), sign * _mean(each)))
+        return correlation(list(groups.values()))
+
+    def right(self) -> Estimate | None:
+        """The share of known answers that it gives."""
+        by_prompt: dict[str, list[float]] = {}
+        for (pair, name), (judgment, first) in self.answers.gold.items():
+            if self._within(name):
+                by_prompt.setdefault(prompt_of(pair), []).append(_half(_mean(judgment) * (1 if first else -1)))
+        return clustered_rate(by_prompt) if by_prompt else None
+
+
+#: principle -> prompt -> what is compared
+Groups = dict[str, dict[str, list[tuple[float, float]]]]
+
+
+def _put(groups: Groups, group: str, prompt: str, both: tuple[float, float]) -> None:
+    groups.setdefault(group, {}).setdefault(prompt, []).append(both)
 
 
 class _Counting:
     """Counts for some principles taken together."""
 
-    def __init__(self, answers: Answers, prompts: Mapping[str, str], names: Sequence[str]):
-        self._answers, self._prompts, self._names = answers, prompts, frozenset(names)
+    def __init__(self) -> None:
+        self._agreement, self._first_shown = ClusteredRate(), ClusteredRate()
+        self._orders: Groups = {}
+        self._answers = self._unread = 0
 
-    def evidence(self) -> Evidence:
-        said = [judgment for (_, name), judgment in self._answers.said.items() if name in self._names]
-        told = [each for each in said if not each.tie and each.s12 and each.s21]
-        shown = [(each.pair_id, sign) for each in told for sign in (each.s12 > 0, each.s21 < 0)]
-        gold = [own for (_, name), own in self._answers.gold.items() if name in self._names]
-        right = [(judgment.pair_id, _half(_mean(judgment) * (1 if first else -1))) for judgment, first in gold]
+    def add(self, judgment: Judgment, group: str, prompt: str, *, compared: bool) -> None:
+        """One more; the next one is of the same prompt, or none after it is."""
+        self._answers += judgment.answers
+        self._unread += judgment.unread
+        if compared:
+            _put(self._orders, group, prompt, (judgment.s12, judgment.s21))
+        if not judgment.tie and judgment.s12 and judgment.s21:
+            self._agreement.add(prompt, judgment.consistent)
+            self._first_shown.add(prompt, judgment.s12 > 0)
+            self._first_shown.add(prompt, judgment.s21 < 0)
+
+    def evidence(self, asked: _Asked) -> Evidence:
         return Evidence(
-            agreement=self._rate((each.pair_id, each.consistent) for each in told),
-            first_shown=self._rate(shown),
-            orders=self._correlated((each, (each.s12, each.s21)) for each in said),
-            turns_round=self._compared(self._answers.negated, sign=-1),
-            stays=self._compared(self._answers.reworded, sign=1),
-            right=self._rate(right) if right else None,
-            answers=sum(each.answers for each in said),
-            unread=sum(each.unread for each in said),
+            agreement=self._agreement.estimate(),
+            first_shown=self._first_shown.estimate(),
+            orders=correlation(list(self._orders.values())),
+            turns_round=asked.compared(asked.answers.negated, sign=-1),
+            stays=asked.compared(asked.answers.reworded, sign=1),
+            right=asked.right(),
+            answers=self._answers,
+            unread=self._unread,
         )
-
-    def _compared(self, other: Said, *, sign: int) -> Estimate | None:
-        """How the scores go together with others; `sign` -1 turns those round."""
-        known = [(self._answers.said[key], each) for key, each in other.items() if key in self._answers.said]
-        known = [pair for pair in known if pair[0].principle in self._names]
-        if not known:
-            return None
-        return self._correlated((plain, (_mean(plain), sign * _mean(each))) for plain, each in known)
-
-    def _correlated(self, values: Iterable[tuple[Judgment, tuple[float, float]]]) -> Estimate:
-        """Averaged over principles."""
-        groups: dict[str, dict[str, list[tuple[float, float]]]] = {}
-        for judgment, both in values:
-            group = groups.setdefault(judgment.principle, {})
-            group.setdefault(self._prompts[judgment.pair_id], []).append(both)
-        return correlation(list(groups.values()))
-
-    def _rate(self, values: Iterable[tuple[str, float]]) -> Estimate:
-        by_prompt: dict[str, list[float]] = {}
-        for pair, value in values:
-            by_prompt.setdefault(self._prompts[pair], []).append(float(value))
-        return clustered_rate(by_prompt)
 
 
 def _mean(judgment: Judgment) -> float:

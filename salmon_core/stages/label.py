@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from salmon_core.api.component import ComponentSpec
@@ -14,12 +16,12 @@ from salmon_core.data import parquet
 from salmon_core.data.json import write_json
 from salmon_core.errors import DataError, PluginError, boundary
 from salmon_core.plugins.options import require
-from salmon_core.records import PreferenceRow
+from salmon_core.principles.per_prompt import PerPrompt
+from salmon_core.records import PreferenceRow, Prompt
 from salmon_core.rng import named_rng
 from salmon_core.stages.base import Sources, Stage, StageOutput, Work, write_metrics
 from salmon_core.stages.judge import read_judgments
-from salmon_core.stages.prompts import read_prompts
-from salmon_core.stages.sample import pairs_of, read_completions
+from salmon_core.stages.sample import read_pairs
 
 FILE = "preferences.parquet"
 STATISTICS = "statistics.json"
@@ -35,6 +37,7 @@ class LabelInputs:
     judge: StageOutput
     labeller: ComponentSpec
     principles: tuple[Principle, ...]
+    per_prompt: PerPrompt | None
 
 
 class Label(Stage[LabelInputs]):
@@ -55,38 +58,63 @@ class Label(Stage[LabelInputs]):
             sources.output("judge"),
             config.labeller,
             tuple(config.judge_principles),
+            config.per_prompt,
         )
 
     def work(self, inputs: LabelInputs, work: Work) -> None:
         spec = inputs.labeller
         owned = work.registry.owned(spec)
-        pairs = pairs_of(read_prompts(inputs.prompts.path, "train"), read_completions(inputs.sample.path))
+        pairs = read_pairs(inputs.prompts, inputs.sample, partial(_with_its_own, inputs.principles, inputs.per_prompt))
+        judgments = read_judgments(inputs.judge.path)
         rng = named_rng(inputs.seed, "aggregate")
         what = f"labeller {spec.name!r}"
         with boundary(str(owned.owner), what):
             labeller: Labeller = require(owned, work.registry.build(spec), "label")
-            labels = labeller.label(tuple(pairs), tuple(read_judgments(inputs.judge.path)), inputs.principles, rng)
+            labels = labeller.label(pairs, judgments, inputs.principles, rng)
         if not isinstance(labels, Labels):
             raise PluginError(str(owned.owner), f"returned a {type(labels).__name__}, not Labels", what=what)
-        for row in labels.rows:
-            if not isinstance(row, PreferenceRow):
-                raise PluginError(str(owned.owner), f"has a {type(row).__name__} among its rows", what=what)
-            if not math.isfinite(row.margin):
-                raise PluginError(str(owned.owner), f"gave pair {row.pair_id} the margin {row.margin}", what=what)
-        write_json(work.path / STATISTICS, dict(labels.statistics))
-        if not labels.rows:
+        count = work.write_rows(FILE, checked(labels, str(owned.owner), what), parquet.PREFERENCES)
+        with boundary(str(owned.owner), what):
+            found = labels.statistics() if callable(labels.statistics) else labels.statistics
+        write_json(work.path / STATISTICS, dict(found))
+        if not count:
             raise DataError(
                 "no preference is left to train on",
                 where=self.name,
                 hint=f"see {work.path / STATISTICS} for the reasons",
             )
-        work.write_rows(FILE, labels.rows, parquet.PREFERENCES)
-        write_metrics(work, {"rows": len(labels.rows), **labels.statistics})
+        write_metrics(work, {"rows": count, **found})
 
 
-def read_preferences(file: Path) -> list[PreferenceRow]:
+def _with_its_own(principles: tuple[Principle, ...], per_prompt: PerPrompt | None, prompt: Prompt) -> Prompt:
+    """The prompt with all that it was judged by, if that is anything else than the set."""
+    own = per_prompt.of(prompt, principles) if per_prompt is not None and prompt.principles else ()
+    return replace(prompt, principles=own) if own != prompt.principles else prompt
+
+
+def checked(labels: Labels, owner: str, what: str) -> Iterator[PreferenceRow]:
+    """A labeller's rows as they come.
+
+    Raises:
+        PluginError: the labeller failed, or one is no row.
+    """
+    with boundary(owner, what):
+        rows = iter(labels.rows)
+    while True:
+        with boundary(owner, what):
+            row = next(rows, None)
+        if row is None:
+            return
+        if not isinstance(row, PreferenceRow):
+            raise PluginError(owner, f"has a {type(row).__name__} among its rows", what=what)
+        if not math.isfinite(row.margin):
+            raise PluginError(owner, f"gave pair {row.pair_id} the margin {row.margin}", what=what)
+        yield row
+
+
+def read_preferences(file: Path) -> parquet.Rows[PreferenceRow]:
     """What the stage left, or preferences of the user's own."""
-    return parquet.read_rows(file, parquet.PREFERENCES, parquet.to_preference)
+    return parquet.Rows(file, parquet.PREFERENCES, parquet.to_preference)
 
 
 STAGE = Label()

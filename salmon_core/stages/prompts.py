@@ -11,12 +11,15 @@ from typing import Literal
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.prompts import PromptSource
 from salmon_core.data import parquet
+from salmon_core.data.rubrics import Rubrics
 from salmon_core.data.split import split_prompts
 from salmon_core.errors import DataError, PluginError, SalmonError, boundary
 from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
+from salmon_core.principles.per_prompt import PerPrompt
 from salmon_core.records import Message, Prompt
 from salmon_core.reward.rendering import Renderer
+from salmon_core.run.identity import uncounted
 from salmon_core.stages.base import Sources, Stage, Work, write_metrics
 from salmon_core.stages.texts import Texts, texts_of
 
@@ -33,6 +36,8 @@ class PromptsInputs:
     room: tokens of a completion; a prompt has what the model's positions leave beside it.
     on_bad_row: of a row that is no prompt, `too_long` of one that is too long, `system` of a system turn that the
         chat template refuses.
+    rubrics: a file of principles for single prompts.
+    per_prompt: what becomes of prompts' own principles; None: nothing, which is said.
     """
 
     seed: int
@@ -41,9 +46,11 @@ class PromptsInputs:
     held_out: float
     texts: Texts
     room: int
+    rubrics: Path | None
     on_bad_row: Literal["error", "drop"]
     too_long: Literal["error", "drop", "cut"]
     system: Literal["fold", "error"]
+    per_prompt: PerPrompt | None = uncounted()
 
 
 class Prompts(Stage[PromptsInputs]):
@@ -62,14 +69,16 @@ class Prompts(Stage[PromptsInputs]):
             config.config.held_out,
             texts_of(sources, "sample"),
             config.config.sample.max_new_tokens,
+            config.files.get("rubrics"),
             choice.on_bad_row,
             choice.too_long,
             choice.system,
+            config.per_prompt,
         )
 
     def work(self, inputs: PromptsInputs, work: Work) -> None:
         found, counts = prepared(inputs, work.registry, work.note)
-        work.write_rows(FILE, found, parquet.PROMPTS)
+        work.write_rows(FILE, map(parquet.prompt_row, found), parquet.PROMPTS)
         write_metrics(work, counts)
 
 
@@ -89,7 +98,7 @@ def prepared(
         known = found.get(prompt.id)
         if known is None:
             found[prompt.id] = prompt
-        elif known.messages != prompt.messages:
+        elif known.messages != prompt.messages or known.principles != prompt.principles:
             raise DataError(f"two different prompts have the id {prompt.id!r}", where=where)
         else:
             repeated += 1
@@ -102,6 +111,7 @@ def prepared(
         hint = f"{len(prompts)} are held out; lower `held_out`" if prompts else None
         raise DataError("there are no prompts to train on", where=work.place, hint=hint)
     counts |= {"repeated": repeated, "alike": alike, **work.counts}
+    _tell_of_principles(inputs, prompts, work.unused, note)
     for count, text in (
         (repeated, "rows repeat an earlier prompt and count once"),
         (alike, "prompts differ from another only in case or spaces; both are kept, on the same side of the split"),
@@ -113,6 +123,28 @@ def prepared(
         if count:
             note(f"{count} {text}")
     return prompts, counts
+
+
+def _tell_of_principles(
+    inputs: PromptsInputs, prompts: list[Prompt], unused: list[str], note: Callable[[str], None]
+) -> None:
+    """What becomes of principles that prompts bring along.
+
+    Raises:
+        DataError: there are none, or one is named that there is not.
+    """
+    own = sum(bool(prompt.principles) for prompt in prompts)
+    if inputs.per_prompt is not None:
+        for prompt in prompts:
+            inputs.per_prompt.of(prompt, ())  # names stand for something
+    if own and inputs.per_prompt is None:
+        note(f"{own} prompts bring principles of their own, which are not used: see reward.principles.per_prompt")
+    elif inputs.per_prompt is not None and not own and inputs.limit is None:
+        where = str(inputs.rubrics) if inputs.rubrics is not None else "reward.principles.per_prompt"
+        hint = "rows name prompts by `id`, `prompt` or `messages`" if inputs.rubrics else "give them `principles`"
+        raise DataError("no prompt has principles of its own", where=where, hint=hint)
+    if unused:
+        note(f"{len(unused)} rows of {inputs.rubrics} are about no prompt of this run; the first: {unused[0]}")
 
 
 def _first(prompts: list[Prompt], limit: int, held_out: float) -> list[Prompt]:
@@ -140,6 +172,15 @@ class _Preparation:
         spec = inputs.source
         self.place = str(spec.options.get("path") or f"prompts {spec.name}")
         self.counts = {"dropped": 0, "cut": 0, "folded": 0}
+
+    @cached_property
+    def _rubrics(self) -> Rubrics | None:
+        return None if self._inputs.rubrics is None else Rubrics(self._inputs.rubrics)
+
+    @property
+    def unused(self) -> list[str]:
+        """Rows of the rubrics that are about no prompt."""
+        return [] if self._rubrics is None else self._rubrics.unused
 
     @cached_property
     def _renderer(self) -> Renderer:
@@ -172,9 +213,16 @@ class _Preparation:
                     raise
                 self.counts["dropped"] += 1
                 continue
-            fitting = self._fitting(self._asked(prompt, where), where)
+            asked = self._asked(self._with_rubric(prompt, where), where)
+            fitting = self._fitting(asked, where)
             if fitting is not None:
                 yield where, fitting
+
+    def _with_rubric(self, prompt: Prompt, where: str) -> Prompt:
+        own = self._rubrics.of(prompt) if self._rubrics is not None else ()
+        if own and prompt.principles:
+            raise DataError(f"has principles here and in {self._inputs.rubrics}", where=where, hint="give them once")
+        return replace(prompt, principles=own) if own else prompt
 
     def _asked(self, prompt: Prompt, where: str) -> Prompt:
         """With its system turn where the chat template takes one."""
@@ -258,8 +306,28 @@ def _folded(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 
 def read_prompts(folder: Path, split: str | None = None) -> list[Prompt]:
     """What the stage left; None: both splits."""
-    rows = parquet.read_rows(folder / FILE, parquet.PROMPTS, parquet.to_prompt)
-    return [prompt for prompt in rows if split in (None, prompt.split)]
+    return list(StoredPrompts(folder, split))
+
+
+class StoredPrompts:
+    """What the stage left, read as one goes through it, each time again.
+
+    Args:
+        split: None: both.
+    """
+
+    def __init__(self, folder: Path, split: str | None = None):
+        self._rows, self._split = parquet.Rows(folder / FILE, parquet.PROMPTS, parquet.to_prompt), split
+
+    def __iter__(self) -> Iterator[Prompt]:
+        return (prompt for prompt in self._rows if self._split in (None, prompt.split))
+
+    def __len__(self) -> int:
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
+        return len(self._rows) if self._split is None else sum(1 for _ in self)
 
 
 STAGE = Prompts()

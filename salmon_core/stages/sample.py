@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import overload
 
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.models import Sampler, Sampling
@@ -13,8 +15,8 @@ from salmon_core.data import parquet
 from salmon_core.plugins.engines import open_model
 from salmon_core.records import Completion, Pair, Prompt
 from salmon_core.reward.rendering import Renderer
-from salmon_core.stages.base import ModelInput, Sources, Stage, StageOutput, Work, mean, write_metrics
-from salmon_core.stages.prompts import read_prompts
+from salmon_core.stages.base import ModelInput, Sources, Stage, StageOutput, Work, write_metrics
+from salmon_core.stages.prompts import StoredPrompts
 from salmon_core.stages.texts import Texts, texts_of
 
 
@@ -53,20 +55,21 @@ class Sample(Stage[SampleInputs]):
         )
 
     def work(self, inputs: SampleInputs, work: Work) -> None:
-        todo = read_prompts(inputs.prompts.path, "train")
-        sampling, size = inputs.sampling, inputs.shard_size
-        progress = work.progress("completions", len(todo) * sampling.samples)
-        if parts := work.parts(len(todo), size):
+        todo = StoredPrompts(inputs.prompts.path, "train")
+        sampling, total = inputs.sampling, len(todo)
+        progress = work.progress("completions", total * sampling.samples)
+        if work.parts(total, inputs.shard_size):
             with open_model(work.registry, inputs.engine, inputs.model.spec, "sampler") as model:
                 renderer = inputs.texts.renderer(work.registry, model.codec)
-                for part, start in parts:
+                for part, start, prompts in work.shards(todo, total, inputs.shard_size):
                     progress(start * sampling.samples)
-                    with progress.upto(min(start + size, len(todo)) * sampling.samples):
-                        completions = sampled(model, renderer, todo[start : start + size], sampling)
-                        work.write_rows(part, completions, parquet.COMPLETIONS)
-        found = read_completions(work.path)
-        values = {"completions": len(found), "stopped": mean(c.stopped for c in found)}
-        write_metrics(work, values | {"mean_tokens": mean(c.n_tokens for c in found)})
+                    with progress.upto((start + len(prompts)) * sampling.samples):
+                        work.write_rows(part, sampled(model, renderer, prompts, sampling), parquet.COMPLETIONS)
+        count = stopped = tokens = 0
+        for completion in read_completions(work.path):
+            count, stopped, tokens = count + 1, stopped + completion.stopped, tokens + completion.n_tokens
+        whole = max(1, count)
+        write_metrics(work, {"completions": count, "stopped": stopped / whole, "mean_tokens": tokens / whole})
 
 
 def sampling_of(config: RunConfig) -> Sampling:
@@ -88,12 +91,64 @@ def sampled(model: Sampler, renderer: Renderer, prompts: Sequence[Prompt], sampl
     return model.sample([(prompt, renderer.policy(prompt)) for prompt in prompts], sampling)
 
 
-def read_completions(folder: Path) -> list[Completion]:
+def read_completions(folder: Path) -> parquet.Rows[Completion]:
     """What the stage left."""
-    return parquet.read_rows(sorted(folder.glob("part-*.parquet")), parquet.COMPLETIONS, parquet.to_completion)
+    return parquet.Rows(sorted(folder.glob("part-*.parquet")), parquet.COMPLETIONS, parquet.to_completion)
 
 
-def pairs_of(prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[Pair]:
+def read_pairs(
+    prompts: StageOutput, sample: StageOutput, change: Callable[[Prompt], Prompt] = lambda prompt: prompt
+) -> Pairs:
+    """The pairs to be judged.
+
+    Args:
+        change: what the pairs' prompts are made of those that were kept.
+    """
+    return Pairs(StoredPrompts(prompts.path, "train"), sorted(sample.path.glob("part-*.parquet")), change)
+
+
+class Pairs(Sequence[Pair]):
+    """The pairs of a run, made as one goes through them; each time they are read again.
+
+    Args:
+        prompts: to train on.
+        parts: files of completions, those of a prompt in one file, in the order of the prompts.
+        change: what the pairs' prompts are made of these.
+    """
+
+    def __init__(self, prompts: Iterable[Prompt], parts: Sequence[Path], change: Callable[[Prompt], Prompt]):
+        self._prompts, self._parts, self._change = prompts, parts, change
+
+    def __iter__(self) -> Iterator[Pair]:
+        prompts = map(self._change, self._prompts)
+        for part in self._parts:
+            completions = parquet.read_rows(part, parquet.COMPLETIONS, parquet.to_completion)
+            left = {completion.prompt_id for completion in completions}
+            own = []
+            while left and (prompt := next(prompts, None)):
+                left.discard(prompt.id)
+                own.append(prompt)
+            yield from pairs_of(own, completions)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
+        return sum(1 for _ in self)
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Pair]: ...
+
+    def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
+        """Some of them; goes through those before, so go through all of them where many are wanted."""
+        return parquet.picked(self, index)  # type: ignore[no-any-return]
+
+
+def pairs_of(prompts: Iterable[Prompt], completions: Iterable[Completion]) -> list[Pair]:
     """Neighbouring samples of each prompt (0 with 1, 2 with 3, ...); equal texts say nothing and make no pair."""
     by_prompt: dict[str, list[Completion]] = {}
     for completion in completions:

@@ -71,7 +71,7 @@ class Sft(TrainingStage[SftInputs]):
         )
 
     def work(self, inputs: SftInputs, work: Work) -> None:
-        work.write_rows(self.prepared, list(rows_of(inputs, work.registry)), parquet.SFT_TEXTS)
+        work.write_rows(self.prepared, rows_of(inputs, work.registry), parquet.SFT_TEXTS)
 
     def setup(self, inputs: SftInputs) -> TrainerSetup:
         return inputs.trainer

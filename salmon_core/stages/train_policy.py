@@ -6,18 +6,20 @@ Every draw of principles of the whole run is written down before it starts, so a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from salmon_core.api.principles import Principle
 from salmon_core.api.reward import RewardSpec
 from salmon_core.api.training import Job, Leaves
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data import parquet
+from salmon_core.errors import DataError
 from salmon_core.principles.draw import unroll
-from salmon_core.records import ShownPrinciple
+from salmon_core.principles.per_prompt import Pools
+from salmon_core.records import Prompt, ShownPrinciple
 from salmon_core.reward.spec import reward_spec
 from salmon_core.run.identity import uncounted
 from salmon_core.stages import stage
@@ -31,8 +33,7 @@ from salmon_core.stages.training import Trainer, TrainerSetup, TrainingStage, tr
 class TrainPolicyInputs:
     """Attributes:
     reward: with `reward_model` as its model.
-    principles: drawn from, by weight.
-    shown: by principle's name, as the reward model is shown it.
+    pools: what principles are drawn from, by weight, and how the reward model is shown them.
     show: principles drawn for each row.
     epochs: visits of each prompt, unless the options fix the number of steps.
     """
@@ -42,8 +43,7 @@ class TrainPolicyInputs:
     policy: ModelInput
     reward: RewardSpec
     reward_model: ModelInput | None
-    principles: tuple[Principle, ...]
-    shown: Mapping[str, ShownPrinciple]
+    pools: Pools
     show: int
     epochs: int
     algorithm: str
@@ -71,8 +71,7 @@ class TrainPolicy(TrainingStage[TrainPolicyInputs]):
             policy=sources.initial(),
             reward=reward_spec(config, None if model is None else model.spec),
             reward_model=model,
-            principles=tuple(config.reward_principles),
-            shown={principle.name: config.shown(principle) for principle in config.reward_principles},
+            pools=config.pools,
             show=config.config.reward.show,
             epochs=config.config.train.epochs,
             algorithm=config.config.train.algorithm,
@@ -86,14 +85,14 @@ class TrainPolicy(TrainingStage[TrainPolicyInputs]):
         prompts = read_prompts(inputs.prompts.path, "train")
         needed = Trainer(work.registry, inputs.trainer, self.job(inputs, work.path)).rows_needed()
         epochs = inputs.epochs if needed is None else math.ceil(needed / len(prompts))
-        visits = unroll(prompts, inputs.principles, epochs=epochs, show=inputs.show, seed=inputs.seed)
+        visits = unroll(prompts, partial(inputs.pools.draw, show=inputs.show), epochs=epochs, seed=inputs.seed)
         texts: dict[str, str] = {}
         rows = []
         for number, prompt, drawn in islice(visits, needed):
             if prompt.id not in texts:
                 texts[prompt.id] = renderer.policy(prompt)
-            shown = [inputs.shown[principle.name] for principle in drawn]
-            rows.append(parquet.rl_row(number, prompt, texts[prompt.id], shown))
+            no_rules_without_veto(drawn, inputs.reward, prompt)
+            rows.append(parquet.rl_row(number, prompt, texts[prompt.id], drawn))
         work.write_rows(self.prepared, rows, parquet.RL_PROMPTS)
 
     def setup(self, inputs: TrainPolicyInputs) -> TrainerSetup:
@@ -113,6 +112,20 @@ class TrainPolicy(TrainingStage[TrainPolicyInputs]):
             python=inputs.trainer.python,
             run_name=inputs.trainer.run_name,
             made=inputs.made,
+        )
+
+
+def no_rules_without_veto(drawn: Sequence[ShownPrinciple], reward: RewardSpec, prompt: Prompt) -> None:
+    """
+    Raises:
+        DataError: a principle is a hard rule, and nothing says when it is broken.
+    """
+    rule = next((each.name for each in drawn if each.veto), None)
+    if rule is not None and reward.veto is None:
+        raise DataError(
+            f"{rule!r} is a hard rule",
+            where=f"prompt {prompt.id}",
+            hint="set reward.veto: `below` which score a rule is broken, and the `floor` that the reward is then",
         )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from salmon_core.api.training import Job
 from salmon_core.config.run_config import RunConfig
@@ -61,13 +63,17 @@ class TrainRm(TrainingStage[TrainRmInputs]):
         file = source if isinstance(source, Path) else source.folder.need(FILE)
         codec = open_codec(work.registry, inputs.texts.engine, inputs.init.spec)
         renderer = inputs.texts.reward_renderer(work.registry, codec)
-        rows, cut = [], 0
-        for row in read_preferences(file):
-            texts = [renderer.reward(row.messages, text, [row.principles]) for text in (row.chosen, row.rejected)]
-            cut += any(text.truncated for text in texts)
-            rows.append({"chosen": texts[0].texts[0], "rejected": texts[1].texts[0], "margin": row.margin})
-        work.write_rows(self.prepared, rows, parquet.RM_TEXTS)
-        work.write_text(_STATISTICS, json.dumps({"rows": len(rows), "truncated": cut}))
+        cut = 0
+
+        def rows() -> Iterator[dict[str, Any]]:
+            nonlocal cut
+            for row in read_preferences(file):
+                texts = [renderer.reward(row.messages, text, [row.principles]) for text in (row.chosen, row.rejected)]
+                cut += any(text.truncated for text in texts)
+                yield {"chosen": texts[0].texts[0], "rejected": texts[1].texts[0], "margin": row.margin}
+
+        count = work.write_rows(self.prepared, rows(), parquet.RM_TEXTS)
+        work.write_text(_STATISTICS, json.dumps({"rows": count, "truncated": cut}))
 
     def setup(self, inputs: TrainRmInputs) -> TrainerSetup:
         return inputs.trainer

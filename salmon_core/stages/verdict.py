@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
@@ -15,16 +15,20 @@ from salmon_core.config.run_config import RunConfig
 from salmon_core.data import parquet
 from salmon_core.data.gold import GoldRow, read_gold
 from salmon_core.errors import StageError
-from salmon_core.records import FEW, Estimate, Judgment, Pair
+from salmon_core.records import FEW, Estimate, Judgment, Pair, Prompt, prompt_of
 from salmon_core.run.identity import uncounted
-from salmon_core.run.judging import Judging
+from salmon_core.run.judging import Judging, PrinciplesOf
 from salmon_core.stages.base import Sources, Stage, StageOutput, Work, write_metrics
 from salmon_core.stages.judge import JudgeSetup, judge_setup, read_judgments
 from salmon_core.stages.judge_verdict import Answers, JudgeVerdict, judge_verdict
-from salmon_core.stages.prompts import read_prompts
-from salmon_core.stages.sample import pairs_of, read_completions
+from salmon_core.stages.prompts import StoredPrompts
+from salmon_core.stages.sample import read_pairs
 
 FILE = "verdict.json"
+#: prompts at most by which the judge's orders are compared: with so many, an interval is 0.04 wide
+COMPARED = 10_000
+#: so many times the pairs that are judged again are kept in mind to choose them from, of each principle
+_AMONG = 16
 _TRY = (
     "try another judge.model or judge.judge, judge.orders: mean where first_shown is far from 0.5, principles in"
     " plainer words, or leave out those it cannot judge (judge.principles.without); judge.on_weak: warn goes on all the"
@@ -72,45 +76,53 @@ class Verdict(Stage[VerdictInputs]):
         )
 
     def work(self, inputs: VerdictInputs, work: Work) -> None:
-        pairs = pairs_of(read_prompts(inputs.prompts.path, "train"), read_completions(inputs.sample.path))
+        pairs = read_pairs(inputs.prompts, inputs.sample)
         principles = inputs.setup.principles
         names = tuple(principle.name for principle in principles)
         gold = [] if inputs.gold is None else read_gold(inputs.gold, names)
+        judgments = read_judgments(inputs.judge.path)
+        probe = _chosen(judgments, inputs.probe)
         with inputs.setup.open(work.registry, work.cache) as judging:
-            judgments = read_judgments(inputs.judge.path)
-            asked = _Asked(judging, work, _chosen(pairs, judgments, inputs.probe), gold)
+            asked = _Asked(judging, work, [pair for pair in pairs if pair.id in probe] if probe else [], gold)
             answers = Answers(
-                _said(judgments),
-                _said(asked.negated(principles)),
-                _said(asked.reworded(principles)),
+                judgments,
+                _said(asked.negated(inputs.setup.of)),
+                _said(asked.reworded(inputs.setup.of)),
                 asked.known(principles),
             )
-        all_pairs = [*pairs, *(row.pair for row in gold)]
-        found = judge_verdict(answers, all_pairs, names)
+        share = COMPARED / max(1, len(StoredPrompts(inputs.prompts.path, "train")))
+        found = judge_verdict(answers, names, share=share)
         work.write_text(FILE, json.dumps(found.to_json(), indent=1))
         write_metrics(work, _numbers(found))
         _tell(found, work.note, stop=inputs.on_weak == "stop")
 
 
-def _chosen(pairs: Sequence[Pair], judgments: Sequence[Judgment], count: int) -> list[Pair]:
+def _chosen(judgments: Iterable[Judgment], count: int) -> set[str]:
     """So many pairs at most: those of which the judge said most, each principle in turn, one of each prompt first.
 
     Of a pair whose answers follow a principle alike there is nothing to say again. A judge that knows nothing says no
     more of these pairs when it is asked again than of any others.
     """
-    said: dict[str, list[Judgment]] = {}
+    queues: dict[str, list[Judgment]] = {}
     for judgment in judgments:
-        said.setdefault(judgment.principle, []).append(judgment)
-    queues = [sorted(own, key=lambda each: (-abs(each.s12 + each.s21), each.pair_id)) for own in said.values()]
-    turns = [judgment.pair_id for row in zip_longest(*queues) for judgment in row if judgment is not None]
-    prompts = {pair.id: pair.prompt.id for pair in pairs}
+        own = queues.setdefault(judgment.principle, [])
+        own.append(judgment)
+        if len(own) > 2 * _AMONG * count:
+            _sort(own)
+            del own[_AMONG * count :]
+    for own in queues.values():
+        _sort(own)
+    turns = [judgment.pair_id for row in zip_longest(*queues.values()) for judgment in row if judgment is not None]
     rounds: dict[str, int] = {}
     order: dict[str, int] = {}
     for pair in dict.fromkeys(turns):
-        prompt = prompts[pair]
+        prompt = prompt_of(pair)
         order[pair] = rounds[prompt] = rounds.get(prompt, -1) + 1
-    chosen = set(sorted(order, key=lambda pair: order[pair])[:count])  # sorting keeps the turns within a round
-    return [pair for pair in pairs if pair.id in chosen]
+    return set(sorted(order, key=lambda pair: order[pair])[:count])  # sorting keeps the turns within a round
+
+
+def _sort(judgments: list[Judgment]) -> None:
+    judgments.sort(key=lambda each: (-abs(each.s12 + each.s21), each.pair_id))
 
 
 @dataclass(frozen=True)
@@ -122,14 +134,18 @@ class _Asked:
     probe: Sequence[Pair]
     gold: Sequence[GoldRow]
 
-    def negated(self, principles: Sequence[Principle]) -> list[Judgment]:
+    def negated(self, principles: PrinciplesOf) -> list[Judgment]:
         """By what is the opposite of each principle, where it says what that is."""
-        turned = [replace(each, text=each.negated, negated=None) for each in principles if each.negated is not None]
-        if not (turned and self.probe and self.judging.reads_principles):
+
+        def turned(prompt: Prompt) -> list[Principle]:
+            found = principles(prompt)
+            return [replace(each, text=each.negated, negated=None) for each in found if each.negated is not None]
+
+        if not (self.judging.reads_principles and any(turned(pair.prompt) for pair in self.probe)):
             return []
         return self._kept("negated.parquet", "by negated principles", lambda: self.judging.judge(self.probe, turned))
 
-    def reworded(self, principles: Sequence[Principle]) -> list[Judgment]:
+    def reworded(self, principles: PrinciplesOf) -> list[Judgment]:
         """With the template's other wording of the question."""
         if not (self.probe and self.judging.reads_principles and self.judging.rewordings):
             return []

@@ -98,7 +98,7 @@ class MadeUpRun:
     def shown(self, prompt: Prompt, *names: str | int) -> tuple[ShownPrinciple, ...]:
         return draw_for_policy(self.principles, named_rng(self.seed, *names), show=2, category=prompt.category)
 
-    def score(self, rollouts: Sequence[Rollout]) -> list[RewardBreakdown]:
+    def score(self, rollouts: Sequence[Rollout], *, explain: bool = False) -> list[RewardBreakdown]:
         scores = self.score_texts([(each.messages, each.completion, [each.principles]) for each in rollouts])
         words = [0.5 * rollout.n_tokens for rollout in rollouts]
         return [make_breakdown(score[0], words=count) for score, count in zip(scores, words, strict=True)]

@@ -96,8 +96,8 @@ PAIRS = [
 def said(score: Callable[[Pair, Random], float], *, bias: float = 0.0, noise: float = 1.0, seed: str = "") -> Any:
     """By (pair, principle): the same score in both orders, a bias for what is shown first, noise of each."""
     found = {}
-    for name in ("kind", "short"):
-        for pair in PAIRS:
+    for pair in PAIRS:
+        for name in ("kind", "short"):
             rng = Random(f"{seed} {name} {pair.id}")
             value = score(pair, Random(f"{name} {pair.id}"))
             s12, s21 = value + bias + rng.gauss(0, noise), value - bias + rng.gauss(0, noise)
@@ -115,7 +115,7 @@ def length(pair: Pair, rng: Random) -> float:
 
 
 def verdict(answers: Answers) -> Evidence:
-    found = judge_verdict(answers, PAIRS, ("kind", "short"))
+    found = judge_verdict(answers, ("kind", "short"))
     assert found.to_json() == json.loads(json.dumps(found.to_json()))
     assert found.whole.orders.n == len(PROMPTS)
     return found.whole
@@ -127,7 +127,7 @@ def turned(of: Callable[[Pair, Random], float]) -> Callable[[Pair, Random], floa
 
 def test_a_good_judge_whatever_its_bias() -> None:
     for bias in (0.0, 2.0):
-        own = verdict(Answers(said(knows, bias=bias), said(turned(knows), seed="n"), said(knows, seed="r")))
+        own = verdict(Answers(said(knows, bias=bias).values(), said(turned(knows), seed="n"), said(knows, seed="r")))
         assert own.verdict == "good"
         assert own.orders.low > 0.3
         assert own.turns_round is not None
@@ -141,17 +141,17 @@ def test_a_good_judge_whatever_its_bias() -> None:
 def test_a_judge_that_goes_by_position_or_by_nothing() -> None:
     nothing = turned(turned(lambda pair, rng: 0.0))
     for bias in (0.0, 5.0):
-        own = verdict(Answers(said(nothing, bias=bias), said(nothing, bias=bias, seed="n")))
+        own = verdict(Answers(said(nothing, bias=bias).values(), said(nothing, bias=bias, seed="n")))
         assert own.verdict == "unclear"
         assert own.orders.low < 0 < own.orders.high
 
 
 def test_a_judge_that_goes_by_something_else() -> None:
     """Sure of itself in both orders, and it says the same when asked for the opposite."""
-    own = verdict(Answers(said(length), said(length, seed="n")))
+    own = verdict(Answers(said(length).values(), said(length, seed="n")))
     assert own.orders.low > 0.5
     assert own.verdict == "backwards"
-    assert verdict(Answers(said(length))).verdict == "good", "nobody asked for the opposite"
+    assert verdict(Answers(said(length).values())).verdict == "good", "nobody asked for the opposite"
 
 
 def test_known_answers_decide() -> None:
@@ -161,14 +161,14 @@ def test_known_answers_decide() -> None:
         for index, (key, judgment) in enumerate(said(length, noise=0.01).items()):
             first = (judgment.s12 > 0) == (index % 2 < 2 * right)
             gold[key] = (judgment, first)
-        assert verdict(Answers(said(length), negated, gold=gold)).verdict == expected
+        assert verdict(Answers(said(length).values(), negated, gold=gold)).verdict == expected
 
 
 def test_too_few_prompts_say_nothing() -> None:
     few = {key: own for key, own in said(knows).items() if key[0] in {pair.id for pair in PAIRS[:19]}}
-    assert judge_verdict(Answers(few), PAIRS, ("kind", "short")).whole.verdict == "too few"
+    assert judge_verdict(Answers(few.values()), ("kind", "short")).whole.verdict == "too few"
     ties = {key: replace(own, tie=True, s12=0.0, s21=0.0) for key, own in said(knows).items()}
-    assert judge_verdict(Answers(ties), PAIRS, ("kind", "short")).whole.verdict == "unclear"
+    assert judge_verdict(Answers(ties.values()), ("kind", "short")).whole.verdict == "unclear"
 
 
 # -- in a run --------------------------------------------------------------------------------------------------------

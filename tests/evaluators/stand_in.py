@@ -50,7 +50,7 @@ class StandIn:
         self.asked.append(("shown", *names))
         return (ShownPrinciple(f"for {prompt.id}", "text"),)
 
-    def score(self, rollouts: Sequence[Rollout]) -> list[RewardBreakdown]:
+    def score(self, rollouts: Sequence[Rollout], *, explain: bool = False) -> list[RewardBreakdown]:
         self.asked.append(("score", len(rollouts)))
         values = [self.value(rollout) for rollout in rollouts]
         return [RewardBreakdown(value, {"words": value}, {"words": value}) for value in values]

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from judge_world import judgments, pair, plain, principles
 
-from salmon_core.api import Labels
+from salmon_core.api import MadeLabels
 from salmon_core.errors import DataError, SalmonError
 from salmon_core.records import Completion, Judgment, Pair, PreferenceRow, Prompt
 from salmon_core.rng import named_rng
@@ -28,8 +28,8 @@ TABLE = {"kind": [(1.0, 3.0), (-6.0, -2.0), (5.0, -1.0)], "clear": [(0.5, 0.5), 
 BOTH = principles("kind", "clear")
 
 
-def run(options: Options, seed: int = 0, table: dict = TABLE, pairs: list[Pair] = PAIRS) -> Labels:
-    return SalmonLabeller(options).label(pairs, judgments(pairs, table), principles(*table), Random(seed))
+def run(options: Options, seed: int = 0, table: dict = TABLE, pairs: list[Pair] = PAIRS) -> MadeLabels:
+    return SalmonLabeller(options).label(pairs, judgments(pairs, table), principles(*table), Random(seed)).made()
 
 
 def winner(row: PreferenceRow) -> int:
@@ -129,7 +129,7 @@ def test_useless_pairs_are_dropped_and_counted() -> None:
     assert result.statistics["dropped_pairs"] == {"short": 2, "identical": 1}
     assert result.statistics["drawn"] == result.statistics["rows"] == 3
     # Dropped pairs need no judgments.
-    assert SalmonLabeller(plain()).label(pairs[:1], [], BOTH, Random(0)).rows == []
+    assert SalmonLabeller(plain()).label(pairs[:1], [], BOTH, Random(0)).made().rows == []
 
 
 def test_no_variance_scores_nothing() -> None:
@@ -175,7 +175,7 @@ def test_ties_of_any_judge_by_hand() -> None:
         "mean_abs_score": 1.0,
         "prefers_first": 1.0,
     }
-    result = SalmonLabeller(plain(normalise="none")).label(PAIRS, table, principles("kind"), Random(0))
+    result = SalmonLabeller(plain(normalise="none")).label(PAIRS, table, principles("kind"), Random(0)).made()
     assert {row.pair_id for row in result.rows} == {"p/0-1"}
     assert result.statistics["dropped_rows"]["tie"] == 8
     assert result.statistics["principles"]["kind"]["ties"] == pytest.approx(1 / 3)
@@ -215,8 +215,11 @@ def test_rows_are_what_they_always_were(options: dict, count: int, digest: str) 
             scores = (round(rng.random() * 8 - 4, 3) for _ in range(2))
             judged.append(Judgment(pairs[-1].id, each.name, *scores))
     labeller = SalmonLabeller(Options.model_validate(options))
-    rows = labeller.label(pairs, judged, shown, named_rng(7, "aggregate")).rows
-    text = json.dumps([asdict(row) for row in rows], sort_keys=True)
+    rows = labeller.label(pairs, judged, shown, named_rng(7, "aggregate")).made().rows
+    said = [asdict(row) for row in rows]
+    for row in said:  # as they are written down
+        row["principles"] = [{key: each[key] for key in ("name", "text", "negated")} for each in row["principles"]]
+    text = json.dumps(said, sort_keys=True)
     assert (len(rows), hashlib.sha256(text.encode()).hexdigest()) == (count, digest)
 
 

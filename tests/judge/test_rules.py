@@ -9,7 +9,7 @@ import pytest
 from judge_world import judgments, pair, plain, principles
 from pydantic import ValidationError
 
-from salmon_core.api import Labels
+from salmon_core.api import MadeLabels
 from salmon_core.records import Pair
 from salmon_judge.labeller import SalmonLabeller
 from salmon_judge.options import Options
@@ -32,22 +32,24 @@ def test_language() -> None:
         (EN, DE, "1 + 1 = ?"): None,
     }
     pairs = [pair(f"l{i}", first, second, prompt) for i, (first, second, prompt) in enumerate(cases)]
-    assert LanguageRule().verdicts(pairs) == list(cases.values())
+    assert list(map(LanguageRule().decider(), pairs)) == list(cases.values())
 
 
 def test_phrase() -> None:
     cases = {(EN, STOCK): "first", (STOCK.upper(), DE): "second", (STOCK, STOCK + "!"): None, (EN, DE): None}
     pairs = [pair(f"s{i}", *texts) for i, texts in enumerate(cases)]
-    assert PhraseRule().verdicts(pairs) == list(cases.values())
+    assert list(map(PhraseRule().decider(), pairs)) == list(cases.values())
     own = PhraseRule(phrases=("of the  moon",))
-    assert own.verdicts([pair("x", EN, DE)]) == ["second"]
+    assert own.decider()(pair("x", EN, DE)) == "second"
 
 
-def run(pairs: list[Pair], rules: list[object], **options: object) -> Labels:
+def run(pairs: list[Pair], rules: list[object], **options: object) -> MadeLabels:
     """A judge that always prefers completion 1."""
     one = judgments(pairs, {"kind": [(1.0, 1.0)] * len(pairs)})
-    return SalmonLabeller(plain(rules=rules, normalise="none", **options)).label(
-        pairs, one, principles("kind"), Random(1)
+    return (
+        SalmonLabeller(plain(rules=rules, normalise="none", **options))
+        .label(pairs, one, principles("kind"), Random(1))
+        .made()
     )
 
 
@@ -82,7 +84,7 @@ def test_rules_are_applied_and_flipped_at_their_rates() -> None:
 def test_ties_are_dropped_before_any_rule() -> None:
     pairs = [pair("a", STOCK, EN)]
     one = judgments(pairs, {"kind": [(1.0, -1.0)]})
-    result = SalmonLabeller(plain(rules=["phrase"])).label(pairs, one, principles("kind"), Random(0))
+    result = SalmonLabeller(plain(rules=["phrase"])).label(pairs, one, principles("kind"), Random(0)).made()
     assert result.rows == []
     assert result.statistics["dropped_rows"]["tie"] == 4
 

@@ -145,8 +145,8 @@ def test_from_logits_to_rows(renderer: Renderer, folder: str) -> None:
     found = judge(PAIRS, folder)
     assert len({judgment.s12 for judgment in found}) > 70  # the judge does tell texts apart
     labeller = SalmonLabeller(plain(negate_probability=0.5, flip=0.1, rules=["language", "phrase"]))
-    result = labeller.label(PAIRS, found, PRINCIPLES, Random(3))
-    assert result == labeller.label(PAIRS, found, PRINCIPLES, Random(3))
+    result = labeller.label(PAIRS, found, PRINCIPLES, Random(3)).made()
+    assert result == labeller.label(PAIRS, found, PRINCIPLES, Random(3)).made()
     assert result.rows
     assert result.statistics["excluded"] == ["overall-helpful", "natural-and-fluent", "multilingual"]
     scores = {(judgment.pair_id, judgment.principle): judgment.score for judgment in found}

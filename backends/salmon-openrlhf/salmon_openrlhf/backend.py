@@ -61,7 +61,7 @@ class OpenRLHFBackend(TrainerBackend):
         files = {"job.json": job.to_json(), "outside.json": _outside(job, options), **foreign.copy()}
         services: tuple[Service, ...] = ()
         if isinstance(options, PolicyOptions):
-            files["agent.json"] = agent_json(options, found)
+            files["agent.json"] = agent_json(options, found, job.reward)
             services = (_service(job, options),)
         steps = [Step("prepare", (python, str(OUTSIDE / "prepare.py")), env), Step(job.stage, train, env, PORT_TAKEN)]
         if isinstance(options, SFTOptions) and options.lora is not None:

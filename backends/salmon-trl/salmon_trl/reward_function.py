@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from salmon_core.data.rollouts import RolloutLog
 from salmon_core.errors import StageError
 from salmon_core.records import Rollout
+from salmon_core.reward.reading import by_principle
 from salmon_core.reward.reward import Reward
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ class RewardFunction:
         )
         rows = [self.rows[number] for number in position]
         rollouts = [self._rollout(*each, index) for each in zip(rows, texts, completion_ids, strict=True)]
-        breakdowns = self.reward(rollouts)
+        numbers = [row["row"] for row in rows]
+        explain = self.log.explained(index, numbers, self.reward.explain_every) if self.log is not None else ()
+        breakdowns = self.reward(rollouts, explain)
         for rollout, breakdown in zip(rollouts, breakdowns, strict=True):
             if not math.isfinite(breakdown.total):
                 bad = [name for name, value in breakdown.components.items() if not math.isfinite(value)]
@@ -77,10 +80,13 @@ class RewardFunction:
             values = [breakdown.components[name] for breakdown in breakdowns]
             log_metric(f"reward/{name}/mean", fmean(values))
             log_metric(f"reward/{name}/std", pstdev(values))
+        for name, values in by_principle(breakdowns).items():
+            for value in values:  # one by one: processes see different numbers of them
+                log_metric(f"reward/principle/{name}", value)
         log_metric("reward/truncated", fmean(breakdown.truncated > 0 for breakdown in breakdowns))
         log_metric("reward/fallbacks", sum(len(breakdown.fallbacks) for breakdown in breakdowns))
         if self.log is not None and self.log.wants(index):
-            self.log.add([row["row"] for row in rows], [self.reward.shown(each) for each in rollouts], breakdowns)
+            self.log.add(numbers, [self.reward.shown(each) for each in rollouts], breakdowns)
         return [breakdown.total for breakdown in breakdowns]
 
     def _rollout(self, row: Mapping[str, Any], text: str, ids: Sequence[int], index: int) -> Rollout:

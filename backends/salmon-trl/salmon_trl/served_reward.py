@@ -68,4 +68,7 @@ class ServedReward:
         if rewards and log_metric is not None:
             for name in rewards[0]["components"]:
                 log_metric(f"reward/{name}/mean", fmean(reward["components"][name] for reward in rewards))
+            for reward in rewards:
+                for name, value in reward.get("by_principle", {}).items():
+                    log_metric(f"reward/principle/{name}", value)
         return [reward["total"] for reward in rewards]

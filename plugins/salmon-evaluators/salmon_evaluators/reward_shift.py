@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -37,24 +38,27 @@ class RewardShift(Evaluator):
         self.options = options
 
     def evaluate(self, run: EvaluatedRun) -> Metrics:
-        """Values: `components` (with `total`), `tokens`, `stopped`; each before, after and change, with intervals."""
+        """Values: `components` (with `total`), `principles`, `tokens`, `stopped`; each before, after and change.
+
+        All with intervals. `principles` are the reward model's scores under each principle alone; of a joint text, what
+        is lost when it is left out (`left_out`). Each is over the prompts that it was shown for.
+        """
         rollouts = {role: self._rollouts(run, role) for role in _ROLES}
-        series: dict[str, dict[str, dict[str, list[float]]]] = {}
+        series: dict[tuple[str, str], dict[str, dict[str, list[float]]]] = {}
         for role in _ROLES:
-            for rollout, breakdown in zip(rollouts[role], run.score(rollouts[role]), strict=True):
+            for rollout, breakdown in zip(rollouts[role], run.score(rollouts[role], explain=True), strict=True):
                 for name, value in _numbers(rollout, breakdown).items():
                     series.setdefault(name, {}).setdefault(role, {}).setdefault(rollout.prompt_id, []).append(value)
-        values: dict[str, Any] = {}
-        for name, by_role in series.items():
-            rng = named_rng(run.seed, "reward-shift", name)
+        values: dict[str, dict[str, Any]] = {}
+        for (part, name), by_role in series.items():
+            rng = named_rng(run.seed, "reward-shift", name if part in ("components", "shape") else f"{part}/{name}")
             before, after = by_role["initial"], by_role["policy"]
-            values[name] = {
+            values.setdefault(part, {})[name] = {
                 "before": asdict(clustered_mean(before, rng)),
                 "after": asdict(clustered_mean(after, rng)),
                 "change": asdict(clustered_difference(before, after, rng)),
             }
-        shape = {name: values.pop(name) for name in ("tokens", "stopped")}
-        return Metrics("reward-shift", {"components": values, **shape})
+        return Metrics("reward-shift", values | values.pop("shape"))
 
     def _rollouts(self, run: EvaluatedRun, role: Role) -> list[Rollout]:
         prompts = {prompt.id: prompt for prompt in run.prompts("test")}
@@ -73,6 +77,12 @@ class RewardShift(Evaluator):
         ]
 
 
-def _numbers(rollout: Rollout, breakdown: RewardBreakdown) -> dict[str, float]:
-    numbers = {**breakdown.components, "total": breakdown.total}
-    return {**numbers, "tokens": float(rollout.n_tokens), "stopped": float(rollout.stopped)}
+def _numbers(rollout: Rollout, breakdown: RewardBreakdown) -> dict[tuple[str, str], float]:
+    """By part of the report, and name."""
+    parts: dict[str, Mapping[str, float]] = {
+        "components": {**breakdown.components, "total": breakdown.total},
+        "shape": {"tokens": float(rollout.n_tokens), "stopped": float(rollout.stopped)},
+        "principles": breakdown.by_principle,
+        "left_out": breakdown.left_out,
+    }
+    return {(part, name): value for part, values in parts.items() for name, value in values.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -38,8 +38,8 @@ class LanguageRule(BaseModel):
             )
         return self
 
-    def verdicts(self, pairs: Sequence[Pair]) -> list[Verdict]:
-        """One per pair."""
+    def decider(self) -> Callable[[Pair], Verdict]:
+        """What decides about a pair; languages are looked up once."""
         detect = LanguageDetector("salmon-judge", confidence=self.confidence, languages=self.languages)
 
         def verdict(pair: Pair) -> Verdict:
@@ -53,7 +53,7 @@ class LanguageRule(BaseModel):
                 return "first"
             return "second" if second == wanted else "drop"
 
-        return [verdict(pair) for pair in pairs]
+        return verdict
 
 
 class PhraseRule(BaseModel):
@@ -67,16 +67,19 @@ class PhraseRule(BaseModel):
         ("As an AI language model",), min_length=1, description="looked for anywhere, whatever their case"
     )
 
-    def verdicts(self, pairs: Sequence[Pair]) -> list[Verdict]:
-        """One per pair."""
+    def decider(self) -> Callable[[Pair], Verdict]:
+        """What decides about a pair."""
         wanted = [_folded(phrase) for phrase in self.phrases]
 
         def stock(text: str) -> bool:
             folded = _folded(text)
             return any(phrase in folded for phrase in wanted)
 
-        found = [(stock(pair.first.text), stock(pair.second.text)) for pair in pairs]
-        return [None if one == two else ("second" if one else "first") for one, two in found]
+        def verdict(pair: Pair) -> Verdict:
+            one, two = stock(pair.first.text), stock(pair.second.text)
+            return None if one == two else ("second" if one else "first")
+
+        return verdict
 
 
 def _folded(text: str) -> str:

@@ -120,6 +120,7 @@ class Admission:
                 partial(_decode, item),
                 partial(self._settle, key, item.id),
                 row=item.row if isinstance(item, RowItem) else None,
+                explain=item.explain,
             )
             for key, (_, item) in fresh.items()
         ]
@@ -193,4 +194,8 @@ def described(identifier: str, breakdown: RewardBreakdown) -> dict[str, Any]:
         "principles": list(breakdown.principles),
         "truncated": breakdown.truncated,
         "fallbacks": list(breakdown.fallbacks),
+        "by_principle": dict(breakdown.by_principle),
+        "shares": dict(breakdown.shares),
+        "left_out": dict(breakdown.left_out),
+        "vetoed": list(breakdown.vetoed),
     }

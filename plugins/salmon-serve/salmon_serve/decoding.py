@@ -9,7 +9,7 @@ from typing import Any
 from salmon_core.api.models import TokenCodec
 from salmon_core.errors import SalmonError
 from salmon_core.records import Message, Prompt, Rollout, ShownPrinciple, prompt_id
-from salmon_core.reward.elsewhere import count_tokens
+from salmon_core.reward.elsewhere import count_tokens, shown_by
 from salmon_core.reward.reward import Reward
 from salmon_serve.schemas import FreeItem, Item, PrincipleText, RowItem
 
@@ -110,10 +110,11 @@ class Decoder:
     def _principle(self, each: str | PrincipleText) -> ShownPrinciple:
         if isinstance(each, PrincipleText):
             return ShownPrinciple(each.name, each.text, each.negated)
-        if each not in self.principles:
+        found = shown_by(self.principles, each)
+        if found is None:
             some = ", ".join(list(self.principles)[:12]) or "none"
             raise ItemError(f"there is no principle {each!r:.80}", where="principles", hint=f"the server knows {some}")
-        return self.principles[each]
+        return found
 
     def _check_room(self, principles: tuple[ShownPrinciple, ...]) -> None:
         """A client's too long principles are an error of its item, and no failure of the reward."""

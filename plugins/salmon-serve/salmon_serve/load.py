@@ -14,12 +14,11 @@ from pydantic import ValidationError
 from salmon_core.api.reward import RewardSpec
 from salmon_core.api.training import Job
 from salmon_core.config.resolve import load
-from salmon_core.config.run_config import RunConfig
 from salmon_core.data.parquet import open_table, rows_of
 from salmon_core.data.rollouts import RolloutLog
 from salmon_core.errors import ConfigError, DataError, Problem, SalmonError
 from salmon_core.records import RL_COLUMNS, Prompt, ShownPrinciple
-from salmon_core.reward.elsewhere import draw_for
+from salmon_core.reward.elsewhere import draw_for, known_principles
 from salmon_core.reward.reward import Reward, policy_codec
 from salmon_core.reward.spec import reward_spec
 from salmon_core.run.run import Run
@@ -96,16 +95,9 @@ def from_config(
         opened.path,
         spec,
         read_rows(rows) if rows is not None else {},
-        _principles_of(opened.config),
+        known_principles(opened.config),
         partial(draw_for, opened.config),
     )
-
-
-def _principles_of(config: RunConfig) -> dict[str, ShownPrinciple]:
-    shown = [item.shown for item in config.interventions]
-    for principle in config.reward_principles:
-        shown += [principle.shown(), *([principle.shown(negated=True)] if principle.negated else [])]
-    return _by_name(shown)
 
 
 def from_job(

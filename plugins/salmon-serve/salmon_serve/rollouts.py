@@ -44,6 +44,10 @@ class RolloutWriter:
             self._since = time.monotonic()
         self._pending += wanted
 
+    def explains(self, row: int, rollout_index: int, every: int) -> bool:
+        """Whether this rollout is to be explained principle by principle."""
+        return bool(self._log.explained(rollout_index, [row], every))
+
     def write(self) -> None:
         """Writes what was collected.
 

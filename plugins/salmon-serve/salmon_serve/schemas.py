@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 MAX_TEXT, MAX_TOKENS, MAX_ITEMS = 200_000, 65_536, 1024
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
+Rule = Annotated[str, Field(min_length=1, max_length=4000)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 TokenIds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(max_length=MAX_TOKENS)]
 RolloutIndex = Annotated[int, Field(ge=0, lt=2**31, description="of the generated batch; selects interventions")]
@@ -22,6 +23,7 @@ class _Strict(BaseModel):
 
 class _Item(_Strict):
     id: Name = Field(description="yours; the same id with the same content is computed once and answered alike")
+    explain: bool = Field(False, description="say what each principle of a joint text gives, by leaving each out")
 
 
 class RowItem(_Item):
@@ -65,8 +67,10 @@ class FreeItem(_Item):
     stopped: bool = Field(True, description="whether the policy ended it itself")
     category: Name = "general"
     rollout_index: RolloutIndex = 0
-    principles: Annotated[list[Name | PrincipleText], Field(max_length=32)] | None = Field(
-        None, description="to show: `NAME` or `not NAME` of the server's set, or texts; null: drawn for the prompt"
+    principles: Annotated[list[Rule | PrincipleText], Field(max_length=32)] | None = Field(
+        None,
+        description="to show: `NAME` or `not NAME` of the server's set, or texts of several words; null: drawn for the"
+        " prompt",
     )
 
     @model_validator(mode="after")
@@ -105,6 +109,10 @@ class RewardOut(BaseModel):
     principles: list[str]
     truncated: int
     fallbacks: list[str]
+    by_principle: dict[str, float]
+    shares: dict[str, float]
+    left_out: dict[str, float]
+    vetoed: list[str]
 
 
 class RewardAnswer(BaseModel):

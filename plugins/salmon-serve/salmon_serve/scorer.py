@@ -43,12 +43,14 @@ class WorkItem:
         decode: makes the rollout, or raises an ItemError; called in the scoring thread.
         deliver: takes the outcome; called in the event loop.
         row: of `rl_prompts.parquet`, where the rollout may be logged under it.
+        explain: say what each principle of its joint text gives.
     """
 
     request: int
     decode: Callable[[Decoder], Rollout]
     deliver: Callable[[Outcome], None]
     row: int | None = None
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,9 @@ class Scorer:
     def _score(
         self, reward: Reward, rollouts: Mapping[int, Rollout], items: Sequence[WorkItem]
     ) -> dict[int, RewardBreakdown]:
-        breakdowns = dict(zip(rollouts, reward(list(rollouts.values())), strict=True))
+        explain = self._explained(reward, rollouts, items)
+        scored = reward(list(rollouts.values()), [place for place, index in enumerate(rollouts) if index in explain])
+        breakdowns = dict(zip(rollouts, scored, strict=True))
         requests: dict[int, list[int]] = {}
         for index in rollouts:
             requests.setdefault(items[index].request, []).append(index)
@@ -226,6 +230,16 @@ class Scorer:
                 message = f"the reward is {breakdown.total}, from {named}"
                 raise RewardFailedError(message, component=named, owner="salmon-core")
         return breakdowns
+
+    def _explained(self, reward: Reward, rollouts: Mapping[int, Rollout], items: Sequence[WorkItem]) -> set[int]:
+        """Those that ask for it, and every so many-th of those that are written down."""
+        asked = {index for index in rollouts if items[index].explain}
+        if self._writer is not None and reward.explain_every:
+            for index, rollout in rollouts.items():
+                row = items[index].row
+                if row is not None and self._writer.explains(row, rollout.rollout_index, reward.explain_every):
+                    asked.add(index)
+        return asked
 
     def _write_rollouts(self) -> None:
         try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
-from salmon_core.api.labeller import Labels
+from salmon_core.api.labeller import Labels, MadeLabels, judged_by
 from salmon_core.api.principles import Principle
 from salmon_core.errors import boundary
 from salmon_core.plugins.options import require
@@ -44,17 +44,18 @@ class LabellerContract(ComponentContract):
         return Judged(pairs, rows.judgments(pairs, principles), principles)
 
     @staticmethod
-    def ask(made: Made, inputs: Any) -> Labels:
+    def ask(made: Made, inputs: Any) -> MadeLabels:
         judged = cast(Judged, inputs)
         owned = made.registry.owned(made.spec)
         labeller = require(owned, made.build(), "label")
         with boundary(str(owned.owner), f"labeller {owned.name!r}"):
             rng = named_rng(judged.seed, "aggregate")
             labels = labeller.label(judged.pairs, judged.judgments, judged.principles, rng)
-        assert isinstance(labels, Labels), f"gave a {type(labels).__name__}, not Labels"
-        for row in labels.rows:
+            assert isinstance(labels, Labels), f"gave a {type(labels).__name__}, not Labels"
+            found = labels.made()
+        for row in found.rows:
             _check(row, judged)
-        return Labels(list(labels.rows), json.loads(json.dumps(dict(labels.statistics), allow_nan=False)))
+        return MadeLabels(found.rows, json.loads(json.dumps(dict(found.statistics), allow_nan=False)))
 
     def test_preferences_become_rows(self) -> None:
         assert self.answer(self.inputs()).rows, "gave no row for judgments that prefer one completion"
@@ -69,6 +70,19 @@ class LabellerContract(ComponentContract):
         pairs, principles = rows.odd_pairs(), make_principles()
         judged = Judged(pairs, rows.judgments(pairs, principles), principles)
         allowed(self.answer, judged)
+
+    def test_principles_of_single_prompts(self) -> None:
+        """Where prompts bring some along, a row shows those that its pair was judged by."""
+        given = self.inputs()
+        own = Principle("calm", "The answer is calm.", "The answer is not calm.")
+        pairs = tuple(
+            replace(pair, prompt=replace(pair.prompt, principles=(own, *given.principles) if i % 2 else ()))
+            for i, pair in enumerate(given.pairs)
+        )
+        judgments = [
+            judgment for pair in pairs for judgment in rows.judgments([pair], judged_by(pair, given.principles))
+        ]
+        allowed(self.answer, Judged(pairs, tuple(judgments), given.principles))
 
     def test_other_seeds_are_as_good(self) -> None:
         """Whatever is drawn, the rows are in order."""
@@ -90,7 +104,7 @@ def _check(row: Any, judged: Judged) -> None:
     assert math.isfinite(row.margin), f"row of {row.pair_id}: the margin is {row.margin}"
     assert row.margin >= 0, f"row of {row.pair_id}: the margin is {row.margin}; it is absolute"
     assert row.decided_by, f"row of {row.pair_id}: nothing decided it"
-    known = {principle.name: principle for principle in judged.principles}
+    known = {principle.name: principle for principle in judged_by(pair, judged.principles)}
     for shown in row.principles:
         assert isinstance(shown, ShownPrinciple), f"row of {row.pair_id}: shows a {type(shown).__name__}"
         assert shown.name in known, f"row of {row.pair_id}: shows {shown.name!r}, which is no principle it was given"

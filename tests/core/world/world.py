@@ -39,6 +39,7 @@ from salmon_core.api import (
     StageResult,
     Step,
     Template,
+    judged_by,
 )
 from salmon_core.records import Completion, Judgment, Pair, PreferenceRow, Prompt
 
@@ -187,7 +188,8 @@ class ToyLabeller(Labeller):
     def label(
         self, pairs: Sequence[Pair], judgments: Sequence[Judgment], principles: Sequence[Principle], rng: Random
     ) -> Labels:
-        shown, by_id = {p.name: p.shown() for p in principles}, {pair.id: pair for pair in pairs}
+        by_id = {pair.id: pair for pair in pairs}
+        shown = {(i, p.name): p.shown() for i, pair in by_id.items() for p in judged_by(pair, principles)}
         rows = []
         for judgment in judgments:
             if judgment.score == 0:
@@ -195,8 +197,9 @@ class ToyLabeller(Labeller):
             pair, flipped = by_id[judgment.pair_id], rng.random() < self.options.flip
             texts = (pair.first.text, pair.second.text)
             chosen, rejected = texts if (judgment.score > 0) != flipped else texts[::-1]
+            by = (shown[pair.id, judgment.principle],)
             row = PreferenceRow(
-                pair.id, pair.prompt.messages, pair.prompt.category, (shown[judgment.principle],), chosen, rejected,
+                pair.id, pair.prompt.messages, pair.prompt.category, by, chosen, rejected,
                 abs(judgment.score), judgment.principle, flipped,
             )  # fmt: skip
             rows.append(row)
