@@ -2,20 +2,27 @@
 
     OMP_NUM_THREADS=2 python benchmarks/judging.py                                  # about 40 M parameters
     python benchmarks/judging.py --layers 2 --hidden 128 --pairs 2                   # a quick look
+    OMP_NUM_THREADS=2 python benchmarks/judging.py --growth                          # by principles, and by length
     python benchmarks/judging.py --device cuda --dtype bfloat16 --hidden 2048 --layers 24 --pairs 32
 
 Each pair is judged under every principle in both orders. Printed per way: pairs/s, its ratio to the padded way, and its
 share of the limit, which is the speed of plain unpadded forward passes divided by the pair's unique tokens.
 Weights are random: speed does not depend on them. The slow ways are timed on a sample of their batches.
+
+`--growth` judges by 11, 44 and 110 principles, and pairs of 256 to 2,048 tokens: what a pair costs may not grow faster
+than its unique tokens do, but for a tenth. Exit code 1 where it does.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -68,7 +75,7 @@ def make_requests(args: argparse.Namespace) -> list[PrefixRequest]:
     suffixes = tuple(f"[principle]\n{words(rng, rng.randint(40, 80))}\n[verdict]\n" for _ in range(args.principles))
     requests = []
     for _ in range(args.pairs):
-        size = rng.randint(200, 800)
+        size = args.tokens or rng.randint(200, 800)
         instruction, one, two = words(rng, size // 5), words(rng, size * 2 // 5), words(rng, size * 2 // 5)
         for first, second in ((one, two), (two, one)):
             requests.append(PrefixRequest(f"[task]\n{instruction}\n[a]\n{first}\n[b]\n{second}\n", suffixes))
@@ -98,19 +105,32 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def main() -> None:
-    """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=8)
-    parser.add_argument("--principles", type=int, default=11)
-    parser.add_argument("--hidden", type=int, default=512)
-    parser.add_argument("--layers", type=int, default=8)
-    parser.add_argument("--vocabulary", type=int, default=16384)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--batch-tokens", type=int, default=None)
-    parser.add_argument("--sample", type=int, default=4, help="batches of 8 timed for each of the slow ways")
-    args = parser.parse_args()
+@dataclass(frozen=True)
+class Measured:
+    """One size.
+
+    Attributes:
+        unique: tokens of a pair, what its texts share counted once; `total` those of all its texts.
+        limit: pairs/s of plain unpadded forward passes over the unique tokens.
+        rates: pairs/s by way; ours first.
+        deviation: of our log-odds from plain logits, the largest; 0 where only ours was timed.
+        peak: memory of this process so far, MiB.
+    """
+
+    unique: float
+    total: float
+    limit: float
+    rates: dict[str, float]
+    deviation: float
+    peak: float
+
+
+OURS = "ours (prefix once, suffixes packed)"
+PADDED = "padded to the longest, last logits, batches of 8"
+
+
+def measure(args: argparse.Namespace, *, slow: bool) -> Measured:
+    """Times ours, and the slow ways where they are asked for."""
     requests = make_requests(args)
     with tempfile.TemporaryDirectory() as folder:
         make_model(folder, args)
@@ -126,7 +146,6 @@ def main() -> None:
     # Every so many-th batch: a sample of all lengths.
     sample = batches[:: max(1, len(batches) // args.sample)][: args.sample]
     share = sum(map(len, sample)) / len(texts)
-
     with torch.inference_mode():
         warm = torch.tensor([texts[0]], device=args.device)
         model.model(input_ids=warm, use_cache=False)
@@ -138,39 +157,84 @@ def main() -> None:
         )
         limit = sum(map(len, prefixes)) / took / unique
         ours: list[list[tuple[float, float]]] = []
-        rates = {
-            "ours (prefix once, suffixes packed)": args.pairs
-            / seconds(lambda: ours.extend(chooser.choose(requests, CHOICES)))
-        }
-        plain: list[torch.Tensor] = []
-        rates["padded to the longest, last logits, batches of 8"] = (
-            args.pairs * share / seconds(lambda: plain.extend(padded(model, batch, None, 1) for batch in sample))
-        )
-        rates["reference style: padded to 1536, all logits"] = (
-            args.pairs
-            * share
-            / seconds(lambda: [padded(model, batch, 1536, 0) for batch in sample[:2]])
-            * len(sample[:2])
-            / len(sample)
-        )
+        rates = {OURS: args.pairs / seconds(lambda: ours.extend(chooser.choose(requests, CHOICES)))}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        deviation = 0.0
+        if slow:
+            plain: list[torch.Tensor] = []
+            rates[PADDED] = (
+                args.pairs * share / seconds(lambda: plain.extend(padded(model, batch, None, 1) for batch in sample))
+            )
+            rates["reference style: padded to 1536, all logits"] = (
+                args.pairs
+                * share
+                / seconds(lambda: [padded(model, batch, 1536, 0) for batch in sample[:2]])
+                * len(sample[:2])
+                / len(sample)
+            )
+            ids = [codec.encode(choice)[0] for choice in CHOICES]
+            flat = [pair for rows in ours for pair in rows]
+            step = max(1, len(batches) // args.sample)
+            begins = list(range(0, len(batches), step))[: args.sample]
+            picked = [pair for i in begins for pair in flat[i * 8 : i * 8 + 8]]
+            deviation = (torch.tensor(picked) - torch.cat(plain)[:, ids].cpu()).abs().max().item()
+    return Measured(unique, sum(map(len, texts)) / args.pairs, limit, rates, deviation, peak)
 
-    ids = [codec.encode(choice)[0] for choice in CHOICES]
-    flat = [pair for rows in ours for pair in rows]
-    step = max(1, len(batches) // args.sample)
-    picked = [pair for i in list(range(0, len(batches), step))[: args.sample] for pair in flat[i * 8 : i * 8 + 8]]
-    deviation = (torch.tensor(picked) - torch.cat(plain)[:, ids].cpu()).abs().max().item()
-    size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+
+def side_by_side(args: argparse.Namespace) -> int:
+    """All ways on the same pairs."""
+    found = measure(args, slow=True)
+    print(f"{args.dtype}, {args.device}, {torch.get_num_threads()} threads; {args.pairs} pairs,")
+    print(f"{args.principles} principles, 2 orders; {found.unique:.0f} unique tokens a pair, {found.total:.0f} in all")
     print(
-        f"{size:.1f} M parameters, {args.dtype}, {args.device}, {torch.get_num_threads()} threads; {args.pairs} pairs,"
+        f"limit {found.limit:.3f} pairs/s; largest deviation of ours from plain logits {found.deviation:.1e};", end=" "
     )
-    total = sum(map(len, texts)) / args.pairs
-    print(f"{args.principles} principles, 2 orders; {unique:.0f} unique tokens a pair, {total:.0f} in all texts")
-    print(f"limit {limit:.3f} pairs/s; largest deviation of ours from plain logits {deviation:.1e}\n")
-    base = rates["padded to the longest, last logits, batches of 8"]
-    print(f"{'way':52}{'pairs/s':>9}{'ratio':>8}{'of limit':>10}")
-    for name, rate in sorted(rates.items(), key=lambda item: item[1]):
-        print(f"{name:52}{rate:9.3f}{rate / base:8.2f}{rate / limit:10.0%}")
+    print(f"{found.peak:.0f} MiB after ours\n")
+    print(f"{'':52}{'pairs/s':>9}{'ratio':>8}{'of limit':>10}")
+    for name, rate in sorted(found.rates.items(), key=lambda item: item[1]):
+        print(f"{name:52}{rate:9.3f}{rate / found.rates[PADDED]:8.2f}{rate / found.limit:10.0%}")
+    return 0
+
+
+def growth(args: argparse.Namespace) -> int:
+    """Ours alone, by size; 1 where a pair's cost grows faster than its unique tokens."""
+    series = {
+        "principles": [(count, {"principles": count}) for count in (11, 44, 110)],
+        "tokens of a pair's texts": [(tokens, {"tokens": tokens}) for tokens in (256, 512, 1024, 2048)],
+    }
+    good = True
+    for what, sizes in series.items():
+        print(f"{what:26}{'unique tokens':>15}{'pairs/s':>10}{'of limit':>10}{'MiB':>8}")
+        first: Measured | None = None
+        for size, changed in sizes:
+            found = measure(argparse.Namespace(**{**vars(args), **changed}), slow=False)
+            print(f"{size:<26}{found.unique:15.0f}{found.rates[OURS]:10.3f}", end="")
+            print(f"{found.rates[OURS] / found.limit:10.0%}{found.peak:8.0f}", flush=True)
+            first = first or found
+            cost, tokens = first.rates[OURS] / found.rates[OURS], found.unique / first.unique
+            good &= cost <= 1.1 * tokens
+        print()
+    print(f"a pair's cost grows no faster than its unique tokens, but for a tenth: {'holds' if good else 'FAILS'}")
+    return 0 if good else 1
+
+
+def main() -> int:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--principles", type=int, default=11)
+    parser.add_argument("--tokens", type=int, default=0, help="of a pair's texts together; 0: from 200 to 800")
+    parser.add_argument("--hidden", type=int, default=512)
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--vocabulary", type=int, default=16384)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--batch-tokens", type=int, default=None)
+    parser.add_argument("--sample", type=int, default=4, help="batches of 8 timed for each of the slow ways")
+    parser.add_argument("--growth", action="store_true", help="by the number of principles, and by length")
+    args = parser.parse_args()
+    return growth(args) if args.growth else side_by_side(args)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -84,7 +84,7 @@ def folder(tmp_path: Path) -> Path:
     shutil.copyfile(OUTSIDE / "agent.py", tmp_path / "agent.py")
     for name, text in foreign.copy().items():
         (tmp_path / name).write_text(text)
-    (tmp_path / "agent.json").write_text(json.dumps({"rows_per_engine": 4, "first": 0}))
+    (tmp_path / "agent.json").write_text(json.dumps({"rows_per_engine": 4, "first": 0, "principles": []}))
     return tmp_path
 
 
@@ -103,6 +103,7 @@ REWARD = {
     "principles": [],
     "truncated": 0,
     "fallbacks": [],
+    "by_principle": {},
 }
 
 
@@ -179,7 +180,7 @@ class Engine:
 
 
 async def score(item):
-    return {"total": 0.0, "components": {}, "truncated": 0, "fallbacks": []}
+    return {"total": 0.0, "components": {}, "truncated": 0, "fallbacks": [], "by_principle": {}}
 
 
 async def main():

@@ -29,6 +29,9 @@ def assert_equal(served: Sequence[dict[str, Any]], own: Sequence[RewardBreakdown
         assert one["raw"] == pytest.approx(dict(other.raw), abs=CLOSE)
         assert one["principles"] == list(other.principles)
         assert (one["truncated"], one["fallbacks"]) == (other.truncated, list(other.fallbacks))
+        for name in ("by_principle", "shares", "left_out"):
+            assert one[name] == pytest.approx(dict(getattr(other, name)), abs=CLOSE)
+        assert one["vetoed"] == list(other.vetoed)
 
 
 class InProcess:
