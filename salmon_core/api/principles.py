@@ -21,6 +21,7 @@ class Principle:
         categories: weight added on prompts of a category, by category, >= 0.
         tags: free labels to select by.
         title: the name for people; the `dimension` of a published SALMON file. Empty: the same as `name`.
+        source: where it was taken from and how it was worded there; never shown to a model. Empty: written here.
 
     Raises:
         ValueError: an empty name or text, or a weight that cannot be drawn by.
@@ -33,6 +34,7 @@ class Principle:
     categories: Mapping[str, float] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     title: str = ""
+    source: str = field(default="", metadata={"uncounted": True})  # nothing is computed from it: `run.identity`
 
     def __post_init__(self) -> None:
         if not self.name.strip():

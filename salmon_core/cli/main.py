@@ -56,9 +56,12 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except ConfigError as error:
             problems, count = error.problems, len(error.problems)
-            files, place = {problem.file for problem in problems}, "the configuration"
+            files, place = {problem.file for problem in problems}, error.about or "the configuration"
             if count > 1 and len(files) == 1 and "" not in files:  # named once, not on every line
                 place, problems = files.pop(), tuple(replace(problem, file="") for problem in problems)
+            if error.about and count == 1:
+                click.echo(f"error: {_short(str(error), 1500)}", err=True)
+                ctx.exit(error.exit_code)
             click.echo(f"error: {count} problem{'s' if count > 1 else ''} in {_short(place)}", err=True)
             room = _SCREEN
             for shown, problem in enumerate(problems):
@@ -232,7 +235,7 @@ def plugins(as_json: bool, kind: str | None) -> None:
 
 @main.group()
 def principles() -> None:
-    """Principle sets: list them, show one, import the published JSON format."""
+    """Principle sets: list, show, import what others wrote, export, check."""
 
 
 @principles.command("list")
@@ -253,14 +256,36 @@ def principles_show(name: str, as_json: bool) -> None:
     show_principles(name, as_json=as_json)
 
 
-@principles.command("import")
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("target", type=click.Path(path_type=Path))
-def principles_import(source: Path, target: Path) -> None:
-    """Turn a principle file in the published SALMON JSON format into our YAML."""
-    from salmon_core.cli.principles import import_principles
+def _list_formats(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from salmon_core.cli.principles import list_formats
 
-    import_principles(source, target)
+        list_formats()
+        ctx.exit()
+
+
+@principles.command("import")
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("target", required=False, type=click.Path(path_type=Path))
+@click.option("--format", "format_name", metavar="NAME", help="Read FILE in this format, whatever it looks like.")
+@click.option(
+    "--list-formats",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_formats,
+    help="Show them, and exit.",
+)
+def principles_import(source: Path, target: Path | None, format_name: str | None) -> None:
+    """Turn principles, rubrics or a constitution that others wrote into ours.
+
+    FILE may be JSON, JSON Lines, YAML, TOML, Markdown or text; its content says in which format it is. A set becomes
+    YAML, rubrics for single prompts become JSON Lines: TARGET, by default a file of FILE's name in this folder. What
+    cannot be mapped is listed with its place.
+    """
+    from salmon_core.cli.principles import import_file
+
+    import_file(source, target, format_name)
 
 
 @main.command()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
 
-from salmon_core.cli.output import OUT
+from salmon_core.cli.output import ERR, OUT
 from salmon_core.config.names import find_principle_set
-from salmon_core.errors import SalmonError
+from salmon_core.errors import ConfigError, SalmonError
 from salmon_core.plugins.registry import Registry
-from salmon_core.principles.salmon_json import read_salmon_json, salmon_json
-from salmon_core.principles.yaml import write_principle_yaml
+from salmon_core.principles.formats.registry import FORMATS
+from salmon_core.principles.imported import default_target, grouped, import_principles, write_imported
+from salmon_core.principles.salmon_json import salmon_json
 
 
 def list_principles() -> None:
@@ -32,7 +35,8 @@ def list_principles() -> None:
 
 def show_principles(name: str, *, as_json: bool) -> None:
     """One set, for people or in the published format."""
-    found = find_principle_set(Registry.discover(), name, Path.cwd())
+    with _about(name):
+        found = find_principle_set(Registry.discover(), name, Path.cwd())
     if as_json:
         print(salmon_json(found, kind="reward-model" if all(p.negated for p in found) else "rl"), end="")
         return
@@ -45,10 +49,37 @@ def show_principles(name: str, *, as_json: bool) -> None:
             OUT.print(f"  [dim]negated:[/dim] {escape(principle.negated)}")
 
 
-def import_principles(source: Path, target: Path) -> None:
-    """From the published format to ours."""
-    if target.exists():
-        raise SalmonError("the file exists already", where=str(target), hint="give another name")
-    found = read_salmon_json(source)
-    write_principle_yaml(found, target)
-    OUT.print(escape(f"{len(found)} principles written to {target}"))
+def import_file(source: Path, target: Path | None, format_name: str | None) -> None:
+    """From whatever format to ours; lists what has no place there."""
+    with _about(source):
+        imported = import_principles(source, format_name)
+    where = target or default_target(source, imported)
+    write_imported(imported, where)
+    rows = f" for {_counted(len(imported.prompts), 'prompt')}" if imported.prompts else ""
+    OUT.print(escape(f"{imported.count} principles{rows} written to {where} (read as {imported.format})"))
+    lost = sum(each.item for each in imported.unmapped)
+    if imported.unmapped:
+        ERR.print(escape(f"not mapped, of {source}" + (f"; {_counted(lost, 'item')} left out" if lost else "")))
+    for place, what in grouped(imported.unmapped):
+        ERR.print(f"  - {escape(place)}: {escape(what)}")
+
+
+def list_formats() -> None:
+    """The formats that can be imported."""
+    table = Table("format", "looks like", box=None, pad_edge=False)
+    for each in FORMATS:
+        table.add_row(each.name, escape(each.summary))
+    OUT.print(table)
+
+
+@contextmanager
+def _about(file: Path | str) -> Iterator[None]:
+    """What goes wrong in the block is said of a file that is no configuration."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(error.problems, about=str(file)) from None
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

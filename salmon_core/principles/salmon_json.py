@@ -16,19 +16,20 @@ from salmon_core.data.readers import parse_json
 from salmon_core.data.text import read_text
 from salmon_core.data.validation import problems_of
 from salmon_core.errors import ConfigError, DataError, Problem
-from salmon_core.principles.fields import Text, Weight, Written
+from salmon_core.principles.fields import Points, Text, Written
+from salmon_core.principles.points import pointed
 
 
 class _Published(Written):
     dimension: Text
     definition: Text
     negative_definition: Text | None = None
-    weight: Weight = 1.0
+    weight: Points = 1.0
 
     def principle(self) -> Principle:
         name = slug(self.dimension)
         title = "" if self.dimension == name else self.dimension
-        return Principle(name, self.definition, self.negative_definition, self.weight, title=title)
+        return Principle(name, *pointed(self.definition, self.negative_definition, self.weight), title=title)
 
 
 def slug(title: str) -> str:
