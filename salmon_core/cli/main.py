@@ -97,6 +97,8 @@ def _short(text: str, limit: int = 360) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
+#: as in `principles.exported`, which is not imported for a list of names
+_TARGETS = ("yaml", "salmon-json", "text", "markdown", "requirements")
 _config = click.argument("config", type=click.Path(path_type=Path))
 _quick = click.option(
     "--quick", is_flag=True, envvar="SALMON_QUICK", help="Only read: try no component, open no file of data."
@@ -286,6 +288,45 @@ def principles_import(source: Path, target: Path | None, format_name: str | None
     from salmon_core.cli.principles import import_file
 
     import_file(source, target, format_name)
+
+
+@principles.command("export")
+@click.argument("name", metavar="SET_OR_FILE")
+@click.option("--format", "format_name", type=click.Choice(_TARGETS), required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A new file; by default standard output.")
+def principles_export(name: str, format_name: str, output: Path | None) -> None:
+    """Write a set in a format that others read; what it has no place for is said on standard error."""
+    from salmon_core.cli.principles import export_set
+
+    export_set(name, format_name, output)
+
+
+@principles.command("check")
+@click.argument("name", metavar="SET_OR_FILE")
+@click.option("--model", metavar="MODEL", help="Ask this model as a judge, too: a folder, a hub id or plugin:NAME.")
+@click.option("--prompts", metavar="FILE", help="Sample the model's own answers to these; by default a few of ours.")
+@click.option("--completions", type=click.Path(path_type=Path), help="Judge these: rows of `prompt` and `completion`.")
+@overrides_option
+@click.option("--strict", is_flag=True, help="Exit code 1 on warnings, too.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def principles_check(
+    name: str,
+    model: str | None,
+    prompts: str | None,
+    completions: Path | None,
+    overrides: tuple[str, ...],
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Look for what is doubtful in a set: texts that say the same, are too long, are never drawn, ...
+
+    With --model the set is also judged by: principles that conflict on sample answers, that decide nothing, or that
+    flip when the question is put in other words. What else a judge needs is taken from what is installed; --set changes
+    it, as in a configuration. Exit code 1: there are errors.
+    """
+    from salmon_core.cli.principles_check import check_set
+
+    sys.exit(check_set(name, model, prompts, completions, overrides, strict=strict, as_json=as_json))
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,12 @@ from rich.table import Table
 
 from salmon_core.cli.output import ERR, OUT
 from salmon_core.config.names import find_principle_set
+from salmon_core.data.files import write_text
 from salmon_core.errors import ConfigError, SalmonError
 from salmon_core.plugins.registry import Registry
+from salmon_core.principles.exported import export_principles, published_json
 from salmon_core.principles.formats.registry import FORMATS
 from salmon_core.principles.imported import default_target, grouped, import_principles, write_imported
-from salmon_core.principles.salmon_json import salmon_json
 
 
 def list_principles() -> None:
@@ -35,10 +37,10 @@ def list_principles() -> None:
 
 def show_principles(name: str, *, as_json: bool) -> None:
     """One set, for people or in the published format."""
-    with _about(name):
+    with about_file(name):
         found = find_principle_set(Registry.discover(), name, Path.cwd())
     if as_json:
-        print(salmon_json(found, kind="reward-model" if all(p.negated for p in found) else "rl"), end="")
+        print(published_json(found), end="")
         return
     OUT.print(f"[bold]{escape(found.name)}[/bold] {escape(found.description)}")
     for principle in found:
@@ -51,15 +53,15 @@ def show_principles(name: str, *, as_json: bool) -> None:
 
 def import_file(source: Path, target: Path | None, format_name: str | None) -> None:
     """From whatever format to ours; lists what has no place there."""
-    with _about(source):
+    with about_file(source):
         imported = import_principles(source, format_name)
     where = target or default_target(source, imported)
     write_imported(imported, where)
-    rows = f" for {_counted(len(imported.prompts), 'prompt')}" if imported.prompts else ""
+    rows = f" for {counted(len(imported.prompts), 'prompt')}" if imported.prompts else ""
     OUT.print(escape(f"{imported.count} principles{rows} written to {where} (read as {imported.format})"))
     lost = sum(each.item for each in imported.unmapped)
     if imported.unmapped:
-        ERR.print(escape(f"not mapped, of {source}" + (f"; {_counted(lost, 'item')} left out" if lost else "")))
+        ERR.print(escape(f"not mapped, of {source}" + (f"; {counted(lost, 'item')} left out" if lost else "")))
     for place, what in grouped(imported.unmapped):
         ERR.print(f"  - {escape(place)}: {escape(what)}")
 
@@ -72,8 +74,24 @@ def list_formats() -> None:
     OUT.print(table)
 
 
+def export_set(name: str, format_name: str, output: Path | None) -> None:
+    """A set in a format that others read."""
+    with about_file(name):
+        found = find_principle_set(Registry.discover(), name, Path.cwd())
+    text, lost = export_principles(found, format_name)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        if output.exists() or output.is_symlink():
+            raise SalmonError("the file exists already", where=str(output), hint="give another name")
+        write_text(output, text)
+        OUT.print(escape(f"{counted(len(found), 'principle')} written to {output}"))
+    for what in lost:
+        ERR.print(f"not in {format_name}: {escape(what)}")
+
+
 @contextmanager
-def _about(file: Path | str) -> Iterator[None]:
+def about_file(file: Path | str) -> Iterator[None]:
     """What goes wrong in the block is said of a file that is no configuration."""
     try:
         yield
@@ -81,5 +99,6 @@ def _about(file: Path | str) -> Iterator[None]:
         raise ConfigError(error.problems, about=str(file)) from None
 
 
-def _counted(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
+    """So many things, in words."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"

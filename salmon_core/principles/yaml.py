@@ -106,6 +106,18 @@ def read_principle_yaml(path: Path, find: Callable[[str], PrincipleSet]) -> Prin
     return PrincipleSet(written.name or path.stem, everything, written.description)
 
 
+def principle_lines(path: Path) -> dict[str, int]:
+    """By name, the lines of the principles that stand in a file itself, not in one that it extends."""
+    document = read_document(path)
+    values = document.values.get("principles") if isinstance(document.values, dict) else None
+    lines = {}
+    for index, each in enumerate(values if isinstance(values, list) else ()):
+        line = document.line(f"principles[{index}]")
+        if isinstance(each, dict) and isinstance(each.get("name"), str) and line:
+            lines[each["name"].strip()] = line
+    return lines
+
+
 def _placed(problems: Iterable[Problem], path: Path, document: YamlDocument) -> list[Problem]:
     """The same, with file and line."""
     placed = []

@@ -142,7 +142,7 @@ class _Counting:
         told = [each for each in said if not each.tie and each.s12 and each.s21]
         shown = [(each.pair_id, sign) for each in told for sign in (each.s12 > 0, each.s21 < 0)]
         gold = [own for (_, name), own in self._answers.gold.items() if name in self._names]
-        right = [(judgment.pair_id, _half(_mean(judgment) * (1 if first else -1))) for judgment, first in gold]
+        right = [(judgment.pair_id, _half(both_orders(judgment) * (1 if first else -1))) for judgment, first in gold]
         return Evidence(
             agreement=self._rate((each.pair_id, each.consistent) for each in told),
             first_shown=self._rate(shown),
@@ -160,7 +160,7 @@ class _Counting:
         known = [pair for pair in known if pair[0].principle in self._names]
         if not known:
             return None
-        return self._correlated((plain, (_mean(plain), sign * _mean(each))) for plain, each in known)
+        return self._correlated((plain, (both_orders(plain), sign * both_orders(each))) for plain, each in known)
 
     def _correlated(self, values: Iterable[tuple[Judgment, tuple[float, float]]]) -> Estimate:
         """Averaged over principles."""
@@ -177,7 +177,8 @@ class _Counting:
         return clustered_rate(by_prompt)
 
 
-def _mean(judgment: Judgment) -> float:
+def both_orders(judgment: Judgment) -> float:
+    """What its two orders say together, whether they agree or not; 0 of a tie."""
     return 0.0 if judgment.tie else judgment.s12 + judgment.s21
 
 

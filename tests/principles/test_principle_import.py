@@ -185,7 +185,7 @@ def test_targets_of_another_kind_are_refused(cli: Cli, name: str, target: str, e
 def test_a_format_can_be_named(cli: Cli) -> None:
     done = cli("import", SAMPLES / "bullets.md", "a.yaml", "--format", "text")
     assert "(read as text)" in done.stdout
-    assert "- **Warmth**" in load_principle_set(Path("a.yaml")).principles[3].text
+    assert any("- **Warmth**" in each.text for each in load_principle_set(Path("a.yaml")))
     wrong = cli("import", SAMPLES / "rules.txt", "b.yaml", "--format", "criterai")
     assert wrong.exit_code == 2
     assert "there is no format 'criterai'; did you mean 'criteria'?" in wrong.stderr
