@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from salmon_core.api.principles import PrincipleSet
 from salmon_core.cli.output import ERR, OUT
-from salmon_core.cli.principles import counted
+from salmon_core.cli.principles import about_file, counted
 from salmon_core.config.names import find_principle_set
 from salmon_core.errors import ConfigError
 from salmon_core.plugins.registry import Registry
@@ -97,7 +97,8 @@ def _judged(
     from salmon_core.check.principles import ask_judge, judged_findings, judging_config
 
     with tempfile.TemporaryDirectory(prefix="salmon-prompts-") as work:
-        config = judging_config(name, model, prompts, overrides, Path.cwd(), Path(work))
+        with about_file("--model and --set"):
+            config = judging_config(name, model, prompts, overrides, Path.cwd(), Path(work))
         answers = ask_judge(
             config,
             completions,
