@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from salmon_core.config.resolve import from_document
 from salmon_core.config.run_config import RunConfig
@@ -27,6 +27,7 @@ from salmon_core.stages.prompts import prepared
 from salmon_core.stages.sample import pairs_of, sampled, sampling_of
 from salmon_core.stages.texts import texts_of
 
+T = TypeVar("T")
 #: a rank correlation from which down two principles pull apart
 _CONFLICT = -0.3
 #: share of pairs that a principle decides, below which it decides next to none
@@ -167,7 +168,7 @@ def judged_findings(judged: Judged, names: Sequence[str]) -> list[Finding]:
         message = f"the judge itself cannot be told from chance (its orders correlate {_shown(verdict.whole.orders)})"
         found.append(Finding("warning", "weak-judge", (), message, "what follows says little; try another --model"))
     for name in names:
-        decided = clustered_rate(_by_prompt(judged, lambda pair, name=name: float(answers.said[pair, name].consistent)))
+        decided = clustered_rate(_by_prompt(judged, [name], lambda own: float(own[0].consistent)))
         if decided.high < _DECIDES:
             message = f"decides next to nothing: both orders prefer the same answer on {_shown(decided)} of the pairs"
             hint = "say more plainly what one answer has and another has not, or leave it out"
@@ -177,7 +178,7 @@ def judged_findings(judged: Judged, names: Sequence[str]) -> list[Finding]:
             message = f"flips when the question is put in other words (correlation {_shown(stays)})"
             found.append(Finding("warning", "flips", (name,), message, "word it more plainly"))
     for a, b in combinations(names, 2):
-        both = _by_prompt(judged, lambda pair, a=a, b=b: tuple(both_orders(answers.said[pair, n]) for n in (a, b)))
+        both = _by_prompt(judged, [a, b], lambda own: (both_orders(own[0]), both_orders(own[1])))
         together = correlation([both])
         if together.value <= _CONFLICT and together.high < 0:
             message = f"conflict: what one prefers, the other does not (correlation {_shown(together)})"
@@ -186,10 +187,12 @@ def judged_findings(judged: Judged, names: Sequence[str]) -> list[Finding]:
     return found
 
 
-def _by_prompt(judged: Judged, value: Callable[[str], Any]) -> dict[str, list[Any]]:
-    values: dict[str, list[Any]] = {}
+def _by_prompt(judged: Judged, names: Sequence[str], value: Callable[[list[Judgment]], T]) -> dict[str, list[T]]:
+    """A value of each pair's judgments by these principles."""
+    values: dict[str, list[T]] = {}
     for pair in judged.pairs:
-        values.setdefault(pair.prompt.id, []).append(value(pair.id))
+        own = [judged.answers.said[pair.id, name] for name in names]
+        values.setdefault(pair.prompt.id, []).append(value(own))
     return values
 
 

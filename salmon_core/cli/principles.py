@@ -10,12 +10,14 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
+from salmon_core.api.principles import PrincipleSet
 from salmon_core.cli.output import ERR, OUT
 from salmon_core.config.names import find_principle_set
 from salmon_core.data.files import write_text
 from salmon_core.errors import ConfigError, SalmonError
 from salmon_core.plugins.registry import Registry
 from salmon_core.principles.exported import export_principles, published_json
+from salmon_core.principles.files import SUFFIXES
 from salmon_core.principles.formats.registry import FORMATS
 from salmon_core.principles.imported import default_target, grouped, import_principles, write_imported
 
@@ -37,8 +39,7 @@ def list_principles() -> None:
 
 def show_principles(name: str, *, as_json: bool) -> None:
     """One set, for people or in the published format."""
-    with about_file(name):
-        found = find_principle_set(Registry.discover(), name, Path.cwd())
+    found = find_set(name)
     if as_json:
         print(published_json(found), end="")
         return
@@ -76,11 +77,11 @@ def list_formats() -> None:
 
 def export_set(name: str, format_name: str, output: Path | None) -> None:
     """A set in a format that others read."""
-    with about_file(name):
-        found = find_principle_set(Registry.discover(), name, Path.cwd())
+    found = find_set(name)
     text, lost = export_principles(found, format_name)
     if output is None:
         sys.stdout.write(text)
+        sys.stdout.flush()  # before what is said on standard error
     else:
         if output.exists() or output.is_symlink():
             raise SalmonError("the file exists already", where=str(output), hint="give another name")
@@ -88,6 +89,20 @@ def export_set(name: str, format_name: str, output: Path | None) -> None:
         OUT.print(escape(f"{counted(len(found), 'principle')} written to {output}"))
     for what in lost:
         ERR.print(f"not in {format_name}: {escape(what)}")
+
+
+def find_set(name: str) -> PrincipleSet:
+    """A set by name or file.
+
+    Raises:
+        SalmonError: there is none, or the file is in another format.
+        ConfigError: everything wrong with its file.
+    """
+    if Path(name).is_file() and Path(name).suffix.lower() not in SUFFIXES:
+        hint = f"turn it into one: salmon principles import {name}"
+        raise SalmonError("is no principle set in YAML", where=name, hint=hint)
+    with about_file(name):
+        return find_principle_set(Registry.discover(), name, Path.cwd())
 
 
 @contextmanager

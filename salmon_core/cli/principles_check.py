@@ -15,10 +15,8 @@ from rich.markup import escape
 
 from salmon_core.api.principles import PrincipleSet
 from salmon_core.cli.output import ERR, OUT
-from salmon_core.cli.principles import about_file, counted
-from salmon_core.config.names import find_principle_set
+from salmon_core.cli.principles import about_file, counted, find_set
 from salmon_core.errors import ConfigError
-from salmon_core.plugins.registry import Registry
 from salmon_core.principles.lint import Finding, lint, ranked
 from salmon_core.principles.yaml import principle_lines
 
@@ -68,10 +66,10 @@ def _read(name: str) -> tuple[PrincipleSet | None, list[Finding]]:
         ConfigError: there is no such file, or it cannot be read.
     """
     try:
-        return find_principle_set(Registry.discover(), name, Path.cwd()), []
+        return find_set(name), []
     except ConfigError as error:
         if not Path(name).is_file():
-            raise ConfigError(error.problems, about=name) from None
+            raise
         hint = "see docs/principles.md"
         return None, [
             Finding("error", "unreadable", (), each.message, each.hint or hint, each.place) for each in error.problems

@@ -48,7 +48,8 @@ def read_salmon_json(path: Path) -> PrincipleSet:
     except ValueError as error:
         raise ConfigError([Problem(str(path), str(error))]) from None
     if not isinstance(items, list) or not items:
-        hint = f"objects with {', '.join(_Published.model_fields)}"
+        keys = ", ".join(_Published.model_fields)
+        hint = f"objects with {keys}; other formats go through `salmon principles import {path.name}`"
         raise ConfigError([Problem(str(path), "is not a list of principles", hint)])
     problems: list[Problem] = []
     principles: dict[str, Principle] = {}

@@ -261,6 +261,16 @@ def test_showing_a_bad_set_speaks_of_no_configuration(cli: Cli, tmp_path: Path) 
     assert lines[1].endswith("rules.yaml:2: principles[0].text: is empty")
 
 
+@pytest.mark.parametrize("command", [("show",), ("check",), ("export", "--format", "text")])
+def test_a_file_in_another_format_is_to_be_imported_first(cli: Cli, command: tuple[str, ...]) -> None:
+    shutil.copy(SAMPLES / "rules.txt", "rules.txt")
+    done = cli(command[0], "rules.txt", *command[1:])
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "error: rules.txt: is no principle set in YAML (turn it into one: salmon principles import rules.txt)\n",
+    )
+
+
 def test_a_broken_item_is_no_reason_to_refuse_the_rest(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps([{"requirement": "One."}, 3, {"weight": 1}, {"requirement": "Two."}]))
     imported = import_principles(tmp_path / "a.json")
