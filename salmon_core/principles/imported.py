@@ -138,7 +138,7 @@ def _principles(
         text, label = (item.text, "") if item.exact else unlabelled(item.text)
         text = text if item.exact else statement(text)
         tags = (*item.tags, label) if label and label not in item.tags else item.tags
-        name = _free(_name(title, text), found)
+        name = _free(_name(title, item.called or text), found)
         negated = item.negated
         if negated == text:
             unmapped.append(Unmapped(item.where, "its negated text is the same as its text"))

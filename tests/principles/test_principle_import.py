@@ -25,7 +25,7 @@ EXPECTED: dict[str, tuple[str, int, int, tuple[str, str, str | None, float]]] = 
     "salmon.json": ("salmon-json", 3, 0, (
         "idle-talk", "The response avoids this: The response fills space with talk that answers nothing.",
         "The response fills space with talk that answers nothing.", 2)),
-    "constitution.json": ("constitution", 3, 1, (
+    "constitution.json": ("constitution", 4, 1, (
         "treats-the-customer-as-an-equal", "The response treats the customer as an equal.", None, 1)),
     "rules.txt": ("text", 4, 0, ("honest-about-delays", "The response is honest about delays.", None, 1)),
     "paragraphs.txt": ("text", 2, 0, (
@@ -285,6 +285,22 @@ def test_names_are_unique_and_short(tmp_path: Path) -> None:
     assert names[:5] == ["kind", "kind-2", "kind-3", "kind-2-2", "!?"]
     assert len(names[5]) == 48
     assert names[6] == "ünïcode-straße"
+
+
+def test_a_revision_becomes_a_statement() -> None:
+    found = all_of(import_principles(SAMPLES / "constitution.json"))
+    assert [(p.name, p.text, p.negated) for p in found] == [
+        ("treats-the-customer-as-an-equal", "The response treats the customer as an equal.", None),
+        (
+            "and-spell-out-every-step-that-a",
+            "The response leaves nothing to do for this request: Please rewrite your answer, and spell out every step"
+            " that a customer would have to guess.",
+            "The response still needs what this request asks for: Please rewrite your answer, and spell out every step"
+            " that a customer would have to guess.",
+        ),
+        ("free-of-sales-talk", "The response is free of sales talk.", "The response contains sales talk."),
+    ]
+    assert "Say what in it is a sales pitch." in found[2].source
 
 
 def test_rows_of_one_prompt_come_together() -> None:

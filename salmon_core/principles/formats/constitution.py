@@ -14,10 +14,14 @@ from salmon_core.principles.formats.items import STRUCTURED, Fields, Format, Ite
 
 _CRITIC = ("critic", "critique", "critique_request")
 _REVISION = ("revision", "revision_request")
-_SO_THAT = re.compile(
+_REWRITE = (
     r"(?:please\s+)?(?:re-?write|revise|edit|change|rephrase|reword)\s+(?:the|your|this)\s+(?:[\w'’-]+\s+){0,3}?"
-    r"(?:response|answer|reply)\s+(?:so\s+that\s+it|such\s+that\s+it|to\s+(?=be\s))\s*(?P<rest>[^.!?]+)[.!]?",
-    re.I,
+    r"(?:response|answer|reply)\s*,?\s+"
+)
+_OPENING = re.compile(_REWRITE, re.I)
+_SO_THAT = re.compile(_REWRITE + r"(?:so\s+that\s+it|such\s+that\s+it|to\s+(?=be\s))\s*(?P<rest>[^.!?]+)[.!]?", re.I)
+_REMOVE = re.compile(
+    _REWRITE + r"(?:to|and)\s+remove\s+(?:any\s+and\s+all\s+|any\s+|all\s+)?(?P<rest>[^.!?,]+(?:,[^.!?]+)?)[.!]?", re.I
 )
 _READY = "The response leaves nothing to do for this request: {revision}"
 _NOT_READY = "The response still needs what this request asks for: {revision}"
@@ -51,7 +55,7 @@ def _read(content: Content) -> Reading:
         if not revision:
             reading.lost(place, "has no request to revise", item=True)
             continue
-        text, negated = _statements(" ".join(revision.split()))
+        text, negated = _statements(revision := " ".join(revision.split()))
         try:
             weight, title = fields.number("weight"), fields.label("title", "name")
         except NotMapped as error:
@@ -60,7 +64,8 @@ def _read(content: Content) -> Reading:
         where = content.place(place)
         source = fields.source() if critic else revision
         tags = fields.tags("tags")
-        reading.items.append(Item(where, text, source, title, negated, weight, tags=tags, exact=True))
+        called = "" if text != _READY.format(revision=revision) else _OPENING.sub("", revision)
+        reading.items.append(Item(where, text, source, title, negated, weight, tags=tags, exact=True, called=called))
         fields.rest()
     return reading
 
@@ -70,6 +75,8 @@ def _statements(revision: str) -> tuple[str, str | None]:
     if found := _SO_THAT.fullmatch(revision):
         rest = re.sub(r"^be\s+", "is ", found["rest"].strip())
         return f"The response {rest}.", None
+    if found := _REMOVE.fullmatch(revision):
+        return f"The response is free of {found['rest'].strip()}.", f"The response contains {found['rest'].strip()}."
     return _READY.format(revision=revision), _NOT_READY.format(revision=revision)
 
 

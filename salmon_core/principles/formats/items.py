@@ -21,6 +21,7 @@ class Item:
     Attributes:
         where: its place in the file.
         source: the wording there.
+        called: what it is named after, where there is no title; by default the text.
         exact: the text says of an answer what it should be like; no frame around it is to be taken off.
         weight: signed; see `principles.points`.
     """
@@ -36,6 +37,7 @@ class Item:
     categories: Mapping[str, float] = field(default_factory=dict)
     veto: bool = False
     exact: bool = False
+    called: str = ""
 
 
 @dataclass(frozen=True)
