@@ -53,12 +53,16 @@ class Problem:
 
 
 class ConfigError(SalmonError):
-    """Everything wrong with a configuration, all at once. Exit code 2."""
+    """Everything wrong with a configuration or another file that people write, all at once. Exit code 2.
+
+    Args:
+        about: the file, where it is no configuration.
+    """
 
     exit_code = 2
 
-    def __init__(self, problems: Sequence[Problem]):
-        self.problems = tuple(problems)
+    def __init__(self, problems: Sequence[Problem], *, about: str = ""):
+        self.problems, self.about = tuple(problems), about
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 

@@ -13,6 +13,7 @@ class ShownPrinciple:
 
     Attributes:
         weight: how much it counts where each is scored alone, > 0; None: as configured for its name.
+        source: where it was taken from and how it was worded there; never shown to a model. Empty: written here.
         veto: a hard rule; see `reward.veto`.
     """
 
@@ -48,6 +49,7 @@ class Principle:
     categories: Mapping[str, float] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     title: str = ""
+    source: str = field(default="", metadata={"uncounted": True})  # nothing is computed from it: `run.identity`
     veto: bool = False
 
     def __post_init__(self) -> None:

@@ -56,9 +56,12 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except ConfigError as error:
             problems, count = error.problems, len(error.problems)
-            files, place = {problem.file for problem in problems}, "the configuration"
+            files, place = {problem.file for problem in problems}, error.about or "the configuration"
             if count > 1 and len(files) == 1 and "" not in files:  # named once, not on every line
                 place, problems = files.pop(), tuple(replace(problem, file="") for problem in problems)
+            if error.about and count == 1:
+                click.echo(f"error: {_short(str(error), 1500)}", err=True)
+                ctx.exit(error.exit_code)
             click.echo(f"error: {count} problem{'s' if count > 1 else ''} in {_short(place)}", err=True)
             room = _SCREEN
             for shown, problem in enumerate(problems):
@@ -94,6 +97,8 @@ def _short(text: str, limit: int = 360) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
+#: as in `principles.exported`, which is not imported for a list of names
+_TARGETS = ("yaml", "salmon-json", "text", "markdown", "requirements")
 _config = click.argument("config", type=click.Path(path_type=Path))
 _quick = click.option(
     "--quick", is_flag=True, envvar="SALMON_QUICK", help="Only read: try no component, open no file of data."
@@ -250,7 +255,7 @@ def plugins(as_json: bool, kind: str | None) -> None:
 
 @main.group()
 def principles() -> None:
-    """Principle sets: list them, show one, import the published JSON format."""
+    """Principle sets: list, show, import what others wrote, export, check."""
 
 
 @principles.command("list")
@@ -271,14 +276,75 @@ def principles_show(name: str, as_json: bool) -> None:
     show_principles(name, as_json=as_json)
 
 
-@principles.command("import")
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("target", type=click.Path(path_type=Path))
-def principles_import(source: Path, target: Path) -> None:
-    """Turn a principle file in the published SALMON JSON format into our YAML."""
-    from salmon_core.cli.principles import import_principles
+def _list_formats(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from salmon_core.cli.principles import list_formats
 
-    import_principles(source, target)
+        list_formats()
+        ctx.exit()
+
+
+@principles.command("import")
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("target", required=False, type=click.Path(path_type=Path))
+@click.option("--format", "format_name", metavar="NAME", help="Read FILE in this format, whatever it looks like.")
+@click.option(
+    "--list-formats",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_formats,
+    help="Show them, and exit.",
+)
+def principles_import(source: Path, target: Path | None, format_name: str | None) -> None:
+    """Turn principles, rubrics or a constitution that others wrote into ours.
+
+    FILE may be JSON, JSON Lines, YAML, TOML, Markdown or text; its content says in which format it is. A set becomes
+    YAML, rubrics for single prompts become JSON Lines: TARGET, by default a file of FILE's name in this folder. What
+    cannot be mapped is listed with its place.
+    """
+    from salmon_core.cli.principles import import_file
+
+    import_file(source, target, format_name)
+
+
+@principles.command("export")
+@click.argument("name", metavar="SET_OR_FILE")
+@click.option("--format", "format_name", type=click.Choice(_TARGETS), required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A new file; by default standard output.")
+def principles_export(name: str, format_name: str, output: Path | None) -> None:
+    """Write a set in a format that others read; what it has no place for is said on standard error."""
+    from salmon_core.cli.principles import export_set
+
+    export_set(name, format_name, output)
+
+
+@principles.command("check")
+@click.argument("name", metavar="SET_OR_FILE")
+@click.option("--model", metavar="MODEL", help="Ask this model as a judge, too: a folder, a hub id or plugin:NAME.")
+@click.option("--prompts", metavar="FILE", help="Sample the model's own answers to these; by default a few of ours.")
+@click.option("--completions", type=click.Path(path_type=Path), help="Judge these: rows of `prompt` and `completion`.")
+@overrides_option
+@click.option("--strict", is_flag=True, help="Exit code 1 on warnings, too.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def principles_check(
+    name: str,
+    model: str | None,
+    prompts: str | None,
+    completions: Path | None,
+    overrides: tuple[str, ...],
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Look for what is doubtful in a set: texts that say the same, are too long, are never drawn, ...
+
+    With --model the set is also judged by: principles that conflict on sample answers, that decide nothing, or that
+    flip when the question is put in other words. What else a judge needs is taken from what is installed; --set changes
+    it, as in a configuration. Exit code 1: there are errors.
+    """
+    from salmon_core.cli.principles_check import check_set
+
+    sys.exit(check_set(name, model, prompts, completions, overrides, strict=strict, as_json=as_json))
 
 
 @main.command()

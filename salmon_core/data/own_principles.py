@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from salmon_core.data.points import pointed
 from salmon_core.data.readers import parse_json
 from salmon_core.data.validation import problems_of
 from salmon_core.errors import DataError
@@ -52,27 +53,9 @@ class _Own(BaseModel):
         Raises:
             ValueError: the weight is 0.
         """
-        return signed(
-            self.name or name_of(self.text), self.text, self.negated, self.weight, veto=self.veto, title=self.title
-        )
-
-
-def signed(
-    name: str, text: str, negated: str | None, weight: float, *, veto: bool = False, title: str = ""
-) -> Principle:
-    """A principle whose weight may be below 0: then its text says what an answer should NOT do.
-
-    A weight's size is how much it counts. Where it is negative, the principle asks for the opposite: by the negated
-    text, or where there is none by saying that the answer does not do this.
-
-    Raises:
-        ValueError: the weight is 0.
-    """
-    if weight == 0:
-        raise ValueError("has the weight 0, so it would never count; leave it out")
-    if weight < 0:
-        text, negated = negated or f"The answer does not do this: {text}", text
-    return Principle(name, text, negated, abs(weight), title=title, veto=veto)
+        own = pointed(self.text, self.negated, self.weight)
+        name = self.name or name_of(self.text)
+        return Principle(name, own.text, own.negated, own.weight, title=self.title, source=self.source, veto=self.veto)
 
 
 def name_of(text: str) -> str:

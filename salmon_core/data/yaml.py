@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +126,20 @@ def parse_document(text: str, where: str) -> YamlDocument:
 
 def write_yaml(path: Path, values: Any) -> None:
     """Writes values as a YAML file, which appears whole or not at all."""
+    with replacing(path) as aside:
+        aside.write_bytes(yaml_text(values).encode())
+
+
+def yaml_text(values: Any) -> str:
+    """Values as YAML."""
     writer = YAML(typ="safe", pure=True)
     writer.Representer = _Representer
     writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # None by default
     writer.width = 110
-    with replacing(path) as aside, aside.open("wb") as file:
-        writer.dump(values, file)
+    text = BytesIO()
+    writer.dump(values, text)
+    return text.getvalue().decode()
 
 
 class _RefusedError(MarkedYAMLError):

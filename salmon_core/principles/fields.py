@@ -22,6 +22,16 @@ def _line(text: str) -> str:
 #: not empty; white space around it is dropped
 Text = Annotated[str, AfterValidator(_text)]
 Name = Annotated[Text, AfterValidator(_line)]
+
+
+def _counting(weight: float) -> float:
+    if not weight:
+        raise ValueError("is 0: it would never count; leave the principle out")
+    return weight
+
+
+#: a weight as it is written: see `principles.points`
+Points = Annotated[float, Field(allow_inf_nan=False, strict=True), AfterValidator(_counting)]
 #: relative frequency of being drawn
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 #: what a weight grows by

@@ -10,7 +10,7 @@ A YAML file:
     weights: {candor: 2}           # instead of the extended set's
     principles:                    # further ones
       - {name: kind, text: The response is kind., negated: The response is harsh., weight: 1,
-         categories: {reasoning: 128}, tags: [tone], title: Kind}
+         categories: {reasoning: 128}, tags: [tone], title: Kind, source: where it was taken from}
 """
 
 from __future__ import annotations

@@ -12,23 +12,24 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from salmon_core.api.principles import Principle, PrincipleSet
+from salmon_core.data.points import pointed
 from salmon_core.data.readers import parse_json
 from salmon_core.data.text import read_text
 from salmon_core.data.validation import problems_of
 from salmon_core.errors import ConfigError, DataError, Problem
-from salmon_core.principles.fields import Text, Weight, Written
+from salmon_core.principles.fields import Points, Text, Written
 
 
 class _Published(Written):
     dimension: Text
     definition: Text
     negative_definition: Text | None = None
-    weight: Weight = 1.0
+    weight: Points = 1.0
 
     def principle(self) -> Principle:
         name = slug(self.dimension)
         title = "" if self.dimension == name else self.dimension
-        return Principle(name, self.definition, self.negative_definition, self.weight, title=title)
+        return Principle(name, *pointed(self.definition, self.negative_definition, self.weight), title=title)
 
 
 def slug(title: str) -> str:
@@ -47,7 +48,8 @@ def read_salmon_json(path: Path) -> PrincipleSet:
     except ValueError as error:
         raise ConfigError([Problem(str(path), str(error))]) from None
     if not isinstance(items, list) or not items:
-        hint = f"objects with {', '.join(_Published.model_fields)}"
+        keys = ", ".join(_Published.model_fields)
+        hint = f"objects with {keys}; other formats go through `salmon principles import {path.name}`"
         raise ConfigError([Problem(str(path), "is not a list of principles", hint)])
     problems: list[Problem] = []
     principles: dict[str, Principle] = {}

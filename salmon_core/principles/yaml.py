@@ -10,10 +10,11 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from salmon_core.api.principles import Principle, PrincipleSet
+from salmon_core.data.points import pointed
 from salmon_core.data.validation import problems_of
-from salmon_core.data.yaml import YamlDocument, read_document, write_yaml
+from salmon_core.data.yaml import YamlDocument, read_document, write_yaml, yaml_text
 from salmon_core.errors import ConfigError, Problem
-from salmon_core.principles.fields import Boost, Name, Text, Weight, Written
+from salmon_core.principles.fields import Boost, Name, Points, Text, Weight, Written
 
 
 class _Principle(Written):
@@ -21,10 +22,11 @@ class _Principle(Written):
     title: str = ""
     text: Text
     negated: Text | None = None
-    weight: Weight = 1.0
+    weight: Points = 1.0
     categories: dict[str, Boost] = Field(default_factory=dict)
     tags: tuple[str, ...] = ()
     veto: Annotated[bool, Field(strict=True)] = False
+    source: str = ""
 
     @field_validator("negated")
     @classmethod
@@ -32,6 +34,10 @@ class _Principle(Written):
         if negated == info.data.get("text"):
             raise ValueError("is the same as `text`; say the opposite, or leave it out")
         return negated
+
+    def principle(self) -> Principle:
+        text, negated, weight = pointed(self.text, self.negated, self.weight)
+        return Principle(**dict(self) | {"text": text, "negated": negated, "weight": weight})
 
 
 class _Set(Written):
@@ -96,9 +102,21 @@ def read_principle_yaml(path: Path, find: Callable[[str], PrincipleSet]) -> Prin
         problems.append(Problem(str(path), "has no principles", "write `principles`, or `extends` with another set"))
     if problems:
         raise ConfigError(problems)
-    own = [Principle(**dict(each)) for each in written.principles]
+    own = [each.principle() for each in written.principles]
     everything = (*left.reweighted(written.weights), *own)
     return PrincipleSet(written.name or path.stem, everything, written.description)
+
+
+def principle_lines(path: Path) -> dict[str, int]:
+    """By name, the lines of the principles that stand in a file itself, not in one that it extends."""
+    document = read_document(path)
+    values = document.values.get("principles") if isinstance(document.values, dict) else None
+    lines = {}
+    for index, each in enumerate(values if isinstance(values, list) else ()):
+        line = document.line(f"principles[{index}]")
+        if isinstance(each, dict) and isinstance(each.get("name"), str) and line:
+            lines[each["name"].strip()] = line
+    return lines
 
 
 def _placed(problems: Iterable[Problem], path: Path, document: YamlDocument) -> list[Problem]:
@@ -132,11 +150,20 @@ def _clashes(written: _Set, left: PrincipleSet) -> list[Problem]:
 
 def write_principle_yaml(principles: PrincipleSet, path: Path) -> None:
     """Writes a set as a file of its own; reading it gives the same set."""
+    write_yaml(path, _document(principles))
+
+
+def principle_yaml(principles: PrincipleSet) -> str:
+    """The text of that file."""
+    return yaml_text(_document(principles))
+
+
+def _document(principles: PrincipleSet) -> dict[str, Any]:
     document: dict[str, Any] = {"name": principles.name}
     if principles.description:
         document["description"] = principles.description
     document["principles"] = [dict(_item(principle)) for principle in principles]
-    write_yaml(path, document)
+    return document
 
 
 def _item(principle: Principle) -> Iterator[tuple[str, Any]]:

@@ -179,7 +179,7 @@ class _Asked:
         groups: Groups = {}
         for plain, each in known:
             group = plain.principle if plain.principle in self.names else PER_PROMPT
-            _put(groups, group, prompt_of(plain.pair_id), (_mean(plain), sign * _mean(each)))
+            _put(groups, group, prompt_of(plain.pair_id), (both_orders(plain), sign * both_orders(each)))
         return correlation(list(groups.values()))
 
     def right(self) -> Estimate | None:
@@ -187,7 +187,7 @@ class _Asked:
         by_prompt: dict[str, list[float]] = {}
         for (pair, name), (judgment, first) in self.answers.gold.items():
             if self._within(name):
-                by_prompt.setdefault(prompt_of(pair), []).append(_half(_mean(judgment) * (1 if first else -1)))
+                by_prompt.setdefault(prompt_of(pair), []).append(_half(both_orders(judgment) * (1 if first else -1)))
         return clustered_rate(by_prompt) if by_prompt else None
 
 
@@ -231,7 +231,8 @@ class _Counting:
         )
 
 
-def _mean(judgment: Judgment) -> float:
+def both_orders(judgment: Judgment) -> float:
+    """What its two orders say together, whether they agree or not; 0 of a tie."""
     return 0.0 if judgment.tie else judgment.s12 + judgment.s21
 
 

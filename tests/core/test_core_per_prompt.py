@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from salmon_core.api import Principle
 from salmon_core.data import parquet
-from salmon_core.data.own_principles import own_principles, signed
+from salmon_core.data.own_principles import own_principles
 from salmon_core.errors import DataError
 from salmon_core.principles.per_prompt import PerPrompt, Pools
 from salmon_core.records import Prompt
@@ -46,7 +46,7 @@ def test_names_texts_and_objects() -> None:
     )
     assert found[:3] == ("short", "not kind", "The answer names a dose.")
     assert isinstance(found[3], Principle)
-    assert (found[3].text, found[3].negated) == ("The answer does not do this: It lies.", "It lies.")
+    assert (found[3].text, found[3].negated) == ("The response avoids this: It lies.", "It lies.")
     assert (found[3].weight, found[3].veto) == (3.0, True)
     assert own_principles(json.dumps(["a", "b"]), "row 1") == ("a", "b")  # a cell of CSV
     assert own_principles("The answer is calm.", "row 1") == ("The answer is calm.",)
@@ -82,18 +82,6 @@ def test_whatever_a_row_says_it_is_read_or_refused(value: Any) -> None:
     except DataError:
         return
     assert all(isinstance(each, str | Principle) for each in found)
-
-
-@given(st.floats(min_value=-100, max_value=100).filter(bool), st.text(min_size=1).filter(str.strip), st.booleans())
-def test_a_weight_below_0_asks_for_the_opposite(weight: float, text: str, has_negated: bool) -> None:
-    found = signed("a", text, "the opposite" if has_negated else None, weight)
-    assert found.weight == abs(weight)
-    if weight > 0:
-        assert found.text == text
-    else:
-        assert found.negated == text
-        assert (found.text == "the opposite") == has_negated
-        assert text in found.text or has_negated
 
 
 # -- which ones a prompt has -----------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ principles:
     assert found == [
         "bad.yaml:1: name: Input should be a valid string, not 7 (put it in quotes)",
         "bad.yaml:5: principles[0].text: is empty",
-        "bad.yaml:6: principles[0].weight: Input should be greater than 0, not 0",
+        "bad.yaml:6: principles[0].weight: is 0: it would never count; leave the principle out",
         "bad.yaml:9: principles[1].negated: is the same as `text`; say the opposite, or leave it out",
         "bad.yaml:10: principles[1].wieght: there is no such option",
         "bad.yaml:11: principles[2].name: is required",
@@ -297,7 +297,7 @@ def test_published_json(write: Write) -> None:
             '[{"dimension": "a-B", "definition": "", "weight": 0, "w": 1}]',
             [
                 "[0].definition: is empty",
-                "[0].weight: Input should be greater than 0, not 0",
+                "[0].weight: is 0: it would never count",
                 "[0].w: there is no such option",
             ],
         ),
