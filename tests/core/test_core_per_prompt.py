@@ -60,7 +60,7 @@ def test_all_that_is_wrong_with_a_row_at_once() -> None:
     for part in (
         "f.jsonl: line 7, principles: [0]: is a int",
         "[1].text: is empty",
-        "the weight 0",
+        "its weight is 0",
         "txt",
         "'x' is given twice",
     ):

@@ -193,7 +193,7 @@ def judged(prompts: int, *scores: Callable[[Random, float], tuple[float, float, 
             one, two, reworded = score(rng, quality)
             said[pair.id, name] = Judgment(pair.id, name, one, two)
             again[pair.id, name] = Judgment(pair.id, name, reworded, reworded)
-    return judged_findings(Judged(tuple(pairs), Answers(said, reworded=again)), list(names))
+    return judged_findings(Judged(tuple(pairs), Answers(said.values(), reworded=again)), list(names))
 
 
 def follows(sign: float, noise: float = 0.3) -> Callable[[Random, float], tuple[float, float, float]]:
