@@ -72,6 +72,16 @@ class RewardOptions(RewardModelFields, RowOptions):
     )
 
 
+class DPOOptions(RowOptions):
+    """Direct preference optimisation on preference rows (arXiv 2305.18290)."""
+
+    learning_rate: float = Field(1e-6, gt=0, description="peak learning rate of AdamW; with lora, ten times as much")
+    beta: float = Field(0.1, gt=0, description="how strongly the reference holds; of the implicit reward")
+    loss_type: str = Field("sigmoid", description="by TRL's names: `sigmoid`, `ipo`, `hinge`, `robust`, ...")
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of labels taken for wrong")
+    eval_steps: None = Field(None, description="there are no held-out rows; evaluators compare the policies")
+
+
 class RolloutOptions(RolloutFields, TrainOptions):
     """Reinforcement learning of the policy (arXiv 2310.05910, 3.3), whatever the algorithm."""
 
