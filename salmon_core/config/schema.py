@@ -222,6 +222,9 @@ def _at_path(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
+Preferences = Annotated[PreferencesSection, BeforeValidator(_at_path, json_schema_input_type=str | PreferencesSection)]
+
+
 class RewardModelSection(Section):
     init: str = Field("policy", description="`policy`, or another model to start from")
     path: str | None = Field(None, description="a trained reward model: its training is skipped")
@@ -353,7 +356,7 @@ class Config(Section):
     label: DefaultChoice = Field(
         DefaultSelection(), description="a labeller, with its options; null: the installed default"
     )
-    preferences: Annotated[PreferencesSection, BeforeValidator(_at_path)] | None = Field(
+    preferences: Preferences | None = Field(
         None, description="preference rows of your own: sampling and judging are skipped"
     )
     reward_model: RewardModelSection = RewardModelSection()

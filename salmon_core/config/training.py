@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from salmon_core.data.preferences import PreferenceSource
 from salmon_core.data.readers import READERS
 from salmon_core.data.shown import shown_principles
 from salmon_core.data.validation import did_you_mean
-from salmon_core.errors import boundary
+from salmon_core.errors import SalmonError, boundary
 from salmon_core.plugins.options import checked_options, require
 from salmon_core.plugins.registry import Owned
 
@@ -236,7 +237,9 @@ def _backend(
     algorithm = look.config.train.algorithm if stage == "train-policy" else None
     if algorithm is not None and algorithm not in backend.algorithms:
         known = ", ".join(sorted(backend.algorithms))
-        look.problem("train.algorithm", f"{spec.name} has no {algorithm!r}", f"it has {known}")
+        others = ", ".join(_backends_with(look, algorithm))
+        hint = f"it has {known}" + (f"; {algorithm} is there with backend: {others}" if others else "")
+        look.problem("train.algorithm", f"{spec.name} has no {algorithm!r}", hint)
         algorithm = None  # the options can still be checked
     checked = look.attempt(
         f"{where}.options", lambda: _stage_options(look, owned, backend, stage, algorithm, options, where)
@@ -244,6 +247,14 @@ def _backend(
     options_of, paths = checked or ({}, ())
     on_preferences = algorithm is not None and algorithm in getattr(backend, "on_preferences", ())
     return BackendChoice(spec, options_of, paths, on_preferences)
+
+
+def _backends_with(look: Lookup, algorithm: str) -> Iterator[str]:
+    """Names of the installed backends that have an algorithm; one that cannot be imported has none."""
+    for owned in look.registry.components("backends"):
+        with suppress(SalmonError):
+            if algorithm in getattr(owned.load(), "algorithms", ()):
+                yield owned.name
 
 
 def _stage_options(

@@ -112,9 +112,10 @@ OTHER: dict[str, Any] = {
     "expect": [{"metric": "rm.positive", "min": 0.9}],
 }
 #: key -> what else the configuration has to say for the key to mean something
-BESIDE: dict[str, dict[str, Any]] = dict.fromkeys(
-    ("train.rows.principles", "train.rows.only"), {"train.algorithm": "toy-pairs"}
-)
+BESIDE: dict[str, dict[str, Any]] = {
+    "train.rows.principles": {"train.algorithm": "toy-pairs"},
+    "train.rows.only": {"train.algorithm": "toy-pairs"},
+}
 
 
 def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

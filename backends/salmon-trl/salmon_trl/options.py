@@ -77,7 +77,10 @@ class DPOOptions(RowOptions):
 
     learning_rate: float = Field(1e-6, gt=0, description="peak learning rate of AdamW; with lora, ten times as much")
     beta: float = Field(0.1, gt=0, description="how strongly the reference holds; of the implicit reward")
-    loss_type: str = Field("sigmoid", description="by TRL's names: `sigmoid`, `ipo`, `hinge`, `robust`, ...")
+    loss_type: Literal["sigmoid", "sigmoid_norm", "ipo", "hinge", "robust", "apo_zero"] = Field(
+        "sigmoid",
+        description="by TRL's names: `sigmoid` (the paper's), `sigmoid_norm`, `ipo`, `hinge`, `robust`, `apo_zero`",
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of labels taken for wrong")
     eval_steps: None = Field(None, description="there are no held-out rows; evaluators compare the policies")
 
