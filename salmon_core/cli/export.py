@@ -46,7 +46,7 @@ def export_run(
         with replacing(file) as aside, aside.open("w", encoding="utf-8", newline="") as lines:
             lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
     write_text(place / "README.md", card(run.config.config.run.name, form, shown, len(rows)))
-    OUT.print(escape(f"{len(rows)} rows written to {file}; how to load them: {place / 'README.md'}"), soft_wrap=True)
+    OUT.print(escape(f"{len(rows)} rows written to {file}; how to load them: {place / 'README.md'}"))
 
 
 _ABOUT: dict[Format, str] = {

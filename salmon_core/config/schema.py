@@ -214,7 +214,9 @@ class PreferencesSection(Section):
     ratings: dict[str, Annotated[str, Field(min_length=1)]] = Field(
         {}, description="of rows with one rated response each: column of a rating -> the principle it rates"
     )
-    principle: str | None = Field(None, min_length=1, description="shown with rows that name none: a name or a text")
+    default_principle: str | None = Field(
+        None, min_length=1, description="shown with rows that name none: a name or a text"
+    )
     on_bad_row: Literal["error", "drop"] = Field("error", description="of a row that is no preference")
 
 

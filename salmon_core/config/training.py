@@ -128,14 +128,18 @@ def preferences(look: Lookup, known: Iterable[Principle]) -> PreferenceSource | 
         for key in ("subset", "revision"):
             if getattr(section, key) is not None:
                 look.problem(f"{where}.{key}", "is of a data set, not of a file", "leave it out")
-    if section.ratings and section.principle is not None:
-        look.problem(f"{where}.principle", "would have no effect: `ratings` names the principles", "leave it out")
+    if section.ratings and section.default_principle is not None:
+        look.problem(
+            f"{where}.default_principle", "would have no effect: `ratings` names the principles", "leave it out"
+        )
     by_name: dict[str, Principle] = {}
     for principle in known:
         by_name.setdefault(principle.name, principle)
     principles = tuple(by_name.values())
-    for key, text in [*((f"ratings.{key}", text) for key, text in section.ratings.items()),
-                      *([("principle", section.principle)] if section.principle is not None else [])]:  # fmt: skip
+    named = {f"ratings.{column}": text for column, text in section.ratings.items()}
+    if section.default_principle is not None:
+        named["default_principle"] = section.default_principle
+    for key, text in named.items():
         look.attempt(f"{where}.{key}", partial(shown_principles, [text], principles, f"{where}.{key}"))
     return PreferenceSource(
         path,
@@ -144,7 +148,7 @@ def preferences(look: Lookup, known: Iterable[Principle]) -> PreferenceSource | 
         section.revision,
         section.limit,
         section.ratings,
-        section.principle,
+        section.default_principle,
         section.on_bad_row,
         principles,
     )

@@ -37,7 +37,7 @@ class PreferenceSource:
         path: a file, or a folder of a data set; a text is a hub id.
         limit: at most so many rows.
         ratings: by column of ratings, the principle it rates; empty: rows have a chosen and a rejected answer.
-        principle: shown with a row that names none.
+        default_principle: shown with a row that names none.
         known: principles that rows may name.
     """
 
@@ -47,7 +47,7 @@ class PreferenceSource:
     revision: str | None = None
     limit: int | None = None
     ratings: Mapping[str, str] = field(default_factory=dict)
-    principle: str | None = None
+    default_principle: str | None = None
     on_bad_row: Literal["error", "drop"] = "error"
     known: tuple[Principle, ...] = ()
 
@@ -108,7 +108,7 @@ def read_preferences(source: PreferenceSource) -> Preferences:
     else:
         for where, row in wrong.rows(source.located()):
             try:
-                rows.append(to_preference(row, source.known, where, otherwise=source.principle))
+                rows.append(to_preference(row, source.known, where, otherwise=source.default_principle))
             except DataError as error:
                 wrong.add(error)
     if source.on_bad_row == "error" or wrong.unreadable:

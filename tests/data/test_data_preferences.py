@@ -99,7 +99,7 @@ PRINCIPLES: dict[str, tuple[dict[str, Any], tuple[ShownPrinciple, ...]]] = {
 @pytest.mark.parametrize("name", PRINCIPLES)
 def test_principles(name: str, tmp_path: Path) -> None:
     columns, shown = PRINCIPLES[name]
-    (row,) = read(write(tmp_path / "rows.jsonl", [SHAPES["ours"] | columns]), principle="brief")
+    (row,) = read(write(tmp_path / "rows.jsonl", [SHAPES["ours"] | columns]), default_principle="brief")
     assert row.principles == shown
     assert row.decided_by == (shown[0].name if len(shown) == 1 else OWN)
 
@@ -278,7 +278,7 @@ def test_a_run_on_ones_own_rows(tmp_path: Path, cli: Cli) -> None:
     assert "trained" not in done.err
     write(path, [*own_rows(), {**own_rows()[0], "principle": ""}])
     done = cli("run", "salmon.yaml", "--until", "train-rm")
-    assert "train-rm: 1 of 5 preference rows name no principle; see preferences.principle" in done.err
+    assert "train-rm: 1 of 5 preference rows name no principle; see preferences.default_principle" in done.err
 
 
 def test_bad_rows_leave_nothing(tmp_path: Path, cli: Cli) -> None:
@@ -302,7 +302,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a revision of a file": ({"path": "prompts.jsonl", "revision": "x"}, "preferences.revision: is of a data set"),
     "an unknown principle": ({"path": "prompts.jsonl", "ratings": {"a": "shrt"}}, "preferences.ratings.a: there is no"),
     "two ways to name it": (
-        {"path": "prompts.jsonl", "ratings": {"a": "short"}, "principle": "kind"}, "preferences.principle: would have",
+        {"path": "prompts.jsonl", "ratings": {"a": "short"}, "default_principle": "kind"},
+        "preferences.default_principle: would have",
     ),
     "an unknown key": ({"path": "prompts.jsonl", "rating": {}}, "did you mean 'ratings'?"),
 }  # fmt: skip
