@@ -102,9 +102,8 @@ def preference_rows(source: StageOutput | PreferenceSource, note: Callable[[str]
     if found.dropped:
         note(f"{found.dropped} preference rows were left out, as preferences.on_bad_row says")
     if found.nameless:
-        note(
-            f"{found.nameless} of {len(found.rows)} preference rows name no principle; see preferences.default_principle"
-        )
+        rows = f"{found.nameless} of {len(found.rows)} preference rows"
+        note(f"{rows} name no principle; see preferences.default_principle")
     return found.rows
 
 

@@ -53,10 +53,15 @@ class TrainOptions(SharedOptions):
         return found
 
 
-class RowOptions(RowFields, TrainOptions):
-    """Of the stages that train on fixed rows."""
+class FixedRowOptions(RowFields, TrainOptions):
+    """Of what trains on fixed rows."""
 
     group_by_length: bool = Field(True, description="batches of similar length: less padding")
+
+
+class RowOptions(FixedRowOptions):
+    """The same, with rows to evaluate on."""
+
     eval_steps: PositiveInt | None = Field(None, description="steps between evaluations; null: only at the end")
 
 
@@ -72,7 +77,7 @@ class RewardOptions(RewardModelFields, RowOptions):
     )
 
 
-class DPOOptions(RowOptions):
+class DPOOptions(FixedRowOptions):
     """Direct preference optimisation on preference rows (arXiv 2305.18290)."""
 
     learning_rate: float = Field(1e-6, gt=0, description="peak learning rate of AdamW; with lora, ten times as much")
@@ -82,7 +87,6 @@ class DPOOptions(RowOptions):
         description="by TRL's names: `sigmoid` (the paper's), `sigmoid_norm`, `ipo`, `hinge`, `robust`, `apo_zero`",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of labels taken for wrong")
-    eval_steps: None = Field(None, description="there are no held-out rows; evaluators compare the policies")
 
 
 class RolloutOptions(RolloutFields, TrainOptions):
