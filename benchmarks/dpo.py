@@ -2,8 +2,8 @@
 
     python benchmarks/dpo.py [--seeds 1 2 3] [--steps 96] [FOLDER]
 
-Each seed is sampled, judged and labelled once; then the policy is trained by PPO against the reward model, and by DPO on
-the rows that the rewarded principles decided. One reward model, that of PPO's run, scores both.
+Each seed is sampled, judged and labelled once; then the policy is trained by PPO against the reward model, and by
+DPO on the rows that the rewarded principles decided. One reward model, that of PPO's run, scores both.
 """
 
 from __future__ import annotations
@@ -57,8 +57,7 @@ def dpo(folder: Path, name: str, seed: int, steps: int) -> Path:
         "max_steps": steps,
         "threads": 1,
     }
-    rewarded = yaml.safe_load(CONFIG.read_text())["reward"]["principles"]["only"]
-    only = [name for name in rewarded if name != "self-praise"]
+    only = yaml.safe_load(CONFIG.read_text())["reward"]["principles"]["only"]
     return config(folder, name, seed, algorithm="dpo", rows={"only": only}, options=options)
 
 
@@ -77,8 +76,8 @@ def row(report: dict[str, Any]) -> list[str]:
     """Rates after training with their change, then the reward's."""
     targets = {target["name"]: target for target in report["targets"]}
     cells = [f"{targets[name]['after']:.2f} ({targets[name]['change']:+.2f})" for name in RATES if name in targets]
-    shift = report["evaluators"]["reward-shift"]["components"]["rm"]
-    return [*cells, json.dumps(shift)[:80]]
+    reward = report["evaluators"]["reward-shift"]["components"]["rm"]
+    return [*cells, f"{reward['after']['value']:.2f} ({reward['change']['value']:+.2f})"]
 
 
 def main() -> None:
