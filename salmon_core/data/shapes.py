@@ -37,7 +37,7 @@ def conversation(value: Any, where: str) -> tuple[Message, ...]:
     Raises:
         DataError: it has none, or one of another shape.
     """
-    if isinstance(value, str):
+    if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = parse_json(value)
         except ValueError as error:

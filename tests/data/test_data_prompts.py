@@ -111,6 +111,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no list": ({"messages": {"role": "user", "content": "x"}}, "a conversation is a list of"),
     "texts": ({"prompt": ["a", "b"]}, "a conversation is a list of"),
     "no JSON": ({"messages": "[x"}, "written as JSON"),
+    "a text": ({"messages": "x"}, "a conversation is a list of {role, content} or {from, value}"),
     "an empty question with an answer": ({"messages": [user(" "), assistant("b")]}, "the last turn is empty"),
     "nothing": ({"text": "a"}, "has no prompt in 'prompt' and no conversation in 'messages' or 'conversations'"),
 }  # fmt: skip

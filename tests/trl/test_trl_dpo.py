@@ -106,10 +106,7 @@ def test_the_trainer_sees_the_codecs_ids(policy: Path, tmp_path: Path) -> None:
         ]
         half = len(texts) // 2
         seen |= {(a[0], a[1], b[1]) for a, b in zip(texts[:half], texts[half:], strict=True)}
-    assert seen == {
-        tuple(tuple(codec.encode(row[name])) for name in ("prompt", "chosen", "rejected"))  # type: ignore[arg-type]
-        for row in rows
-    }
+    assert seen == {tuple(tuple(codec.encode(row[name])) for name in ("prompt", "chosen", "rejected")) for row in rows}
 
 
 @pytest.mark.parametrize("merge", [True, False])

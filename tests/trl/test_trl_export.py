@@ -25,7 +25,7 @@ def rows() -> list[PreferenceRow]:
     for number, shown in enumerate((RED, BLUE) * 4):
         messages = ({"role": "user", "content": f"house tree {number}"},)
         texts = ("red</s> bird", "blue bird") if shown is RED else ("blue bird", "red</s> bird")
-        found.append(PreferenceRow(f"p{number}", messages, "general", (shown,), *texts, 1.0, shown.name))  # type: ignore[arg-type]
+        found.append(PreferenceRow(f"p{number}", messages, "general", (shown,), *texts, 1.0, shown.name))
     return found
 
 
