@@ -29,8 +29,9 @@ def main(argv: Sequence[str]) -> None:
             run = Run.open(Path(folder))
             own = stage(name)
             stage_folder = run.stage(name)
-            own.work(own.inputs(Sources(run)), Work(stage_folder, run.path / "cache", run.config.registry))
-            Outputs(stage_folder.path).finish(own.worked)
+            inputs = own.inputs(Sources(run))
+            own.work(inputs, Work(stage_folder, run.path / "cache", run.config.registry))
+            Outputs(stage_folder.path).finish(own.worked(inputs))
     except PluginError as error:
         if error.__cause__ is not None:
             traceback.print_exception(error.__cause__)  # into the log, for the plugin's author

@@ -19,7 +19,8 @@ class PromptSource(ABC):
     def located(self) -> Iterable[tuple[str, Prompt | DataError]]:
         """The same with the place of each, for messages: file and line, for example.
 
-        A row that is no prompt is given as its error, so that the user may choose to go on without it.
+        A row that is no prompt is given as its error, so that the user may choose to go on without it. Here, other than
+        by `load`, a conversation may end with the assistant's turn: the pipeline leaves it out or refuses it.
         """
         for number, prompt in enumerate(self.load()):
             yield f"prompt {number}", prompt

@@ -43,8 +43,9 @@ class Job:
         model: to start from.
         data: absolute paths of Parquet files by role: `train`, and `test` where there is one. Columns: sft
             `prompt, completion`; train-rm `chosen, rejected, margin` (texts final: EOS at the end, nothing to add or
-            cut); train-policy as `salmon_core.records.RL_COLUMNS` (`prompt` is the rendered text, final as well).
-        reward: train-policy only.
+            cut); train-policy as `salmon_core.records.RL_COLUMNS` (`prompt` is the rendered text, final as well), and
+            `prompt, chosen, rejected, margin` (final) where the algorithm is one of `Backend.on_preferences`.
+        reward: train-policy only, and not where the algorithm is one of `Backend.on_preferences`.
         options: the backend's own, validated.
         python: interpreter for the steps; None means the running one.
         resume: whether a checkpoint of the same job may lie in `folder`.
@@ -161,6 +162,8 @@ class Backend(ABC):
 
     stages: frozenset[str] = frozenset()
     algorithms: frozenset[str] = frozenset()
+    #: those of the algorithms that train on rows of preferences, with no rollout and no reward
+    on_preferences: frozenset[str] = frozenset()
     #: whether its processes run in `Job.python` where that is given
     uses_python: bool = False
 

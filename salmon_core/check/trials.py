@@ -23,8 +23,8 @@ from salmon_core.api.models import (
     Sampling,
     TokenCodec,
 )
-from salmon_core.data import parquet
 from salmon_core.data.gold import read_gold
+from salmon_core.data.preferences import read_preferences
 from salmon_core.errors import PluginError, SalmonError, StageError, boundary
 from salmon_core.pipeline import SECTIONS
 from salmon_core.plugins.options import require
@@ -124,7 +124,7 @@ class Trials:
         if "gold" in config.files and "verdict" in self._sources.stages:
             names = tuple(config.judge_principles.names)
             yield "judge.gold", "judge.gold", partial(read_gold, config.files["gold"], names)
-        if "preferences" in config.files:
+        if config.preferences is not None:
             yield "preferences", "preferences", self._preferences
         if "judge" in self._sources.stages or config.evaluators:
             yield f"judge {config.judge.name}", "judge.judge", self._judge
@@ -162,10 +162,10 @@ class Trials:
             pass
 
     def _preferences(self) -> None:
-        path = self._config.files["preferences"]
-        rows = parquet.first_rows(path, parquet.PREFERENCES, _ROWS)
-        if not list(parquet.records(rows, parquet.to_preference, path)):
-            raise StageError("has no rows", where=str(path))
+        source = self._config.preferences
+        assert source is not None
+        few = _ROWS if source.limit is None else min(_ROWS, source.limit)
+        read_preferences(source if source.ratings else replace(source, limit=few))
 
     # -- components --------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from salmon_core.api.labeller import Labeller
 from salmon_core.api.models import TokenCodec
+from salmon_core.data.preferences import read_preferences
 from salmon_core.errors import SalmonError, boundary
 from salmon_core.pipeline import Pipeline
 from salmon_core.plugins.options import require
@@ -20,6 +21,7 @@ from salmon_core.reward.forms import Form
 from salmon_core.reward.rendering import Renderer
 from salmon_core.rng import named_rng
 from salmon_core.stages.judge import judge_setup
+from salmon_core.stages.policy_rows import PolicyRowsInputs
 from salmon_core.stages.prompts import STAGE as PROMPTS
 from salmon_core.stages.prompts import prepared
 from salmon_core.stages.texts import Texts
@@ -225,24 +227,25 @@ class _Counting:
 
     def preferences(self) -> None:
         """Rows for the reward model."""
-        own = self._config.files.get("preferences")
-        if own is not None:
-            import pyarrow.parquet as pq
+        self.found.stages["train-rm"] = {"rows": self._rows("RM rows")}
 
+    def _rows(self, name: str) -> int | None:
+        """Preference rows, with a line about them."""
+        own = self._config.preferences
+        if own is not None:
+            rows = None
             try:
-                rows: int | None = pq.read_metadata(own).num_rows
-            except (OSError, ValueError) as error:
-                rows = None
+                rows = len(read_preferences(own).rows)
+            except (SalmonError, OSError) as error:
                 self.found.notes.append(f"the preferences cannot be read: {error}")
-            self.line("RM rows", rows, f"in {own.name}")
+            self.line(name, rows, f"in {own.name}")
+            return rows
+        rows, labeller = self._labelled(), self._config.labeller.name
+        if rows is None:
+            self.line(name, None, f"as the labeller {labeller} makes them of the judgments")
         else:
-            rows = self._labelled()
-            name = self._config.labeller.name
-            if rows is None:
-                self.line("RM rows", None, f"as the labeller {name} makes them of the judgments")
-            else:
-                self.line("RM rows", rows, f"at most about; what {name} makes of made-up judgments", about=True)
-        self.found.stages["train-rm"] = {"rows": rows}
+            self.line(name, rows, f"at most about; what {labeller} makes of made-up judgments", about=True)
+        return rows
 
     def _labelled(self) -> int | None:
         """What the labeller makes of decisive made-up judgments on a few pairs, for as many as there will be."""
@@ -266,8 +269,11 @@ class _Counting:
         return round(Fraction(rows, len(pairs)) * self._pairs)
 
     def visits(self) -> None:
-        """Rows and steps of RL."""
+        """Rows and steps of RL, or of training on preference rows."""
         inputs = TRAIN_POLICY.inputs(self._sources)
+        if isinstance(inputs, PolicyRowsInputs):
+            self._pairs_trained(inputs)
+            return
         job = TRAIN_POLICY.job(inputs, self._folder)
         needed = Trainer(self._registry, inputs.trainer, job).rows_needed()
         epochs = self._section.train.epochs
@@ -284,6 +290,21 @@ class _Counting:
             fixed = _whole(options, "max_steps") is not None
             self.line("RL steps", steps, "of the optimizer" + ("" if fixed else ", about"), about=not fixed)
         self.found.stages["train-policy"] = {"rows": rows, "completions": completions, "steps": steps}
+
+    def _pairs_trained(self, inputs: PolicyRowsInputs) -> None:
+        """Rows, at most where some are left out, and steps, by the names of `salmon_core.kit.training_options`."""
+        options, name = inputs.trainer.backend.options, inputs.algorithm
+        rows = self._rows(f"{name} rows")
+        if inputs.only is not None or (inputs.principles == "none" and self._config.preferences is None):
+            self.found.notes.append(f"{name} leaves out rows, as train.rows says")
+        fixed, batch = _whole(options, "max_steps"), _whole(options, "total_batch_size")
+        epochs = _whole(options, "num_train_epochs")
+        steps = fixed
+        if fixed is None and rows is not None and batch is not None and epochs is not None:
+            steps = epochs * -(-rows // batch)
+        about = fixed is None
+        self.line(f"{name} steps", steps, "of the optimizer" + (", at most about" if about else ""), about=about)
+        self.found.stages["train-policy"] = {"rows": rows, "completions": None, "steps": steps}
 
     def held_out(self) -> None:
         """What is kept for evaluation."""

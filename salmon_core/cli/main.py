@@ -244,6 +244,33 @@ def score(
 
 
 @main.command()
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("trl", "trl-conversational", "openrlhf", "jsonl")),
+    required=True,
+    help="Whose: TRL's texts or turns, OpenRLHF's conversations, or our own rows.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A folder; by default RUN/export/FORMAT.")
+@click.option(
+    "--principles",
+    type=click.Choice(("prompt", "column")),
+    help="At the end of the prompt (the default but for jsonl), or in a column only.",
+)
+@file_plugins_option
+def export(folder: Path, form: Any, output: Path | None, principles: Any, no_file_plugins: bool) -> None:
+    """Write the preference rows of RUN as data for other trainers, with a card.
+
+    TRL's RewardTrainer and DPOTrainer and OpenRLHF's train_rm and train_dpo read them as they are, and so does
+    `preferences:` of a configuration.
+    """
+    from salmon_core.cli.export import export_run
+
+    export_run(folder, form, output, principles, file_plugins=not no_file_plugins)
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable, with the schema of each component's options.")
 @click.option("--kind", help="Only this kind, like bonuses.")
 def plugins(as_json: bool, kind: str | None) -> None:

@@ -119,11 +119,18 @@ def _resolved(look: Lookup) -> RunConfig | None:
     backends = training.backends(look)
     launch = training.launch(look)
     reward_principles = rewarding.reward_principles(look)
+    known = (*(judge_principles or ()), *(reward_principles or ()))
+    preferences = training.preferences(look, known)
     interventions = rewarding.interventions(look, reward_principles)
     bonuses = rewarding.bonuses(look)
     evaluators = [
         look.select("evaluators", choice, f"evaluate[{index}]") for index, choice in enumerate(config.evaluate)
     ]
+    rl = backends.get("train-policy")
+    on_preferences = rl is not None and rl.on_preferences
+    if rl is not None and judge_principles is not None:
+        training.rows(look, judge_principles.names, on_preferences=on_preferences)
+    asked = not on_preferences or training.reward_asked(look, evaluators)
     if (
         look.problems
         or template is None
@@ -156,7 +163,9 @@ def _resolved(look: Lookup) -> RunConfig | None:
         bonuses=tuple(bonuses),
         evaluators=tuple(spec for spec in evaluators if spec is not None),
         files=MappingProxyType(files),
+        preferences=preferences,
         file_plugins=look.files,
         launch=launch,
         python=training.interpreter(look),
+        reward_asked=asked,
     )

@@ -14,6 +14,7 @@ from salmon_core.api.reward import BonusSpec, ScheduledPrinciple
 from salmon_core.api.templates import Limits, Template
 from salmon_core.api.training import Launch
 from salmon_core.config.schema import Config
+from salmon_core.data.preferences import PreferenceSource
 from salmon_core.plugins.registry import Registry
 from salmon_core.principles.per_prompt import PerPrompt, Pools
 from salmon_core.records import ShownPrinciple
@@ -21,11 +22,16 @@ from salmon_core.records import ShownPrinciple
 
 @dataclass(frozen=True, slots=True)
 class BackendChoice:
-    """The backend of a training stage, and the options of that stage, validated by it."""
+    """The backend of a training stage, and the options of that stage, validated by it.
+
+    Attributes:
+        on_preferences: whether it trains on rows of preferences there, with no rollout and no reward.
+    """
 
     component: ComponentSpec
     options: Mapping[str, Any]
     paths: tuple[str, ...] = ()
+    on_preferences: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,9 @@ class RunConfig:
         engines: by the stage that uses them: `sample`, `judge`, `reward`.
         backends: by training stage.
         models: `policy`, and where the configuration names others: `judge`, `reward`, `reward-init`.
-        files: `sft`, `preferences`: data files of the configuration's own, absolute.
+        files: `sft`, `gold`: data files of the configuration's own, absolute.
+        preferences: rows of the user's own, where there are any.
+        reward_asked: whether an evaluator asks the reward model.
         python: interpreter of the RL trainer, or None for the running one.
     """
 
@@ -63,9 +71,11 @@ class RunConfig:
     bonuses: tuple[BonusSpec, ...]
     evaluators: tuple[ComponentSpec, ...]
     files: Mapping[str, Path]
+    preferences: PreferenceSource | None
     file_plugins: tuple[Path, ...]
     launch: Launch
     python: str | None
+    reward_asked: bool = True
 
     @property
     def limits(self) -> Limits:
@@ -73,9 +83,21 @@ class RunConfig:
         return Limits(**self.config.limits.model_dump())
 
     @property
+    def trains_on_preferences(self) -> bool:
+        """Whether the policy is trained on preference rows, with no rollout and no reward."""
+        rl = self.backends.get("train-policy")
+        return rl is not None and rl.on_preferences
+
+    @property
     def trains_reward_model(self) -> bool:
-        """Whether the run makes its own reward model."""
-        return self.config.reward_model.path is None and self.config.reward.rm_weight != 0
+        """Whether the run makes its own reward model; where the policy needs none, only for evaluators."""
+        wanted = self.reward_asked or not self.trains_on_preferences
+        return self.config.reward_model.path is None and self.config.reward.rm_weight != 0 and wanted
+
+    @property
+    def makes_preferences(self) -> bool:
+        """Whether the run makes the preference rows that it trains on, by sampling and judging."""
+        return self.preferences is None and (self.trains_reward_model or self.trains_on_preferences)
 
     def shown(self, principle: Principle) -> ShownPrinciple:
         """A reward principle as the configuration wants it shown: its own text, or the negated one."""

@@ -67,6 +67,9 @@ class PromptChoice(Selection):
 
     limit: int | None = Field(None, ge=1, description="train on so many, and hold out a share as large")
     on_bad_row: Literal["error", "drop"] = Field("error", description="of a row that is no prompt, or an empty one")
+    answers: Literal["drop", "error"] = Field(
+        "drop", description="of a conversation that ends with the assistant's turn; `drop`: asked without that turn"
+    )
     too_long: Literal["error", "drop", "cut"] = Field(
         "error", description="of a prompt that leaves no room for `sample.max_new_tokens`; `cut`: its beginning goes"
     )
@@ -213,6 +216,32 @@ class JudgeSection(Section):
     attempts: int = Field(5, ge=1, le=100, description="of each such call")
 
 
+class PreferencesSection(Section):
+    """Preference rows of your own: the path alone, or with how they are read. See docs/data.md."""
+
+    path: str = Field(
+        min_length=1, description="a Parquet, JSON Lines, JSON or CSV file, a data set's folder, a hub id"
+    )
+    subset: str | None = Field(None, description="of a data set")
+    split: str = Field("train", description="of a data set")
+    revision: str | None = Field(None, description="of a data set of the hub")
+    limit: int | None = Field(None, ge=1, description="at most so many rows")
+    ratings: dict[str, Annotated[str, Field(min_length=1)]] = Field(
+        {}, description="of rows with one rated response each: column of a rating -> the principle it rates"
+    )
+    default_principle: str | None = Field(
+        None, min_length=1, description="shown with rows that name none: a name or a text"
+    )
+    on_bad_row: Literal["error", "drop"] = Field("error", description="of a row that is no preference")
+
+
+def _at_path(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
+Preferences = Annotated[PreferencesSection, BeforeValidator(_at_path, json_schema_input_type=str | PreferencesSection)]
+
+
 class RewardModelSection(Section):
     init: str = Field("policy", description="`policy`, or another model to start from")
     path: str | None = Field(None, description="a trained reward model: its training is skipped")
@@ -292,6 +321,17 @@ class LaunchSection(Section):
     accelerate_config: str | None = Field(None, description="a file of `accelerate config`, for FSDP or DeepSpeed")
 
 
+class RowsSection(Section):
+    """Which of the preference rows an algorithm such as DPO trains on, and what it is asked. See docs/data.md."""
+
+    principles: Literal["none", "prompt"] = Field(
+        "none",
+        description="`none`: the prompt alone, and no row that a negated principle decided; `prompt`: a row's "
+        "principles at the end of its prompt",
+    )
+    only: list[str] | None = Field(None, description="rows that one of these principles decided; null: by whatever")
+
+
 class TrainSection(Section):
     backend: str | None = Backend
     algorithm: str = Field(
@@ -305,6 +345,9 @@ class TrainSection(Section):
         description="visits of each prompt, each with principles drawn anew; where `options` fix the number of steps, "
         "as many as those need",
         json_schema_extra=paper(2, "visits of each prompt"),
+    )
+    rows: RowsSection = Field(
+        RowsSection(), description="of algorithms that train on preference rows instead of rollouts, such as dpo"
     )
     options: dict[str, Any] = {}
     python: str | None = Field(None, description="interpreter of the trainer, relative to this file; null: this one")
@@ -346,7 +389,9 @@ class Config(Section):
     label: DefaultChoice = Field(
         DefaultSelection(), description="a labeller, with its options; null: the installed default"
     )
-    preferences: str | None = Field(None, description="preference rows of your own: sampling and judging are skipped")
+    preferences: Preferences | None = Field(
+        None, description="preference rows of your own: sampling and judging are skipped"
+    )
     reward_model: RewardModelSection = RewardModelSection()
     reward: RewardSection = RewardSection()
     train: TrainSection = TrainSection()

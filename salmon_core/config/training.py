@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.models import ModelSpec
+from salmon_core.api.principles import Principle
 from salmon_core.api.templates import Template
 from salmon_core.api.training import Backend, Launch
 from salmon_core.config.lookup import Lookup
 from salmon_core.config.names import FILE_SOURCES, PLUGIN, resolve_model
 from salmon_core.config.run_config import BackendChoice
-from salmon_core.config.schema import DefaultSelection, Selection
+from salmon_core.config.schema import DefaultSelection, RowsSection, Selection
 from salmon_core.data.files import full_path
-from salmon_core.errors import boundary
+from salmon_core.data.preferences import PreferenceSource
+from salmon_core.data.readers import READERS
+from salmon_core.data.shown import shown_principles
+from salmon_core.data.validation import did_you_mean
+from salmon_core.errors import SalmonError, boundary
 from salmon_core.plugins.options import checked_options, require
 from salmon_core.plugins.registry import Owned
 
@@ -84,7 +90,7 @@ def prompts(look: Lookup) -> ComponentSpec | None:
 def data_files(look: Lookup) -> dict[str, Path]:
     """Files of rows that training reads, by role."""
     config = look.config
-    named = {"preferences": ("preferences", config.preferences)}
+    named: dict[str, tuple[str, str]] = {}
     if config.prompts.rubrics is not None:
         named["rubrics"] = ("prompts.rubrics", config.prompts.rubrics)
     if config.judge.gold is not None:
@@ -93,14 +99,93 @@ def data_files(look: Lookup) -> dict[str, Path]:
         named["sft"] = ("sft.data", config.sft.data)
     found = {}
     for role, (where, name) in named.items():
-        if name is None:
-            continue
         path = full_path(look.base / name)
         if os.path.isfile(path):
             found[role] = path
         else:
             look.problem(where, f"there is no file {name!r}")
     return found
+
+
+def preferences(look: Lookup, known: Iterable[Principle]) -> PreferenceSource | None:
+    """Where the user's own preference rows are.
+
+    Args:
+        known: principles that they may name; of two with one name the first counts.
+    """
+    section = look.config.preferences
+    if section is None:
+        return None
+    name, where = section.path, "preferences"
+    place = full_path(look.base / name)
+    is_file = place.suffix.lower() in READERS
+    path: Path | str = name
+    if os.path.isfile(place) and not is_file:
+        look.problem(where, f"{name!r} is no file of rows", f"its name ends in one of {', '.join(READERS)}")
+    elif os.path.isfile(place) or (os.path.isdir(place) and not is_file):
+        path = place
+    elif is_file or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        look.problem(where, f"there is no file {name!r}")
+    if isinstance(path, Path) and is_file:
+        for key in ("subset", "revision"):
+            if getattr(section, key) is not None:
+                look.problem(f"{where}.{key}", "is of a data set, not of a file", "leave it out")
+    if section.ratings and section.default_principle is not None:
+        look.problem(
+            f"{where}.default_principle", "would have no effect: `ratings` names the principles", "leave it out"
+        )
+    by_name: dict[str, Principle] = {}
+    for principle in known:
+        by_name.setdefault(principle.name, principle)
+    principles = tuple(by_name.values())
+    named = {f"ratings.{column}": text for column, text in section.ratings.items()}
+    if section.default_principle is not None:
+        named["default_principle"] = section.default_principle
+    for key, text in named.items():
+        look.attempt(f"{where}.{key}", partial(shown_principles, [text], principles, f"{where}.{key}"))
+    return PreferenceSource(
+        path,
+        section.subset,
+        section.split,
+        section.revision,
+        section.limit,
+        section.ratings,
+        section.default_principle,
+        section.on_bad_row,
+        principles,
+    )
+
+
+def rows(look: Lookup, judged: Iterable[str], *, on_preferences: bool) -> None:
+    """Whether `train.rows` can mean something.
+
+    Args:
+        judged: names of the principles that judge, by which rows are decided.
+        on_preferences: whether the algorithm trains on preference rows.
+    """
+    section, names = look.config.train.rows, list(judged)
+    if on_preferences and look.config.train.epochs != 1:
+        look.problem("train.epochs", "means nothing to an algorithm on preference rows", "set options.num_train_epochs")
+    if not on_preferences:
+        if section != RowsSection():
+            message = f"means nothing to {look.config.train.algorithm}, which trains on rollouts"
+            look.problem("train.rows", message, "leave it out")
+    elif look.config.preferences is None:
+        for name in section.only or ():
+            if name not in names:
+                message = f"no principle {name!r} is judged by{did_you_mean(name, names)}"
+                look.problem("train.rows.only", message, f"there are {', '.join(names)}")
+
+
+def reward_asked(look: Lookup, evaluators: Iterable[ComponentSpec | None]) -> bool:
+    """Whether an evaluator says that it needs the reward model."""
+    for index, spec in enumerate(evaluators):
+        if spec is None:
+            continue
+        build = partial(look.registry.build, spec)
+        if "reward" in getattr(look.attempt(f"evaluate[{index}]", build), "needs", ()):
+            return True
+    return False
 
 
 def launch(look: Lookup) -> Launch:
@@ -158,12 +243,24 @@ def _backend(
     algorithm = look.config.train.algorithm if stage == "train-policy" else None
     if algorithm is not None and algorithm not in backend.algorithms:
         known = ", ".join(sorted(backend.algorithms))
-        look.problem("train.algorithm", f"{spec.name} has no {algorithm!r}", f"it has {known}")
+        others = ", ".join(_backends_with(look, algorithm))
+        hint = f"it has {known}" + (f"; {algorithm} is there with backend: {others}" if others else "")
+        look.problem("train.algorithm", f"{spec.name} has no {algorithm!r}", hint)
         algorithm = None  # the options can still be checked
     checked = look.attempt(
         f"{where}.options", lambda: _stage_options(look, owned, backend, stage, algorithm, options, where)
     )
-    return BackendChoice(spec, *(checked or ({}, ())))
+    options_of, paths = checked or ({}, ())
+    on_preferences = algorithm is not None and algorithm in getattr(backend, "on_preferences", ())
+    return BackendChoice(spec, options_of, paths, on_preferences)
+
+
+def _backends_with(look: Lookup, algorithm: str) -> Iterator[str]:
+    """Names of the installed backends that have an algorithm; one that cannot be imported has none."""
+    for owned in look.registry.components("backends"):
+        with suppress(SalmonError):
+            if algorithm in getattr(owned.load(), "algorithms", ()):
+                yield owned.name
 
 
 def _stage_options(

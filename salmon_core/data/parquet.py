@@ -117,6 +117,9 @@ RL_PROMPTS = pa.schema(
         ("principles", DRAWN),
     ]
 )
+PAIR_TEXTS = pa.schema(
+    [("prompt", pa.string()), ("chosen", pa.string()), ("rejected", pa.string()), ("margin", pa.float64())]
+)
 RM_TEXTS = pa.schema([("chosen", pa.string()), ("rejected", pa.string()), ("margin", pa.float64())])
 SFT_TEXTS = pa.schema([("prompt", pa.string()), ("completion", pa.string())])
 

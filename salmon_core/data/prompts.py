@@ -1,4 +1,4 @@
-"""Prompts from files and data sets: text or chat messages, an optional id, category and split."""
+"""Prompts from files and data sets, by shape: a text or a conversation, an optional id, category and split."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from salmon_core.api.component import HubPath
 from salmon_core.api.prompts import PromptSource
+from salmon_core.data.datasets import rows_of_dataset
 from salmon_core.data.own_principles import own_principles
 from salmon_core.data.readers import read_file
-from salmon_core.errors import DataError, SalmonError
+from salmon_core.data.shapes import conversation, is_conversation, without_answer
+from salmon_core.errors import DataError
 from salmon_core.records import Message, Prompt, prompt_id
 
-ROLES = ("system", "user", "assistant")
+#: ShareGPT's column, read where there is none of ours
+CONVERSATIONS = "conversations"
 _OR_DROP = "fill it, or set prompts.on_bad_row: drop"
 
 
@@ -25,7 +28,7 @@ class Columns(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    prompt: str = Field("prompt", description="column of the prompt as text")
+    prompt: str = Field("prompt", description="column of the prompt, as text or as a list of turns")
     messages: str = Field("messages", description="column of the conversation, used where it is given")
     id: str = Field("id", description="column of the id; where absent, a hash of the prompt")
     category: str = Field("category", description="column of the category; where absent, `general`")
@@ -40,27 +43,19 @@ class FileOptions(BaseModel):
     columns: Columns = Columns()
 
 
-def to_prompt(row: Mapping[str, Any], columns: Columns, where: str) -> Prompt:
+def to_prompt(row: Mapping[str, Any], columns: Columns, where: str, *, whole: bool = False) -> Prompt:
     """One row as a prompt; the split is empty where the row says nothing.
+
+    Looked for in this order: a conversation in `columns.messages`, one in ShareGPT's `conversations`, then
+    `columns.prompt`, a text or a list of turns. In CSV, conversations are JSON, and a prompt is always a text.
+
+    Args:
+        whole: take conversations that end with the assistant's turn, as data sets with answers have, with that turn.
 
     Raises:
         DataError: no prompt in it, or not of the right shape.
     """
-    messages = _messages(row.get(columns.messages), where) if row.get(columns.messages) else None
-    if messages is not None and not messages[-1]["content"].strip():
-        raise DataError("the last turn is empty", where=where, hint=_OR_DROP)
-    if messages is None:
-        text = row.get(columns.prompt)
-        if not isinstance(text, str):
-            found = ", ".join(map(str, row)) or "nothing"
-            raise DataError(
-                f"has no text in {columns.prompt!r} and no conversation in {columns.messages!r}; it has {found}",
-                where=where,
-                hint="set `columns` of the prompt source",
-            )
-        if not text.strip():
-            raise DataError(f"has an empty {columns.prompt!r}", where=where, hint=_OR_DROP)
-        messages = ({"role": "user", "content": text},)
+    messages = _messages(row, columns, where, whole=whole)
     identifier, split = row.get(columns.id), row.get(columns.split) or ""
     if split not in ("", "train", "test"):
         raise DataError(f"split is `train` or `test`, not {split!r}", where=where)
@@ -72,34 +67,62 @@ def to_prompt(row: Mapping[str, Any], columns: Columns, where: str) -> Prompt:
     )
 
 
-def _messages(value: Any, where: str) -> tuple[Message, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(m, Mapping) for m in value):
-        raise DataError("a conversation is a list of {role, content}", where=where)
-    for message in value:
-        if message.get("role") not in ROLES or not isinstance(message.get("content"), str):
-            raise DataError(f"a turn is {{role: {' | '.join(ROLES)}, content: TEXT}}, not {message!r:.80}", where=where)
-    if value[-1]["role"] != "user":
+def _messages(row: Mapping[str, Any], columns: Columns, where: str, *, whole: bool) -> tuple[Message, ...]:
+    cell = row.get(columns.messages) or row.get(CONVERSATIONS)
+    value = row.get(columns.prompt)
+    if not cell and is_conversation(value):
+        cell, whole = value, False  # TRL goes on with an assistant's turn there: it is no answer
+    if not cell:
+        if not isinstance(value, str):
+            found = ", ".join(map(str, row)) or "nothing"
+            raise DataError(
+                f"has no prompt in {columns.prompt!r} and no conversation in {columns.messages!r} or"
+                f" {CONVERSATIONS!r}; it has {found}",
+                where=where,
+                hint="set `columns` of the prompt source",
+            )
+        if not value.strip():
+            raise DataError(f"has an empty {columns.prompt!r}", where=where, hint=_OR_DROP)
+        return ({"role": "user", "content": value},)
+    messages = conversation(cell, where)
+    if messages[-1]["role"] == "user":
+        asked = messages[-1]
+    elif whole and messages[-1]["role"] == "assistant" and messages[:-1] and messages[-2]["role"] == "user":
+        asked = messages[-2]
+    else:
         raise DataError("the last turn of a conversation has to be the user's", where=where)
-    return tuple({"role": m["role"], "content": m["content"]} for m in value)
+    if not asked["content"].strip():
+        raise DataError("the last turn is empty", where=where, hint=_OR_DROP)
+    return messages
 
 
 def _located(
     rows: Iterable[tuple[str, Mapping[str, Any]]], columns: Columns
 ) -> Iterator[tuple[str, Prompt | DataError]]:
-    """Each row with its place, as a prompt or as the reason why it is none."""
+    """Each row with its place, as a prompt, with its answer where it has one, or as the reason why it is none."""
     for where, row in rows:
         try:
             own = own_principles(row.get(columns.principles), where)
-            yield where, replace(to_prompt(row, columns, where), principles=own)
+            yield where, replace(to_prompt(row, columns, where, whole=True), principles=own)
         except DataError as error:
             yield where, error
 
 
-def _or_raise(found: Iterable[tuple[str, Prompt | DataError]]) -> Iterator[Prompt]:
+def _loaded(found: Iterable[tuple[str, Prompt | DataError]]) -> Iterator[Prompt]:
+    """The prompts alone, without answers."""
     for _, prompt in found:
         if isinstance(prompt, DataError):
             raise prompt
-        yield prompt
+        yield unanswered(prompt)
+
+
+def unanswered(prompt: Prompt) -> Prompt:
+    """A prompt up to the user's last turn; an id made of the conversation is made anew."""
+    messages, answer = without_answer(prompt.messages)
+    if answer is None:
+        return prompt
+    made = prompt.id == prompt_id(prompt.messages)
+    return replace(prompt, id=prompt_id(messages) if made else prompt.id, messages=messages)
 
 
 class _FilePrompts(PromptSource):
@@ -110,7 +133,7 @@ class _FilePrompts(PromptSource):
         self.options = options
 
     def load(self) -> Iterable[Prompt]:
-        return _or_raise(self.located())
+        return _loaded(self.located())
 
     def located(self) -> Iterable[tuple[str, Prompt | DataError]]:
         return _located(read_file(self.options.path, otherwise=self.suffix), self.options.columns)
@@ -145,32 +168,11 @@ class DatasetPrompts(PromptSource):
         self.options = options
 
     def load(self) -> Iterable[Prompt]:
-        return _or_raise(self.located())
+        return _loaded(self.located())
 
     def located(self) -> Iterable[tuple[str, Prompt | DataError]]:
-        return _located(self._rows(), self.options.columns)
-
-    def _rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        try:
-            import datasets
-        except ImportError:
-            raise SalmonError("needs the package datasets", where="prompts", hint="pip install datasets") from None
         options = self.options
-        try:
-            if Path(options.path).is_dir():
-                data = datasets.load_from_disk(options.path)
-                if isinstance(data, datasets.DatasetDict):
-                    data = data[options.split]
-            else:
-                data = datasets.load_dataset(
-                    options.path, options.subset, split=options.split, revision=options.revision
-                )
-        except Exception as error:  # datasets raises its own, the hub's, and the network's
-            reason = str(error).strip().splitlines()
-            raise DataError(
-                f"cannot load the data set: {type(error).__name__}: {reason[0] if reason else ''}", where=options.path
-            ) from None
-        for number, row in enumerate(data):
-            if options.limit is not None and number >= options.limit:
-                return
-            yield f"{options.path}: row {number}", row
+        rows = rows_of_dataset(
+            str(options.path), options.subset, options.split, options.revision, options.limit, needed_by="prompts"
+        )
+        return _located(rows, options.columns)

@@ -1,15 +1,17 @@
-"""Rows of JSON Lines, CSV and Parquet files, each with its place for messages."""
+"""Rows of JSON, JSON Lines, CSV and Parquet files, each with its place for messages."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic_core import from_json
 
 from salmon_core.errors import DataError
+
+T = TypeVar("T")
 
 
 def read_file(path: Path, otherwise: str = ".jsonl") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -22,6 +24,56 @@ def read_file(path: Path, otherwise: str = ".jsonl") -> Iterator[tuple[str, dict
         DataError: the file or a row of it cannot be read; names file and line or row.
     """
     return READERS.get(path.suffix.lower(), READERS[otherwise])(path)
+
+
+class Wrong:
+    """What is wrong with the rows of a file, so that it is told in one go.
+
+    Args:
+        path: of the file.
+
+    Attributes:
+        count: of all that was added.
+        unreadable: whether the file could not be read to its end.
+    """
+
+    #: of one file, those that are listed at most
+    LISTED = 12
+
+    def __init__(self, path: str):
+        self._path, self._first = path, list[DataError]()
+        self.count, self.unreadable = 0, False
+
+    def add(self, error: DataError) -> None:
+        """One more."""
+        self.count += 1
+        if len(self._first) < self.LISTED:
+            self._first.append(error)
+
+    def rows(self, located: Iterable[T]) -> Iterator[T]:
+        """The same, up to where the file cannot be read any more."""
+        try:
+            yield from located
+        except DataError as error:
+            self.unreadable = True
+            self.add(error)
+
+    def stop(self, what: str) -> None:
+        """
+        Args:
+            what: is said of them, where there are several.
+
+        Raises:
+            DataError: all of them, if there is any.
+        """
+        if self.count == 1:
+            raise self._first[0]
+        if self.count:
+            listed = "".join(f"\n  - {str(each).removeprefix(f'{self._path}: ')}" for each in self._first)
+            more = self.count - len(self._first)
+            raise DataError(
+                f"{self.count} {what}{listed}" + (f"\n  ... and {more} more" if more else ""), where=self._path
+            )
 
 
 def parse_json(text: str) -> Any:
@@ -65,6 +117,28 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from None
 
 
+def read_json_file(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(where, row) of each object of a list in one piece, as many data sets are, else of JSON Lines."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"is not UTF-8 text (byte {error.start})", where=str(path)) from None
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    if not text.lstrip().startswith("["):
+        yield from read_jsonl(path)
+        return
+    try:
+        rows = parse_json(text)
+    except ValueError as error:
+        raise DataError(str(error), where=str(path)) from None
+    for number, row in enumerate(rows):
+        where = f"{path}: item {number}"
+        if not isinstance(row, dict):
+            raise DataError("is not a JSON object", where=where)
+        yield where, row
+
+
 def read_csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(where, row) of each row, every cell a text; the first line names the columns. See `read_file`."""
     csv.field_size_limit(1 << 30)
@@ -100,7 +174,7 @@ def read_parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 #: by the ending of a file's name
 READERS = {
     ".jsonl": read_jsonl,
-    ".json": read_jsonl,
+    ".json": read_json_file,
     ".csv": read_csv,
     ".tsv": read_csv,
     ".parquet": read_parquet,

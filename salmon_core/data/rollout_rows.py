@@ -14,13 +14,10 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 
 from salmon_core.data.own_principles import name_of
 from salmon_core.data.prompts import Columns, to_prompt
-from salmon_core.data.readers import parse_json, read_file
+from salmon_core.data.readers import Wrong, parse_json, read_file
 from salmon_core.data.validation import problems_of, shown
 from salmon_core.errors import DataError
 from salmon_core.records import Prompt, ShownPrinciple
-
-#: problems of one file that are listed at most
-_LISTED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +43,23 @@ def read_rollouts(path: Path) -> list[RolloutRow]:
         DataError: all cells that cannot be read, with line or row, and column.
     """
     rows: list[RolloutRow] = []
-    wrong: list[DataError] = []
+    wrong = Wrong(str(path))
     for where, row in read_file(path):
         prompt = cells = None
         try:
             prompt = to_prompt(row, Columns(), where)
         except DataError as error:
-            wrong.append(error)
+            wrong.add(error)
         try:
             cells = _Cells.model_validate(row)
         except ValidationError as error:
-            wrong += (DataError(p.message, where=f"{where}, column {p.where}") for p in problems_of(error, ""))
+            for problem in problems_of(error, ""):
+                wrong.add(DataError(problem.message, where=f"{where}, column {problem.where}"))
         if prompt is not None and cells is not None:
             rows.append(cells.rollout(prompt))
-    if not rows and not wrong:
+    wrong.stop("cells cannot be used")
+    if not rows:
         raise DataError("has no rows", where=str(path))
-    if len(wrong) == 1:
-        raise wrong[0]
-    if wrong:
-        listed = "".join(f"\n  - {str(each).removeprefix(f'{path}: ')}" for each in wrong[:_LISTED])
-        more = f"\n  ... and {len(wrong) - _LISTED} more" if len(wrong) > _LISTED else ""
-        raise DataError(f"{len(wrong)} cells cannot be used{listed}{more}", where=str(path))
     return rows
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -118,15 +118,16 @@ def read_job(path: Path) -> Job:
         raise StageError(f"is no job: {error}", where=str(path)) from None
 
 
-def job_problems(job: Job, gpus: int) -> Iterator[Problem]:
+def job_problems(job: Job, gpus: int, on_preferences: Collection[str] = ()) -> Iterator[Problem]:
     """What no trainer can do.
 
     Args:
         gpus: how many the trained model is to have on this machine, or how many processes train it.
+        on_preferences: algorithms that need no reward.
     """
     if job.model.device.startswith("cuda:") and gpus > 1:
         yield Problem("device", f"{job.model.device} is one GPU, but {gpus} are asked for")
-    if job.stage == "train-policy" and job.reward is None:
+    if job.stage == "train-policy" and job.reward is None and job.algorithm not in on_preferences:
         yield Problem("reward", "train-policy needs a reward")
 
 

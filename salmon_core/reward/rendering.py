@@ -30,6 +30,8 @@ from salmon_core.reward.sanitizer import Forbidden, Sanitizer
 from salmon_core.reward.shape import PLAIN, ShapeCheck
 
 _MOST = 4096
+#: where principles stand in what a policy is asked
+_ASKED = RewardConversation(principles="user")
 
 
 def fill(pattern: str, values: Mapping[str, str]) -> str:
@@ -76,23 +78,38 @@ class Renderer:
         self._turns: dict[tuple[str, ...], int] = {}
         self._checked: set[str] = set()
 
-    def policy(self, prompt: Prompt) -> str:
+    def policy(self, prompt: Prompt, principles: Sequence[ShownPrinciple] = ()) -> str:
         """The text a policy completes: the chat template, with turns that can forge no other turn.
+
+        Args:
+            principles: shown at the end of the user's last turn.
 
         Raises:
             SalmonError: there is no chat template, it refuses the conversation, or the ids have another structure than
                 with plain contents.
         """
         messages = self.safe_messages(prompt.messages)
-        text = self.codec.chat(messages)
-        if any(self._text.examine(message["content"])[1] for message in messages):
+        rules = self._rules_asked(principles)
+        text = self.codec.chat(with_rules(messages, rules, _ASKED))
+        known = not rules or f"policy {rules}" in self._checked
+        if not known or any(self._text.examine(message["content"])[1] for message in messages):
             # Some chat templates leave out empty turns.
             plain: list[Message] = [
                 {"role": m["role"], "content": self._blank if m["content"].strip() else m["content"]} for m in messages
             ]
+            rule = fill(self.template.principle, {"principle": self._blank}) * len(principles)
+            plain = with_rules(plain, rule.rstrip(), _ASKED)
             shape = ("policy", *((m["role"], m["content"]) for m in plain))
             self._shape(text, shape, lambda: self.codec.chat(plain), where=f"prompt {prompt.id}, for the policy")
+            self._remember(f"policy {rules}")
         return text
+
+    def asked(self, messages: Sequence[Message], principles: Sequence[ShownPrinciple] = ()) -> list[Message]:
+        """The conversation as `policy` puts it into the chat template."""
+        return with_rules(self.safe_messages(messages), self._rules_asked(principles), _ASKED)
+
+    def _rules_asked(self, principles: Sequence[ShownPrinciple]) -> str:
+        return rules_text(_ASKED, map(self._rule, principles)).rstrip()
 
     def safe_messages(self, messages: Sequence[Message]) -> list[Message]:
         """The conversation with added tokens and markers made plain."""

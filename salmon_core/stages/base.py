@@ -313,8 +313,7 @@ class Stage(ABC, Generic[I]):
     records: ClassVar[tuple[str, ...]] = ()
     keeps: ClassVar[bool] = True
 
-    @property
-    def worked(self) -> tuple[str, ...]:
+    def worked(self, inputs: I) -> tuple[str, ...]:
         """Those of the outputs that its own work leaves."""
         return self.outputs
 

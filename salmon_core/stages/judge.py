@@ -112,7 +112,7 @@ class Judge(Stage[JudgeInputs]):
     outputs = ("part-*.parquet",)
 
     def active(self, config: RunConfig) -> bool:
-        return config.trains_reward_model and config.config.preferences is None
+        return config.makes_preferences
 
     def inputs(self, sources: Sources) -> JudgeInputs:
         return JudgeInputs(

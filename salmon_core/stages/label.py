@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.labeller import Labeller, Labels
@@ -14,6 +13,7 @@ from salmon_core.api.principles import Principle
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data import parquet
 from salmon_core.data.json import write_json
+from salmon_core.data.preferences import PreferenceSource, read_preferences
 from salmon_core.errors import DataError, PluginError, boundary
 from salmon_core.plugins.options import require
 from salmon_core.principles.per_prompt import PerPrompt
@@ -47,7 +47,7 @@ class Label(Stage[LabelInputs]):
     outputs = (FILE, STATISTICS)
 
     def active(self, config: RunConfig) -> bool:
-        return config.trains_reward_model and config.config.preferences is None
+        return config.makes_preferences
 
     def inputs(self, sources: Sources) -> LabelInputs:
         config = sources.config
@@ -112,9 +112,26 @@ def checked(labels: Labels, owner: str, what: str) -> Iterator[PreferenceRow]:
         yield row
 
 
-def read_preferences(file: Path) -> parquet.Rows[PreferenceRow]:
-    """What the stage left, or preferences of the user's own."""
-    return parquet.Rows(file, parquet.PREFERENCES, parquet.to_preference)
+def preference_input(sources: Sources) -> StageOutput | PreferenceSource:
+    """Where a later stage takes preference rows from: rows of the user's own, else what this stage makes."""
+    return sources.config.preferences or sources.output(STAGE.name)
+
+
+def preference_rows(source: StageOutput | PreferenceSource, note: Callable[[str], None]) -> Sequence[PreferenceRow]:
+    """The rows, those of a run read as one goes through them; `note` is told what a person should know of one's own.
+
+    Raises:
+        DataError: rows of the user's own that are none.
+    """
+    if isinstance(source, StageOutput):
+        return parquet.Rows(source.folder.need(FILE), parquet.PREFERENCES, parquet.to_preference)
+    found = read_preferences(source)
+    if found.dropped:
+        note(f"{found.dropped} preference rows were left out, as preferences.on_bad_row says")
+    if found.nameless:
+        rows = f"{found.nameless} of {len(found.rows)} preference rows"
+        note(f"{rows} name no principle; see preferences.default_principle")
+    return found.rows
 
 
 STAGE = Label()

@@ -11,6 +11,7 @@ from typing import Literal
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.prompts import PromptSource
 from salmon_core.data import parquet
+from salmon_core.data.prompts import unanswered
 from salmon_core.data.rubrics import Rubrics
 from salmon_core.data.split import split_prompts
 from salmon_core.errors import DataError, PluginError, SalmonError, boundary
@@ -34,9 +35,9 @@ class PromptsInputs:
     limit: prompts to train on at most.
     held_out: share of the prompts kept for evaluation, of those whose source says nothing.
     room: tokens of a completion; a prompt has what the model's positions leave beside it.
-    on_bad_row: of a row that is no prompt, `too_long` of one that is too long, `system` of a system turn that the
-        chat template refuses.
     rubrics: a file of principles for single prompts.
+    on_bad_row: of a row that is no prompt, `answers` of an assistant's turn at the end, `too_long` of a prompt that is
+        too long, `system` of a system turn that the chat template refuses.
     per_prompt: what becomes of prompts' own principles; None: nothing, which is said.
     """
 
@@ -48,6 +49,7 @@ class PromptsInputs:
     room: int
     rubrics: Path | None
     on_bad_row: Literal["error", "drop"]
+    answers: Literal["drop", "error"]
     too_long: Literal["error", "drop", "cut"]
     system: Literal["fold", "error"]
     per_prompt: PerPrompt | None = uncounted()
@@ -71,6 +73,7 @@ class Prompts(Stage[PromptsInputs]):
             config.config.sample.max_new_tokens,
             config.files.get("rubrics"),
             choice.on_bad_row,
+            choice.answers,
             choice.too_long,
             choice.system,
             config.per_prompt,
@@ -116,6 +119,8 @@ def prepared(
         (repeated, "rows repeat an earlier prompt and count once"),
         (alike, "prompts differ from another only in case or spaces; both are kept, on the same side of the split"),
         (work.counts["dropped"], "rows were left out, as `on_bad_row` and `too_long` say"),
+        (work.counts["answers"], "conversations end with a turn of the assistant's; it was taken for the answer and"
+         " left out"),
         (work.counts["cut"], "prompts were too long and were cut at their beginning"),
         (work.counts["folded"], "conversations have a system turn, which the chat template refuses: it was put before"
          " the first user turn"),
@@ -164,14 +169,14 @@ class _Preparation:
 
     Attributes:
         place: of the source, for messages.
-        counts: rows dropped, prompts cut, system turns folded.
+        counts: rows dropped, answers left out, prompts cut, system turns folded.
     """
 
     def __init__(self, inputs: PromptsInputs, registry: Registry):
         self._inputs, self._registry = inputs, registry
         spec = inputs.source
         self.place = str(spec.options.get("path") or f"prompts {spec.name}")
-        self.counts = {"dropped": 0, "cut": 0, "folded": 0}
+        self.counts = {"dropped": 0, "answers": 0, "cut": 0, "folded": 0}
 
     @cached_property
     def _rubrics(self) -> Rubrics | None:
@@ -206,6 +211,7 @@ class _Preparation:
                     raise prompt
                 if not isinstance(prompt, Prompt):
                     raise PluginError(owner, f"gave a {type(prompt).__name__}, not a Prompt", what=what)
+                prompt, answered = self._unanswered(prompt, where)
                 if not any(message["content"].strip() for message in prompt.messages if message["role"] == "user"):
                     raise DataError("is an empty prompt", where=where, hint="or set prompts.on_bad_row: drop")
             except DataError:
@@ -213,6 +219,7 @@ class _Preparation:
                     raise
                 self.counts["dropped"] += 1
                 continue
+            self.counts["answers"] += answered
             asked = self._asked(self._with_rubric(prompt, where), where)
             fitting = self._fitting(asked, where)
             if fitting is not None:
@@ -223,6 +230,16 @@ class _Preparation:
         if own and prompt.principles:
             raise DataError(f"has principles here and in {self._inputs.rubrics}", where=where, hint="give them once")
         return replace(prompt, principles=own) if own else prompt
+
+    def _unanswered(self, prompt: Prompt, where: str) -> tuple[Prompt, bool]:
+        """Up to the user's last turn, and whether there was an answer behind it."""
+        asked = unanswered(prompt)
+        if asked is prompt:
+            return prompt, False
+        if self._inputs.answers == "error" or not asked.messages or asked.messages[-1]["role"] != "user":
+            hint = "set prompts.answers: drop" if self._inputs.answers == "error" else None
+            raise DataError("the last turn of a conversation has to be the user's", where=where, hint=hint)
+        return asked, True
 
     def _asked(self, prompt: Prompt, where: str) -> Prompt:
         """With its system turn where the chat template takes one."""

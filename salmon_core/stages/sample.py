@@ -41,7 +41,7 @@ class Sample(Stage[SampleInputs]):
     outputs = ("part-*.parquet",)
 
     def active(self, config: RunConfig) -> bool:
-        return config.trains_reward_model and config.config.preferences is None
+        return config.makes_preferences
 
     def inputs(self, sources: Sources) -> SampleInputs:
         config = sources.config

@@ -1,6 +1,6 @@
-"""Stage `train-policy`: reinforcement learning against the reward (arXiv 2310.05910, 3.3).
+"""Stage `train-policy`: reinforcement learning against the reward (arXiv 2310.05910, 3.3), or on preference rows.
 
-Every draw of principles of the whole run is written down before it starts, so a trainer only carries rows.
+In RL every draw of principles of the whole run is written down before it starts, so a trainer only carries rows.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from salmon_core.principles.per_prompt import Pools
 from salmon_core.records import Prompt, ShownPrinciple
 from salmon_core.reward.spec import reward_spec
 from salmon_core.run.identity import uncounted
-from salmon_core.stages import stage
+from salmon_core.stages import policy_rows, stage
 from salmon_core.stages.base import ModelInput, Sources, StageOutput, Work
+from salmon_core.stages.policy_rows import PolicyRowsInputs
 from salmon_core.stages.prompts import read_prompts
 from salmon_core.stages.texts import Texts, texts_of
 from salmon_core.stages.training import Trainer, TrainerSetup, TrainingStage, trainer_setup
@@ -52,18 +53,23 @@ class TrainPolicyInputs:
     made: Mapping[str, Leaves] = uncounted()
 
 
-class TrainPolicy(TrainingStage[TrainPolicyInputs]):
-    """Draws, then trains."""
+class TrainPolicy(TrainingStage[TrainPolicyInputs | PolicyRowsInputs]):
+    """Draws, then trains; or trains on preference rows, where that is what the algorithm does."""
 
     name = "train-policy"
     prepared = "rl_prompts.parquet"
-    outputs = (prepared, "model")
+    outputs = ("*.parquet", "model")
+
+    def worked(self, inputs: TrainPolicyInputs | PolicyRowsInputs) -> tuple[str, ...]:
+        return (policy_rows.FILE if isinstance(inputs, PolicyRowsInputs) else self.prepared,)
 
     def active(self, config: RunConfig) -> bool:
         return config.config.train.algorithm != "none"
 
-    def inputs(self, sources: Sources) -> TrainPolicyInputs:
+    def inputs(self, sources: Sources) -> TrainPolicyInputs | PolicyRowsInputs:
         config = sources.config
+        if config.trains_on_preferences:
+            return policy_rows.inputs_of(sources)
         model = sources.reward_model() if config.config.reward.rm_weight != 0 else None
         return TrainPolicyInputs(
             seed=config.config.run.seed,
@@ -80,7 +86,10 @@ class TrainPolicy(TrainingStage[TrainPolicyInputs]):
             made=_made(sources),
         )
 
-    def work(self, inputs: TrainPolicyInputs, work: Work) -> None:
+    def work(self, inputs: TrainPolicyInputs | PolicyRowsInputs, work: Work) -> None:
+        if isinstance(inputs, PolicyRowsInputs):
+            policy_rows.prepare(inputs, work)
+            return
         renderer = inputs.texts.renderer(work.registry)
         prompts = read_prompts(inputs.prompts.path, "train")
         needed = Trainer(work.registry, inputs.trainer, self.job(inputs, work.path)).rows_needed()
@@ -95,10 +104,12 @@ class TrainPolicy(TrainingStage[TrainPolicyInputs]):
             rows.append(parquet.rl_row(number, prompt, texts[prompt.id], drawn))
         work.write_rows(self.prepared, rows, parquet.RL_PROMPTS)
 
-    def setup(self, inputs: TrainPolicyInputs) -> TrainerSetup:
+    def setup(self, inputs: TrainPolicyInputs | PolicyRowsInputs) -> TrainerSetup:
         return inputs.trainer
 
-    def job(self, inputs: TrainPolicyInputs, folder: Path) -> Job:
+    def job(self, inputs: TrainPolicyInputs | PolicyRowsInputs, folder: Path) -> Job:
+        if isinstance(inputs, PolicyRowsInputs):
+            return policy_rows.job_of(inputs, folder)
         return Job(
             stage="train-policy",
             algorithm=inputs.algorithm,

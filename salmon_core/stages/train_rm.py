@@ -11,9 +11,10 @@ from typing import Any
 from salmon_core.api.training import Job
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data import parquet
+from salmon_core.data.preferences import PreferenceSource
 from salmon_core.plugins.engines import open_codec
 from salmon_core.stages.base import ModelInput, Sources, StageOutput, Work
-from salmon_core.stages.label import FILE, read_preferences
+from salmon_core.stages.label import preference_input, preference_rows
 from salmon_core.stages.texts import Texts, texts_of
 from salmon_core.stages.training import TrainerSetup, TrainingStage, trainer_setup
 
@@ -28,7 +29,7 @@ class TrainRmInputs:
     """
 
     seed: int
-    preferences: StageOutput | Path
+    preferences: StageOutput | PreferenceSource
     init: ModelInput
     texts: Texts
     trainer: TrainerSetup
@@ -41,8 +42,7 @@ class TrainRm(TrainingStage[TrainRmInputs]):
     prepared = "data/train.parquet"
     outputs = (prepared, _STATISTICS, "model")
 
-    @property
-    def worked(self) -> tuple[str, ...]:
+    def worked(self, inputs: TrainRmInputs) -> tuple[str, ...]:
         return (self.prepared, _STATISTICS)
 
     def active(self, config: RunConfig) -> bool:
@@ -52,22 +52,20 @@ class TrainRm(TrainingStage[TrainRmInputs]):
         config = sources.config
         return TrainRmInputs(
             config.config.run.seed,
-            config.files.get("preferences") or sources.output("label"),
+            preference_input(sources),
             sources.named("reward-init"),
             texts_of(sources, "reward"),
             trainer_setup(sources, self.name),
         )
 
     def work(self, inputs: TrainRmInputs, work: Work) -> None:
-        source = inputs.preferences
-        file = source if isinstance(source, Path) else source.folder.need(FILE)
         codec = open_codec(work.registry, inputs.texts.engine, inputs.init.spec)
         renderer = inputs.texts.reward_renderer(work.registry, codec)
         cut = 0
 
         def rows() -> Iterator[dict[str, Any]]:
             nonlocal cut
-            for row in read_preferences(file):
+            for row in preference_rows(inputs.preferences, work.note):
                 texts = [renderer.reward(row.messages, text, [row.principles]) for text in (row.chosen, row.rejected)]
                 cut += any(text.truncated for text in texts)
                 yield {"chosen": texts[0].texts[0], "rejected": texts[1].texts[0], "margin": row.margin}

@@ -65,8 +65,7 @@ class TrainingStage(Stage[I]):
     prepared: ClassVar[str]
     records = ("rollouts/*.parquet", "steps.jsonl")
 
-    @property
-    def worked(self) -> tuple[str, ...]:
+    def worked(self, inputs: I) -> tuple[str, ...]:
         return (self.prepared,)
 
     def unit(self, name: str) -> str:
@@ -91,7 +90,7 @@ class TrainingStage(Stage[I]):
 
     def execute(self, inputs: I, process: Process) -> Mapping[str, Any]:
         done = Outputs(process.folder.path)
-        if not all(done.has(process.folder.path / name) for name in self.worked):
+        if not all(done.has(process.folder.path / name) for name in self.worked(inputs)):
             process.worker(self.name)
         registry = process.run.config.registry
         return Trainer(registry, self.setup(inputs), self.job(inputs, process.folder.path)).run(process)

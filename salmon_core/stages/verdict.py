@@ -61,7 +61,7 @@ class Verdict(Stage[VerdictInputs]):
     records = ("*.parquet",)
 
     def active(self, config: RunConfig) -> bool:
-        return config.trains_reward_model and config.config.preferences is None
+        return config.makes_preferences
 
     def inputs(self, sources: Sources) -> VerdictInputs:
         section = sources.config.config.judge

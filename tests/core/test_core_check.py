@@ -213,7 +213,7 @@ def test_preferences_of_other_columns(tmp_path: Path) -> None:
     done = check(tmp_path, preferences="mine.parquet")
     assert done.code == 2
     assert "preferences: " in done.err
-    assert "mine.parquet: lacks the column(s) pair_id, messages, category" in done.err
+    assert "mine.parquet: row 0: has no prompt, and the answers are texts without one" in done.err
 
 
 def test_a_component_that_blocks_is_named(tmp_path: Path) -> None:

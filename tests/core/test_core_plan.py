@@ -126,7 +126,9 @@ def test_a_policy_that_is_not_there_yet(tmp_path: Path, cli: Cli) -> None:
 
 def test_preferences_of_ones_own(tmp_path: Path, cli: Cli) -> None:
     config = make_folder(tmp_path, preferences="own.parquet")
-    pq.write_table(pa.table({"any": [1, 2, 3]}), tmp_path / "own.parquet")
+    pq.write_table(
+        pa.table({"prompt": ["a", "b", "c"], "chosen": ["x"] * 3, "rejected": ["y"] * 3}), tmp_path / "own.parquet"
+    )
     found = counts(cli, config)
     assert found["train-rm"] == {"rows": 3}
     assert not {"sample", "judge", "label"} & set(found)

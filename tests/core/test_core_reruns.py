@@ -25,6 +25,7 @@ from salmon_core.config.schema import (
     DefaultSelection,
     Expectation,
     Intervention,
+    PreferencesSection,
     PrincipleChoice,
     Selection,
 )
@@ -101,6 +102,8 @@ OTHER: dict[str, Any] = {
     "train.backend": "toy-too",
     "train.algorithm": "toy-two",
     "train.epochs": 2,
+    "train.rows.principles": "prompt",
+    "train.rows.only": ["kind"],
     "train.options": {"steps": 4},
     "train.python": "/usr/bin/python3",
     "train.launch.processes": 2,
@@ -108,13 +111,26 @@ OTHER: dict[str, Any] = {
     "evaluate": ["toy-count"],
     "expect": [{"metric": "rm.positive", "min": 0.9}],
 }
+#: key -> what else the configuration has to say for the key to mean something
+BESIDE: dict[str, dict[str, Any]] = {
+    "train.rows.principles": {"train.algorithm": "toy-pairs"},
+    "train.rows.only": {"train.algorithm": "toy-pairs"},
+}
 
 
 def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Keys of a section; what names a component, and lists, count as one key each."""
     for name, field in model.model_fields.items():
         inner = [each for each in (field.annotation, *get_args(field.annotation)) if isinstance(each, type)]
-        whole = (Selection, DefaultSelection, BonusChoice, PrincipleChoice, Intervention, Expectation)
+        whole = (
+            Selection,
+            DefaultSelection,
+            BonusChoice,
+            PrincipleChoice,
+            PreferencesSection,
+            Intervention,
+            Expectation,
+        )
         sections = [each for each in inner if issubclass(each, BaseModel) and not issubclass(each, whole)]
         if sections:
             yield from leaves(sections[0], f"{prefix}{name}.")
@@ -155,8 +171,10 @@ def reruns(folder: Path) -> dict[str, list[str]]:
     plain = fingerprints(folder, {})
     found = {}
     for key, value in OTHER.items():
-        after = fingerprints(folder, {key: value})
-        found[key] = [name for name in after if after[name] != plain.get(name)]
+        beside = BESIDE.get(key, {})
+        before = fingerprints(folder, beside) if beside else plain
+        after = fingerprints(folder, {**beside, key: value})
+        found[key] = [name for name in after if after[name] != before.get(name)]
     return found
 
 

@@ -22,7 +22,7 @@ def workspace(finished_example: Path, tmp_path_factory: pytest.TempPathFactory) 
     """The finished example with the files that the pages write; where their commands run."""
     folder = tmp_path_factory.mktemp("pages")
     shutil.copytree(finished_example, folder, dirs_exist_ok=True)
-    for page in ("README.md", "docs/principles.md", "docs/bonuses.md"):
+    for page in ("README.md", "docs/principles.md", "docs/bonuses.md", "docs/data.md"):
         for block in blocks_of(ROOT / page):
             if block.file is not None:
                 (folder / block.file).write_text(block.text, encoding="utf-8")

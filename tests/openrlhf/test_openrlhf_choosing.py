@@ -49,7 +49,7 @@ CLAIMS: dict[str, Callable[[Backend], bool]] = {
     **{name: (lambda backend, name=name: name in backend.stages) for name in ("sft", "train-rm")},  # type: ignore[misc]
     **{
         name: (lambda backend, name=name: name in backend.algorithms)  # type: ignore[misc]
-        for name in ("ppo", "grpo", "rloo", "reinforce++", "reinforce++-baseline")
+        for name in ("ppo", "grpo", "rloo", "dpo", "reinforce++", "reinforce++-baseline")
     },
     "LoRA in SFT": lambda backend: plans(backend, "sft", options=LORA),
     "LoRA for the reward model": lambda backend: plans(backend, "train-rm", options=LORA),

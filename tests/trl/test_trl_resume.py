@@ -72,6 +72,17 @@ def make(stage: str, base: Path) -> Job:
             "logging_steps": 1,
         }
         return world.job(stage, base / "stage", policy, data, options=options)
+    if stage == "dpo":
+        data = {"train": world.write(common / "pairs.parquet", world.policy_pairs(128))}
+        options = {
+            "per_device_train_batch_size": 4,
+            "total_batch_size": 8,
+            "num_train_epochs": 2,
+            "learning_rate": 1e-3,
+            "save_steps": 4,
+            "logging_steps": 1,
+        }
+        return world.job("train-policy", base / "stage", policy, data, algorithm="dpo", options=options)
     data = {"train": world.write(common / "rl.parquet", world.rl_rows(48))}
     spec = world.reward_spec(world.write_bonus(common / "bonus.py"), None, policy)
     options = {
@@ -90,7 +101,7 @@ def make(stage: str, base: Path) -> Job:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("stage", "steps"), [("train-rm", 50), ("train-policy", 48)])
+@pytest.mark.parametrize(("stage", "steps"), [("train-rm", 50), ("train-policy", 48), ("dpo", 32)])
 def test_killed_and_started_again(stage: str, steps: int, tmp_path: Path) -> None:
     whole, broken = make(stage, tmp_path / "whole"), make(stage, tmp_path / "broken")
     world.run(whole)
@@ -106,7 +117,7 @@ def test_killed_and_started_again(stage: str, steps: int, tmp_path: Path) -> Non
         assert world.rollouts(a) == world.rollouts(b)
 
 
-@pytest.mark.parametrize("stage", ["train-rm", "train-policy"])
+@pytest.mark.parametrize("stage", ["train-rm", "train-policy", "dpo"])
 def test_finished_run_is_not_trained_further(stage: str, tmp_path: Path) -> None:
     job = make(stage, tmp_path / "run")
     folder = Path(job.folder)

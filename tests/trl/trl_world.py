@@ -72,6 +72,17 @@ def preferences(count: int, seed: int = 0, *, high: int = 12) -> list[dict[str, 
     return rows
 
 
+def policy_pairs(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """As `preferences`, behind a prompt."""
+    rng = random.Random(seed)
+    rows = []
+    for _ in range(count):
+        said = words(rng, 1, 6)
+        prompt = f"<s><|user|>{words(rng, 2, 6)}\n<|assistant|>"
+        rows.append({"prompt": prompt, "chosen": f"{said} red</s>", "rejected": f"{said} blue</s>", "margin": 1.0})
+    return rows
+
+
 def rl_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
     rng = random.Random(seed)
     rows = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from salmon_trl.options import GroupOptions, PPOOptions, RolloutOptions
+from salmon_trl.options import DPOOptions, GroupOptions, PPOOptions, RolloutOptions, TrainOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,9 @@ class Algorithm:
     trainer: str
     ignores: tuple[str, ...] = ()
 
+
+#: algorithms that train on preference rows -> their option models
+ON_PREFERENCES: Mapping[str, type[TrainOptions]] = {"dpo": DPOOptions}
 
 ALGORITHMS: Mapping[str, Algorithm] = {
     "ppo": Algorithm(PPOOptions, "salmon_trl.rollouts:PPO"),

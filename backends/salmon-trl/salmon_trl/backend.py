@@ -20,7 +20,7 @@ from salmon_core.kit.training import (
     job_problems,
     read_metrics,
 )
-from salmon_trl.algorithms import ALGORITHMS
+from salmon_trl.algorithms import ALGORITHMS, ON_PREFERENCES
 from salmon_trl.layout import layout
 from salmon_trl.options import PPOOptions, RewardOptions, SFTOptions, TrainOptions
 from salmon_trl.steps import STEPS, read_lines
@@ -32,7 +32,8 @@ class TRLBackend(TrainerBackend):
     name = "trl"
     uses_python = True
     stage_options = {"sft": SFTOptions, "train-rm": RewardOptions}  # noqa: RUF012
-    algorithm_options = {name: each.options for name, each in ALGORITHMS.items()}  # noqa: RUF012
+    algorithm_options = {**{name: each.options for name, each in ALGORITHMS.items()}, **ON_PREFERENCES}  # noqa: RUF012
+    on_preferences = frozenset(ON_PREFERENCES)
 
     def options_of(self, job: Job) -> TrainOptions:
         """A job's options.
@@ -76,8 +77,8 @@ class TRLBackend(TrainerBackend):
         # With accelerate's own file, the number of processes may stand there: the worker checks again.
         if launch.processes > 1 or not launch.accelerate_config:
             problems += [Problem(where, text) for text in layout(options, launch.processes)[1]]
-        problems += job_problems(job, launch.processes)
-        if job.stage == "train-policy":
+        problems += job_problems(job, launch.processes, ON_PREFERENCES)
+        if job.stage == "train-policy" and job.algorithm in ALGORITHMS:
             for name in ALGORITHMS[job.algorithm].ignores:
                 if getattr(options, name) is not None:
                     problems.append(Problem(where, f"{name} means nothing to {job.algorithm}", "leave it out"))
@@ -125,7 +126,7 @@ class TRLBackend(TrainerBackend):
         """Prompts of the generated batches that `max_steps` comes to; None without `max_steps`."""
         options = self._validated(job)
         found, _ = layout(options, job.launch.processes)
-        if found is None or options.max_steps is None:
+        if found is None or options.max_steps is None or job.algorithm in ON_PREFERENCES:
             return None
         return -(-options.max_steps // found.window) * found.prompts
 

@@ -15,7 +15,7 @@ from typing import Any
 from salmon_core.api import Job
 from salmon_core.errors import ConfigError, Problem, SalmonError
 from salmon_core.kit.quantization import missing
-from salmon_trl.algorithms import ALGORITHMS
+from salmon_trl.algorithms import ALGORITHMS, ON_PREFERENCES
 from salmon_trl.backend import TRLBackend
 from salmon_trl.layout import layout
 
@@ -61,6 +61,11 @@ def _configuration(job: Job, options: Any) -> tuple[type, dict[str, Any]]:
         from salmon_trl.reward_model import RewardConfig, settings
 
         return RewardConfig, settings(options, evaluated=False)
+    if job.algorithm in ON_PREFERENCES:
+        from salmon_trl.dpo import DPOConfig
+        from salmon_trl.dpo import settings as dpo_settings
+
+        return DPOConfig, dpo_settings(job, options)
     from salmon_trl.policy import settings_of
 
     module, name = ALGORITHMS[job.algorithm].trainer.split(":")

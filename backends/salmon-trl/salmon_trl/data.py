@@ -38,6 +38,25 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[lis
     return ids
 
 
+def encode_after(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], completions: Sequence[str]
+) -> tuple[list[list[int]], list[list[int]], int]:
+    """Ids of prompts and of the completions behind them, both final texts; how many completions are encoded apart.
+
+    The prompt's ids are those a policy is given when it generates. Where a tokenizer merges tokens across the border,
+    the completion is therefore encoded by itself.
+    """
+    asked, said, apart = encode(tokenizer, prompts), [], 0
+    wholes = encode(tokenizer, [p + c for p, c in zip(prompts, completions, strict=True)])
+    for prompt, whole, completion in zip(asked, wholes, completions, strict=True):
+        if whole[: len(prompt)] == prompt:
+            said.append(whole[len(prompt) :])
+        else:
+            said.append(encode(tokenizer, [completion])[0])
+            apart += 1
+    return asked, said, apart
+
+
 def position_limit(config: Any) -> int | None:
     """The longest sequence the model has positions for, where it says so."""
     limit = getattr(config.get_text_config(), "max_position_embeddings", None)

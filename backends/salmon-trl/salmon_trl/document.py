@@ -6,7 +6,15 @@ import sys
 from pathlib import Path
 
 from salmon_core.kit.training import fill_blocks, option_blocks
-from salmon_trl.options import GroupOptions, PPOOptions, RewardOptions, RolloutOptions, RowOptions, TrainOptions
+from salmon_trl.options import (
+    DPOOptions,
+    GroupOptions,
+    PPOOptions,
+    RewardOptions,
+    RolloutOptions,
+    RowOptions,
+    TrainOptions,
+)
 
 _BLOCKS = option_blocks(
     {
@@ -16,6 +24,7 @@ _BLOCKS = option_blocks(
         "train-policy": (RolloutOptions, TrainOptions),
         "ppo": (PPOOptions, RolloutOptions),
         "groups": (GroupOptions, RolloutOptions),
+        "dpo": (DPOOptions, RowOptions),
     }
 )
 

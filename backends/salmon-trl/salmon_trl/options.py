@@ -53,10 +53,15 @@ class TrainOptions(SharedOptions):
         return found
 
 
-class RowOptions(RowFields, TrainOptions):
-    """Of the stages that train on fixed rows."""
+class FixedRowOptions(RowFields, TrainOptions):
+    """Of what trains on fixed rows."""
 
     group_by_length: bool = Field(True, description="batches of similar length: less padding")
+
+
+class RowOptions(FixedRowOptions):
+    """The same, with rows to evaluate on."""
+
     eval_steps: PositiveInt | None = Field(None, description="steps between evaluations; null: only at the end")
 
 
@@ -70,6 +75,18 @@ class RewardOptions(RewardModelFields, RowOptions):
     head_init: Literal["zero", "default"] = Field(
         "zero", description="zero: a fresh score head of zeros; default: the model's own head, or a random one"
     )
+
+
+class DPOOptions(FixedRowOptions):
+    """Direct preference optimisation on preference rows (arXiv 2305.18290)."""
+
+    learning_rate: float = Field(1e-6, gt=0, description="peak learning rate of AdamW; with lora, ten times as much")
+    beta: float = Field(0.1, gt=0, description="how strongly the reference holds; of the implicit reward")
+    loss_type: Literal["sigmoid", "sigmoid_norm", "ipo", "hinge", "robust", "apo_zero"] = Field(
+        "sigmoid",
+        description="by TRL's names: `sigmoid` (the paper's), `sigmoid_norm`, `ipo`, `hinge`, `robust`, `apo_zero`",
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of labels taken for wrong")
 
 
 class RolloutOptions(RolloutFields, TrainOptions):

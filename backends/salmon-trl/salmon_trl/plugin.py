@@ -9,5 +9,5 @@ from salmon_core import Component, hookimpl
 
 @hookimpl
 def salmon_backends() -> Iterable[Component]:
-    summary = "SFT, reward model, PPO, GRPO and RLOO on Hugging Face TRL"
+    summary = "SFT, reward model, PPO, GRPO, RLOO and DPO on Hugging Face TRL"
     yield Component("trl", "salmon_trl.backend:TRLBackend", summary, default=True)

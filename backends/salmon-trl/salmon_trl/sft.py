@@ -27,7 +27,7 @@ from salmon_trl.common import (
     start_run,
     train,
 )
-from salmon_trl.data import OrderedRows, SimilarLengths, check_lengths, encode, position_limit, read_table
+from salmon_trl.data import OrderedRows, SimilarLengths, check_lengths, encode_after, position_limit, read_table
 from salmon_trl.options import SFTOptions
 from salmon_trl.order import FollowEpochs
 
@@ -37,24 +37,16 @@ class FineTuner(OrderedRows, Resumable, SFTTrainer):
 
 
 def completion_rows(tokenizer: PreTrainedTokenizerBase, path: str) -> dict[str, list[list[int]]]:
-    """`input_ids`, and `labels` that are -100 over the prompt.
-
-    The prompt's ids are those a policy is given when it generates. Where a tokenizer merges tokens across the border,
-    the completion is therefore encoded by itself.
-    """
+    """`input_ids`, and `labels` that are -100 over the prompt; see `encode_after`."""
     table = read_table(path, ("prompt", "completion"))
-    prompts, completions = table["prompt"].to_pylist(), table["completion"].to_pylist()
-    whole = encode(tokenizer, [p + c for p, c in zip(prompts, completions, strict=True)])
-    apart = 0
-    labels = []
-    for i, prompt in enumerate(encode(tokenizer, prompts)):
-        if whole[i][: len(prompt)] != prompt:
-            whole[i] = prompt + encode(tokenizer, [completions[i]])[0]
-            apart += 1
-        labels.append([-100] * len(prompt) + whole[i][len(prompt) :])
+    prompts, completions, apart = encode_after(tokenizer, table["prompt"].to_pylist(), table["completion"].to_pylist())
     if apart:
-        print(f"{apart} of {len(whole)} completions are encoded apart from their prompts", file=sys.stderr)
-    return {"input_ids": whole, "labels": labels}
+        print(f"{apart} of {len(prompts)} completions are encoded apart from their prompts", file=sys.stderr)
+    both = list(zip(prompts, completions, strict=True))
+    return {
+        "input_ids": [prompt + completion for prompt, completion in both],
+        "labels": [[-100] * len(prompt) + completion for prompt, completion in both],
+    }
 
 
 def settings(options: SFTOptions, *, evaluated: bool) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from salmon_core.errors import PluginError, SalmonError, StageError
 from salmon_core.kit.foreign import leave_error
 from salmon_core.kit.training import read_job
 from salmon_core.run.watch import watched
+from salmon_trl.algorithms import ON_PREFERENCES
 from salmon_trl.backend import TRLBackend
 from salmon_trl.checkpoints import is_finished
 
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> int:
             return 0
         options = TRLBackend().options_of(job)
         _one_gpu()
-        train = _trainer(job.stage)
+        train = _trainer(job)
         with _OutOfMemoryNamed(), watched(lambda error: _left(folder, error)):
             train(job, options, folder)
         leave_group()
@@ -48,20 +49,24 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _trainer(stage: str) -> Callable[[Job, Any, Path], None]:
-    """What trains a stage, given its job, its options and its folder."""
+def _trainer(job: Job) -> Callable[[Job, Any, Path], None]:
+    """What trains a job's stage, given the job, its options and its folder."""
     try:
         import trl  # noqa: F401
 
         _quiet()
-        if stage == "sft":
+        if job.stage == "sft":
             from salmon_trl.sft import train_sft
 
             return train_sft
-        if stage == "train-rm":
+        if job.stage == "train-rm":
             from salmon_trl.reward_model import train_reward_model
 
             return train_reward_model
+        if job.algorithm in ON_PREFERENCES:
+            from salmon_trl.dpo import train_dpo
+
+            return train_dpo
         from salmon_trl.policy import train_policy
 
         return train_policy

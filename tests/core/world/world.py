@@ -239,7 +239,7 @@ options = job["options"]
 for step in range(options["steps"]):
     with open("steps.jsonl", "a") as file:
         file.write(json.dumps({"step": step, "loss": 1 / (step + 1)}) + "\\n")
-if job["stage"] == "train-policy" and options["rollouts"]:
+if job["stage"] == "train-policy" and job["reward"] and options["rollouts"]:
     from salmon_core.data.rollouts import RolloutLog
     from salmon_core.records import RewardBreakdown, Rollout
 
@@ -263,7 +263,8 @@ if options["fail"] != "nothing":
 
 class ToyBackend(Backend):
     stages = frozenset({"sft", "train-rm", "train-policy"})
-    algorithms = frozenset({"toy", "toy-two"})
+    algorithms = frozenset({"toy", "toy-two", "toy-pairs"})
+    on_preferences = frozenset({"toy-pairs"})
     uses_python = True
 
     class StageOptions(BaseModel):
