@@ -60,11 +60,12 @@ class Reward:
         weights: Mapping[str, float] | None = None,
         on_failure: float | str = "stop",
         rm_owner: str = "reward engine",
+        owns_scorer: bool = False,
     ):
         self._scorer, self._renderer, self._bonuses = scorer, renderer, tuple(bonuses)
         self._interventions, self._rm_weight, self._combine = tuple(interventions), rm_weight, combine
         self._weights, self._on_failure, self._rm_owner = dict(weights or {}), on_failure, rm_owner
-        self._opened: Scorer | None = None
+        self._opened = scorer if owns_scorer else None
         self.names = ((RM,) if scorer is not None else ()) + tuple(bonus.label for bonus in self._bonuses)
         self.fallbacks: dict[str, int] = {}
         self.truncated = 0
@@ -89,7 +90,7 @@ class Reward:
         renderer = None
         if scorer is not None:
             renderer = Renderer(template, scorer.codec, others=[policy_codec(spec)], limits=spec.limits)
-        reward = cls(
+        return cls(
             scorer=scorer,
             renderer=renderer,
             bonuses=bonuses,
@@ -99,9 +100,8 @@ class Reward:
             weights=spec.weights,
             on_failure=spec.on_failure,
             rm_owner=spec.engine.owner,
+            owns_scorer=opened is not None,
         )
-        reward._opened = opened
-        return reward
 
     def close(self) -> None:
         """Closes the reward model, if this opened it."""
@@ -181,7 +181,7 @@ class Reward:
 
     def _sets(self, principles: Sequence[ShownPrinciple]) -> list[Sequence[ShownPrinciple]]:
         """The sets of principles that make a text each."""
-        return [principles] if self._combine == "joint" or not principles else [(each,) for each in principles]
+        return sets_of(principles, self._combine)
 
     def _guard(
         self, name: str, owner: str, score: Callable[[], Sequence[float]], count: int, failed: list[str]
@@ -204,6 +204,11 @@ class Reward:
             self.fallbacks[name] = self.fallbacks.get(name, 0) + count
             failed.append(name)
             return [float(self._on_failure)] * count
+
+
+def sets_of(principles: Sequence[ShownPrinciple], combine: str) -> list[Sequence[ShownPrinciple]]:
+    """The sets of principles that make a text each, as `reward.combine` says."""
+    return [principles] if combine == "joint" or not principles else [(each,) for each in principles]
 
 
 def registry_of(spec: RewardSpec) -> Registry:

@@ -16,6 +16,10 @@ from salmon_core.errors import DataError, PluginError, boundary
 from salmon_core.plugins.options import require
 from salmon_core.records import PreferenceRow
 from salmon_core.rng import named_rng
+from salmon_core.run.identity import uncounted
+from salmon_core.sharing.cards import preferences_card
+from salmon_core.sharing.document import known_principles
+from salmon_core.sharing.facts import CARD, Described, RowCounts
 from salmon_core.stages.base import Sources, Stage, StageOutput, Work, write_metrics
 from salmon_core.stages.judge import read_judgments
 from salmon_core.stages.prompts import read_prompts
@@ -35,13 +39,14 @@ class LabelInputs:
     judge: StageOutput
     labeller: ComponentSpec
     principles: tuple[Principle, ...]
+    described: Described = uncounted()  # noqa: RUF009  (a field)
 
 
 class Label(Stage[LabelInputs]):
     """Asks the labeller."""
 
     name = "label"
-    outputs = (FILE, STATISTICS)
+    outputs = (FILE, STATISTICS, CARD)
 
     def active(self, config: RunConfig) -> bool:
         return config.trains_reward_model and config.config.preferences is None
@@ -55,6 +60,7 @@ class Label(Stage[LabelInputs]):
             sources.output("judge"),
             config.labeller,
             tuple(config.judge_principles),
+            Described.of(config),
         )
 
     def work(self, inputs: LabelInputs, work: Work) -> None:
@@ -81,6 +87,8 @@ class Label(Stage[LabelInputs]):
                 hint=f"see {work.path / STATISTICS} for the reasons",
             )
         work.write_rows(FILE, labels.rows, parquet.PREFERENCES)
+        known = known_principles(labels.rows, inputs.principles)
+        work.write_text(CARD, preferences_card(inputs.described, FILE, RowCounts.of(labels.rows), known))
         write_metrics(work, {"rows": len(labels.rows), **labels.statistics})
 
 

@@ -20,11 +20,15 @@ from salmon_core.principles.draw import unroll
 from salmon_core.records import ShownPrinciple
 from salmon_core.reward.spec import reward_spec
 from salmon_core.run.identity import uncounted
+from salmon_core.sharing.cards import policy_card
+from salmon_core.sharing.facts import CARD, Described
 from salmon_core.stages import stage
 from salmon_core.stages.base import ModelInput, Sources, StageOutput, Work
 from salmon_core.stages.prompts import read_prompts
 from salmon_core.stages.texts import Texts, texts_of
 from salmon_core.stages.training import Trainer, TrainerSetup, TrainingStage, trainer_setup
+
+_CARD = f"data/{CARD}"
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class TrainPolicyInputs:
     texts: Texts
     trainer: TrainerSetup
     made: Mapping[str, Leaves] = uncounted()
+    described: Described = uncounted()  # noqa: RUF009  (a field)
 
 
 class TrainPolicy(TrainingStage[TrainPolicyInputs]):
@@ -57,7 +62,8 @@ class TrainPolicy(TrainingStage[TrainPolicyInputs]):
 
     name = "train-policy"
     prepared = "rl_prompts.parquet"
-    outputs = (prepared, "model")
+    beside = (_CARD,)
+    outputs = (prepared, *beside, "model")
 
     def active(self, config: RunConfig) -> bool:
         return config.config.train.algorithm != "none"
@@ -79,6 +85,7 @@ class TrainPolicy(TrainingStage[TrainPolicyInputs]):
             texts=texts_of(sources, "reward"),
             trainer=trainer_setup(sources, self.name),
             made=_made(sources),
+            described=Described.of(config),
         )
 
     def work(self, inputs: TrainPolicyInputs, work: Work) -> None:
@@ -95,6 +102,8 @@ class TrainPolicy(TrainingStage[TrainPolicyInputs]):
             shown = [inputs.shown[principle.name] for principle in drawn]
             rows.append(parquet.rl_row(number, prompt, texts[prompt.id], shown))
         work.write_rows(self.prepared, rows, parquet.RL_PROMPTS)
+        chat = inputs.policy.spec.fallback_chat_template
+        work.write_text(_CARD, policy_card(inputs.described, chat_template=chat))
 
     def setup(self, inputs: TrainPolicyInputs) -> TrainerSetup:
         return inputs.trainer
