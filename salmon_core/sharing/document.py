@@ -23,7 +23,7 @@ from salmon_core.reward.sanitizer import Forbidden
 
 FILE = "salmon.json"
 #: of the file; one that changes what an older reader would compute gets another number
-FORMAT = 1
+FORMAT: Literal[1] = 1
 
 _Words = tuple[str, ...]
 _Count = Annotated[int, Field(ge=1, lt=2**31)]

@@ -91,7 +91,7 @@ class LoadedReward:
             own = (principle.shown() for principle in self.principles)
             return tuple(shown for shown in own if shown is not None)
         one = isinstance(principles, str | ShownPrinciple | Principle | Mapping)
-        return tuple(map(self._shown, [principles] if one else principles))  # type: ignore[list-item, arg-type]
+        return tuple(map(self._shown, [principles] if one else principles))  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Frees the model; may be called more than once."""

@@ -43,7 +43,8 @@ class Recorded:
     Attributes:
         where: file and row.
         reward: that the file has for it; empty where it has none.
-        drawn: whether the row says which principles it was scored by.
+        counted: whether the row says how many tokens the completion has.
+        drawn: whether it says which principles it was scored by.
     """
 
     where: str
@@ -256,7 +257,7 @@ def _recorded(file: Path) -> Iterator[Recorded]:
     for row, (where, values) in zip(read_rollouts(file), read_file(file), strict=True):
         known = prompts.get(values.get("row", -1))
         rollout = _rollout(row, values, known, where)
-        yield Recorded(where, rollout, _reward(values, where), row.n_tokens is not None, "principles" in values)
+        yield Recorded(where, rollout, _reward(values, where), row.n_tokens is not None, bool(row.principles))
 
 
 def _rollout(row: RolloutRow, values: Mapping[str, Any], known: Mapping[str, Any] | None, where: str) -> Rollout:
