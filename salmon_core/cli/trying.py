@@ -72,7 +72,9 @@ def _tell(tried: Tried) -> None:
         scores.add_row(escape(each.name), _number(each.shown), _number(each.negated), gap)
     scores.add_row("[dim]none shown[/dim]", _number(tried.without), "", "")
     OUT.print(scores)
-    OUT.print("[dim]A score compares with those of other answers under the same principle, not with those under others.[/dim]")
+    OUT.print(
+        "[dim]A score compares with those of other answers under the same principle, not with those under others.[/dim]"
+    )
 
 
 def _number(value: float | None) -> str:

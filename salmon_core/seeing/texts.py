@@ -192,8 +192,8 @@ def show_judge(run: Run, prompt: Prompt, completions: Sequence[str], principles:
         note = f"the judge {config.judge.name} asks no model"
         return Shown("judge", names, prompt.id, source, (), 0, note)
     if requests:
-        text = [json.dumps(each, indent=1, ensure_ascii=False, default=str) for each in requests]
-        shown = [ShownText("a call of an API", (Section("request", each),), ()) for each in text]
+        calls = [json.dumps(each, indent=1, ensure_ascii=False, default=str) for each in requests]
+        shown = [ShownText("a call of an API", (Section("request", each),), ()) for each in calls]
         return Shown("judge", config.judge.name, prompt.id, source, tuple(shown), 0, "the first call that it makes")
     made = {text: sections for renderer in renderers for text, sections in renderer.made.items()}
     codec = renderers[-1].codec
