@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from core_world import environment, salmon
-from sharing_world import ODD, RULES, rollouts, write_lines
+from sharing_world import ODD, RULES, make_world, rollouts, write_lines
 
 from salmon_core import Principle, SalmonError, load_reward
 from salmon_core.data.rollout_rows import read_rollouts
@@ -74,6 +74,22 @@ def test_the_cards_code_gives_our_scores(model: Path, tmp_path: Path) -> None:
     assert scores == pytest.approx(found, abs=1e-5)
     assert len(set(scores.values())) == 2
     assert float(printed(ours, folder)) == pytest.approx(scores["vivid"], abs=1e-5)
+
+
+def test_a_model_that_is_an_adapter_alone(tmp_path: Path) -> None:
+    """Its card's code puts it on its base; the template with conversations is the model's own."""
+    make_world(tmp_path)
+    options = ("reward_model.options.lora={r: 4, alpha: 8}", "reward_model.options.merge=false")
+    changes = [word for option in (*options, "reward.template=conversation-user") for word in ("--set", option)]
+    done = salmon("run", "salmon.yaml", *changes, cwd=tmp_path, timeout=1500)
+    assert done.code == 0, done.text
+    folder = tmp_path / "runs" / "tiny" / "train-rm" / "model"
+    assert (folder / "adapter_config.json").is_file()
+    _, plain = code_of((folder / "README.md").read_text())
+    scores = {line.split()[0]: float(line.split()[1]) for line in printed(plain, folder).splitlines()}
+    with load_reward(folder) as reward:
+        assert reward.document.conversational
+        assert scores == pytest.approx({name: reward(PROMPT, COMPLETION, name).total for name in RULES}, abs=1e-5)
 
 
 def test_it_scores_as_the_run_does(tiny: Path, model: Path, tmp_path: Path) -> None:
