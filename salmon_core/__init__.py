@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from salmon_core.api.principles import Principle, PrincipleSet
     from salmon_core.errors import ConfigError, DataError, PluginError, SalmonError, StageError
     from salmon_core.records import Prompt, Rollout
+    from salmon_core.sharing.loaded import load_reward
 
 __all__ = [
     "Component",
@@ -25,6 +26,7 @@ __all__ = [
     "SalmonError",
     "StageError",
     "hookimpl",
+    "load_reward",
 ]
 
 _HOMES = {
@@ -34,6 +36,7 @@ _HOMES = {
     "PrincipleSet": "api",
     "Prompt": "records",
     "Rollout": "records",
+    "load_reward": "sharing.loaded",
 } | dict.fromkeys(["ConfigError", "DataError", "PluginError", "SalmonError", "StageError"], "errors")
 
 

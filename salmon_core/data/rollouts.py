@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from salmon_core.data.parquet import PRINCIPLES, read_table, write_rows
+from salmon_core.data.parquet import DRAWN, read_table, write_rows
 from salmon_core.records import RewardBreakdown, Rollout
 
 ROLLOUTS = pa.schema(
@@ -27,7 +28,7 @@ ROLLOUTS = pa.schema(
         ("completion_ids", pa.list_(pa.int32())),
         ("n_tokens", pa.int32()),
         ("stopped", pa.bool_()),
-        ("principles", PRINCIPLES),
+        ("principles", DRAWN),
         ("reward", pa.float64()),
         ("components", pa.map_(pa.string(), pa.float64())),
         ("by_principle", pa.map_(pa.string(), pa.float64())),
@@ -105,7 +106,7 @@ def record(row: int, rollout: Rollout, breakdown: RewardBreakdown) -> dict[str, 
         "completion_ids": list(rollout.completion_ids),
         "n_tokens": rollout.n_tokens,
         "stopped": rollout.stopped,
-        "principles": [{"name": p.name, "text": p.text, "negated": p.negated} for p in rollout.principles],
+        "principles": [asdict(principle) for principle in rollout.principles],
         "reward": breakdown.total,
         "components": list(breakdown.components.items()),
         "by_principle": list(breakdown.by_principle.items()),

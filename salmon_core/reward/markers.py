@@ -41,6 +41,11 @@ def chat_markers(codec: TokenCodec) -> Forbidden:
     return found
 
 
+def codec_markers(codec: TokenCodec) -> Forbidden:
+    """All that untrusted text must not contain for this tokenizer's sake."""
+    return Forbidden(added_tokens(codec)) | chat_markers(codec)
+
+
 def template_markers(template: Template) -> Forbidden:
     """The markers that a template names, and the headings in its texts."""
     turns = [template.turn.replace("{role}", role) for role in ROLES]

@@ -27,6 +27,11 @@ def by_principle(breakdowns: Iterable[RewardBreakdown]) -> dict[str, list[float]
     return found
 
 
+def sets_of(principles: Sequence[ShownPrinciple], combine: Combine) -> list[_Set]:
+    """The sets of principles that make a text each."""
+    return [tuple(principles)] if combine == "joint" or not principles else [(each,) for each in principles]
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """What the answers say; see `salmon_core.records.RewardBreakdown`."""
@@ -85,9 +90,7 @@ class Asked:
 
     @property
     def _scored(self) -> list[_Set]:
-        if self.combine == "joint" or not self.principles:
-            return [self.principles]
-        return [(each,) for each in self.principles]
+        return sets_of(self.principles, self.combine)
 
     @property
     def _without(self) -> list[_Set]:

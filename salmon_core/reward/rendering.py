@@ -25,7 +25,7 @@ from salmon_core.records import Completion, Message, Pair, Prompt, ShownPrincipl
 from salmon_core.reward.conversations import rules_text, split, with_rules
 from salmon_core.reward.fitting import Fitter, Part
 from salmon_core.reward.forms import Form, Frame, frame_of
-from salmon_core.reward.markers import ROLES, SLOT, added_tokens, chat_markers, template_markers, views
+from salmon_core.reward.markers import ROLES, SLOT, codec_markers, template_markers, views
 from salmon_core.reward.sanitizer import Forbidden, Sanitizer
 from salmon_core.reward.shape import PLAIN, ShapeCheck
 
@@ -49,6 +49,7 @@ class Renderer:
         limits: lengths; principles are never cut.
         form: in which a judge is asked.
         room: tokens that an answer may add to a text; counted where the model takes texts of a limited length.
+        plain: further strings that are to be made plain, where the tokenizer that they are of is not at hand.
     """
 
     def __init__(
@@ -60,13 +61,14 @@ class Renderer:
         limits: Limits | None = None,
         form: Form = "text",
         room: int = 0,
+        plain: Forbidden | None = None,
     ):
         self.template, self.codec = template, codec
         self.limits = limits or Limits()
         codecs = [codec, *(each for each in others if each is not codec)]
-        forbidden = template_markers(template)
+        forbidden = template_markers(template) | (plain or Forbidden())
         for each in codecs:
-            forbidden |= Forbidden(added_tokens(each)) | chat_markers(each)
+            forbidden |= codec_markers(each)
         self._text = Sanitizer(forbidden, views(codecs))
         self._fit = Fitter(codec, self._text)
         self._shape = ShapeCheck(codec, self._text)
@@ -265,6 +267,18 @@ class Renderer:
         where: str,
     ) -> PrefixRequest:
         suffixes = tuple(self._suffix(principles, tail, where) for principles in sets)
+        values, cut = self._fitted(pattern, messages, outputs, suffixes, where)
+        return PrefixRequest(fill(pattern, values), suffixes, cut)
+
+    def _fitted(
+        self,
+        pattern: str,
+        messages: Sequence[Message],
+        outputs: Mapping[str, str],
+        suffixes: Sequence[str],
+        where: str,
+    ) -> tuple[dict[str, str], int]:
+        """-> what goes into the pattern's slots, safe and short enough; the tokens cut for that."""
         fixed = self._fit.fixed(pattern) + max(map(self._fit.count, suffixes), default=0)
         room = self._total - fixed
         if room <= len(outputs):
@@ -275,13 +289,13 @@ class Renderer:
         share = min(self.limits.completion, (room - instruction.tokens) // len(outputs))
         for name, text in outputs.items():
             parts[name] = self._fit.cut(text, share)
-        prefix = fill(pattern, {name: part.text for name, part in parts.items()})
+        values = {name: part.text for name, part in parts.items()}
         if any(part.doubtful for part in parts.values()):
             # With one suffix: what an output ends with could reach into it.
-            suffix = suffixes[0] if suffixes else ""
+            suffix, prefix = suffixes[0] if suffixes else "", fill(pattern, values)
             shape = (pattern, roles, suffix)
             self._shape(prefix + suffix, shape, lambda: self._plain(pattern, outputs, roles) + suffix, where=where)
-        return PrefixRequest(prefix, suffixes, sum(part.cut for part in parts.values()))
+        return values, sum(part.cut for part in parts.values())
 
     def _plain(self, pattern: str, outputs: Mapping[str, str], roles: tuple[str, ...] | None) -> str:
         """The same prefix with plain contents."""

@@ -65,11 +65,12 @@ class Reward:
         rm_owner: str = "reward engine",
         veto: Veto | None = None,
         explain_every: int = 0,
+        owns_scorer: bool = False,
     ):
         self._scorer, self._renderer, self._bonuses = scorer, renderer, tuple(bonuses)
         self._interventions, self._rm_weight, self._combine = tuple(interventions), rm_weight, combine
         self._weights, self._on_failure, self._rm_owner = dict(weights or {}), on_failure, rm_owner
-        self._opened: Scorer | None = None
+        self._opened = scorer if owns_scorer else None
         self._veto = veto if scorer is not None else None
         self.names = ((RM,) if scorer is not None else ()) + tuple(bonus.label for bonus in self._bonuses)
         self.names += (VETO,) if self._veto is not None else ()
@@ -97,7 +98,7 @@ class Reward:
         renderer = None
         if scorer is not None:
             renderer = Renderer(template, scorer.codec, others=[policy_codec(spec)], limits=spec.limits)
-        reward = cls(
+        return cls(
             scorer=scorer,
             renderer=renderer,
             bonuses=bonuses,
@@ -109,9 +110,8 @@ class Reward:
             rm_owner=spec.engine.owner,
             veto=spec.veto,
             explain_every=spec.explain_every,
+            owns_scorer=opened is not None,
         )
-        reward._opened = opened
-        return reward
 
     def close(self) -> None:
         """Closes the reward model, if this opened it."""

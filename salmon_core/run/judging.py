@@ -50,6 +50,7 @@ class Judging:
         attempts: per call.
         form: in which a model is asked.
         orders: what a score is where the orders disagree: 0 (`agree`), or their mean.
+        renderer: makes the texts.
 
     Raises:
         PluginError: the judge cannot be constructed.
@@ -70,6 +71,7 @@ class Judging:
         attempts: int,
         form: Form = "auto",
         orders: Orders = "agree",
+        renderer: Callable[..., Renderer] = Renderer,
     ):
         self._spec = judge
         self._principles = principles if callable(principles) else tuple(principles)
@@ -79,7 +81,7 @@ class Judging:
         self._what = f"judge {judge.name!r}"
         self._answers = Answers(cache)
         self._concurrency, self._attempts = concurrency, attempts
-        self._context = _Context(seed, template, limits, open_model, codecs, form)
+        self._context = _Context(seed, template, limits, open_model, codecs, form, renderer)
         self._runner: asyncio.Runner | None = None
 
     @property
@@ -264,8 +266,10 @@ class _Context:
         open_model: Callable[[Ability], OpenModel],
         codecs: Callable[[], tuple[TokenCodec, ...]],
         form: Form,
+        renderer: Callable[..., Renderer],
     ):
         self._form: Form = form
+        self._make = renderer
         self.form: Form | None = None
         self.seed, self.template = seed, template
         self._limits, self._open_model, self._codecs = limits, open_model, codecs
@@ -313,7 +317,7 @@ class _Context:
         if (question, room) not in self._renderers:
             codec = (self._opened[1] if self._opened else self._model(ability)).codec
             template = self.template if question is None else asking(self.template, question)
-            found = Renderer(template, codec, others=self._codecs(), limits=self._limits, form=self._form, room=room)
+            found = self._make(template, codec, others=self._codecs(), limits=self._limits, form=self._form, room=room)
             self._renderers[question, room], self.form = found, found.form
         return self._renderers[question, room]
 

@@ -19,6 +19,10 @@ from salmon_core.plugins.options import require
 from salmon_core.principles.per_prompt import PerPrompt
 from salmon_core.records import PreferenceRow, Prompt
 from salmon_core.rng import named_rng
+from salmon_core.run.identity import uncounted
+from salmon_core.sharing.cards import preferences_card
+from salmon_core.sharing.document import known_principles
+from salmon_core.sharing.facts import CARD, Described, RowCounts
 from salmon_core.stages.base import Sources, Stage, StageOutput, Work, write_metrics
 from salmon_core.stages.judge import read_judgments
 from salmon_core.stages.sample import read_pairs
@@ -38,13 +42,14 @@ class LabelInputs:
     labeller: ComponentSpec
     principles: tuple[Principle, ...]
     per_prompt: PerPrompt | None
+    described: Described = uncounted()
 
 
 class Label(Stage[LabelInputs]):
     """Asks the labeller."""
 
     name = "label"
-    outputs = (FILE, STATISTICS)
+    outputs = (FILE, STATISTICS, CARD)
 
     def active(self, config: RunConfig) -> bool:
         return config.makes_preferences
@@ -59,6 +64,7 @@ class Label(Stage[LabelInputs]):
             config.labeller,
             tuple(config.judge_principles),
             config.per_prompt,
+            Described.of(config),
         )
 
     def work(self, inputs: LabelInputs, work: Work) -> None:
@@ -83,6 +89,9 @@ class Label(Stage[LabelInputs]):
                 where=self.name,
                 hint=f"see {work.path / STATISTICS} for the reasons",
             )
+        rows = parquet.Rows(work.path / FILE, parquet.PREFERENCES, parquet.to_preference)
+        known = known_principles(rows, inputs.principles)
+        work.write_text(CARD, preferences_card(inputs.described, FILE, RowCounts.of(rows), known))
         write_metrics(work, {"rows": count, **found})
 
 

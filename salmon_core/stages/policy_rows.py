@@ -16,6 +16,8 @@ from salmon_core.data.preferences import PreferenceSource
 from salmon_core.errors import DataError
 from salmon_core.records import PreferenceRow, Prompt
 from salmon_core.reward.rendering import Renderer
+from salmon_core.run.identity import uncounted
+from salmon_core.sharing.facts import Described
 from salmon_core.stages.base import ModelInput, Sources, StageOutput, Work
 from salmon_core.stages.label import preference_input, preference_rows
 from salmon_core.stages.texts import Texts, texts_of
@@ -40,6 +42,7 @@ class PolicyRowsInputs:
     algorithm: str
     texts: Texts
     trainer: TrainerSetup
+    described: Described = uncounted()
 
 
 def inputs_of(sources: Sources) -> PolicyRowsInputs:
@@ -54,6 +57,7 @@ def inputs_of(sources: Sources) -> PolicyRowsInputs:
         section.algorithm,
         texts_of(sources, "sample"),
         trainer_setup(sources, "train-policy"),
+        Described.of(sources.config),
     )
 
 

@@ -22,12 +22,16 @@ from salmon_core.principles.per_prompt import Pools
 from salmon_core.records import Prompt, ShownPrinciple
 from salmon_core.reward.spec import reward_spec
 from salmon_core.run.identity import uncounted
+from salmon_core.sharing.cards import policy_card
+from salmon_core.sharing.facts import CARD, Described
 from salmon_core.stages import policy_rows, stage
 from salmon_core.stages.base import ModelInput, Sources, StageOutput, Work
 from salmon_core.stages.policy_rows import PolicyRowsInputs
 from salmon_core.stages.prompts import read_prompts
 from salmon_core.stages.texts import Texts, texts_of
 from salmon_core.stages.training import Trainer, TrainerSetup, TrainingStage, trainer_setup
+
+_CARD = f"data/{CARD}"
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class TrainPolicyInputs:
     texts: Texts
     trainer: TrainerSetup
     made: Mapping[str, Leaves] = uncounted()
+    described: Described = uncounted()
 
 
 class TrainPolicy(TrainingStage[TrainPolicyInputs | PolicyRowsInputs]):
@@ -58,10 +63,11 @@ class TrainPolicy(TrainingStage[TrainPolicyInputs | PolicyRowsInputs]):
 
     name = "train-policy"
     prepared = "rl_prompts.parquet"
-    outputs = ("*.parquet", "model")
+    beside = (_CARD,)
+    outputs = ("*.parquet", *beside, "model")
 
     def worked(self, inputs: TrainPolicyInputs | PolicyRowsInputs) -> tuple[str, ...]:
-        return (policy_rows.FILE if isinstance(inputs, PolicyRowsInputs) else self.prepared,)
+        return (policy_rows.FILE if isinstance(inputs, PolicyRowsInputs) else self.prepared, *self.beside)
 
     def active(self, config: RunConfig) -> bool:
         return config.config.train.algorithm != "none"
@@ -84,12 +90,19 @@ class TrainPolicy(TrainingStage[TrainPolicyInputs | PolicyRowsInputs]):
             texts=texts_of(sources, "reward"),
             trainer=trainer_setup(sources, self.name),
             made=_made(sources),
+            described=Described.of(config),
         )
 
     def work(self, inputs: TrainPolicyInputs | PolicyRowsInputs, work: Work) -> None:
         if isinstance(inputs, PolicyRowsInputs):
             policy_rows.prepare(inputs, work)
-            return
+        else:
+            self._draw(inputs, work)
+        chat = inputs.policy.spec.fallback_chat_template
+        work.write_text(_CARD, policy_card(inputs.described, chat_template=chat))
+
+    def _draw(self, inputs: TrainPolicyInputs, work: Work) -> None:
+        """Every row of the run, with its principles."""
         renderer = inputs.texts.renderer(work.registry)
         prompts = read_prompts(inputs.prompts.path, "train")
         needed = Trainer(work.registry, inputs.trainer, self.job(inputs, work.path)).rows_needed()

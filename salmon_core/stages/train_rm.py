@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from salmon_core.api.models import TokenCodec
 from salmon_core.api.training import Job
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data import parquet
 from salmon_core.data.preferences import PreferenceSource
 from salmon_core.plugins.engines import open_codec
+from salmon_core.records import PreferenceRow
+from salmon_core.run.identity import uncounted
+from salmon_core.sharing.cards import reward_card
+from salmon_core.sharing.document import FILE as DOCUMENT
+from salmon_core.sharing.document import known_principles, make_document
+from salmon_core.sharing.facts import CARD, Described, RowCounts
 from salmon_core.stages.base import ModelInput, Sources, StageOutput, Work
 from salmon_core.stages.label import preference_input, preference_rows
 from salmon_core.stages.texts import Texts, texts_of
-from salmon_core.stages.training import TrainerSetup, TrainingStage, trainer_setup
+from salmon_core.stages.training import Trainer, TrainerSetup, TrainingStage, trainer_setup
 
 _STATISTICS = "data/statistics.json"
+_DOCUMENT, _CARD = f"data/{DOCUMENT}", f"data/{CARD}"
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ class TrainRmInputs:
     init: ModelInput
     texts: Texts
     trainer: TrainerSetup
+    described: Described = uncounted()
 
 
 class TrainRm(TrainingStage[TrainRmInputs]):
@@ -40,10 +49,11 @@ class TrainRm(TrainingStage[TrainRmInputs]):
 
     name = "train-rm"
     prepared = "data/train.parquet"
-    outputs = (prepared, _STATISTICS, "model")
+    beside = (_DOCUMENT, _CARD)
+    outputs = (prepared, _STATISTICS, *beside, "model")
 
     def worked(self, inputs: TrainRmInputs) -> tuple[str, ...]:
-        return (self.prepared, _STATISTICS)
+        return (*super().worked(inputs), _STATISTICS)
 
     def active(self, config: RunConfig) -> bool:
         return config.trains_reward_model
@@ -56,22 +66,44 @@ class TrainRm(TrainingStage[TrainRmInputs]):
             sources.named("reward-init"),
             texts_of(sources, "reward"),
             trainer_setup(sources, self.name),
+            Described.of(config, reward_model=True),
         )
 
     def work(self, inputs: TrainRmInputs, work: Work) -> None:
         codec = open_codec(work.registry, inputs.texts.engine, inputs.init.spec)
         renderer = inputs.texts.reward_renderer(work.registry, codec)
-        cut = 0
+        cut, preferences = 0, preference_rows(inputs.preferences, work.note)
 
         def rows() -> Iterator[dict[str, Any]]:
             nonlocal cut
-            for row in preference_rows(inputs.preferences, work.note):
+            for row in preferences:
                 texts = [renderer.reward(row.messages, text, [row.principles]) for text in (row.chosen, row.rejected)]
                 cut += any(text.truncated for text in texts)
                 yield {"chosen": texts[0].texts[0], "rejected": texts[1].texts[0], "margin": row.margin}
 
         count = work.write_rows(self.prepared, rows(), parquet.RM_TEXTS)
         work.write_text(_STATISTICS, json.dumps({"rows": count, "truncated": cut}))
+        self._describe(inputs, work, preferences, codec)
+
+    def _describe(self, inputs: TrainRmInputs, work: Work, rows: Sequence[PreferenceRow], codec: TokenCodec) -> None:
+        """What the model's folder gets beside its weights, so that it can be used without the run."""
+        described, texts = inputs.described, inputs.texts
+        assert texts.reward is not None
+        document = make_document(
+            name=described.template,
+            template=texts.reward,
+            limits=texts.limits,
+            principles=known_principles(rows, described.judged),
+            combine=described.combine,
+            model=inputs.init.spec,
+            codec=codec,
+            policy=texts.codec(work.registry),
+            base_model=described.base,
+        )
+        leaves = Trainer(work.registry, inputs.trainer, self.job(inputs, work.path)).leaves()
+        card = reward_card(described, document, RowCounts.of(rows), adapter=leaves.adapter)
+        work.write_text(_DOCUMENT, document.to_json())
+        work.write_text(_CARD, card)
 
     def setup(self, inputs: TrainRmInputs) -> TrainerSetup:
         return inputs.trainer

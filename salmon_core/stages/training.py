@@ -60,17 +60,20 @@ class TrainingStage(Stage[I]):
 
     Attributes:
         prepared: the trainer's data, which the stage's own work leaves.
+        beside: files of that work which the model's folder gets too, such as its card.
     """
 
     prepared: ClassVar[str]
+    beside: ClassVar[tuple[str, ...]] = ()
     records = ("rollouts/*.parquet", "steps.jsonl")
 
     def worked(self, inputs: I) -> tuple[str, ...]:
-        return (self.prepared,)
+        return (self.prepared, *self.beside)
 
     def unit(self, name: str) -> str:
         """A model is saved as a whole."""
-        return "model" if name.startswith("model/") else name
+        kept = name in [f"model/{Path(file).name}" for file in self.beside]
+        return "model" if name.startswith("model/") and not kept else name
 
     @abstractmethod
     def setup(self, inputs: I) -> TrainerSetup:
@@ -93,7 +96,11 @@ class TrainingStage(Stage[I]):
         if not all(done.has(process.folder.path / name) for name in self.worked(inputs)):
             process.worker(self.name)
         registry = process.run.config.registry
-        return Trainer(registry, self.setup(inputs), self.job(inputs, process.folder.path)).run(process)
+        metrics = Trainer(registry, self.setup(inputs), self.job(inputs, process.folder.path)).run(process)
+        for file in self.beside:
+            own = process.folder.path / file
+            write_text(process.folder.path / "model" / own.name, own.read_text(encoding="utf-8"))
+        return metrics
 
 
 class Trainer:

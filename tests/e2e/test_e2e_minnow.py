@@ -114,6 +114,36 @@ def test_score_is_the_reward_of_training(undisturbed: Path, tmp_path: Path) -> N
         assert breakdown["components"] == pytest.approx(rollout["components"], abs=1e-5)
 
 
+def salmon(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "salmon_core", *map(str, words)]
+    return subprocess.run(argv, env=environment(), capture_output=True, text=True, timeout=400)
+
+
+def test_trainer_and_travelling_reward_model_give_the_same(undisturbed: Path) -> None:
+    """All rollouts that TRL's PPO logged; by the run, and by the reward model's folder alone."""
+    for target in (undisturbed, undisturbed / "train-rm" / "model"):
+        done = salmon("verify", target, undisturbed / "train-policy", "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        verdict = json.loads(done.stdout)
+        assert verdict["rollouts"] >= 16
+        assert verdict["same"]
+
+
+def test_the_policys_card_answers_as_it_is_tried(undisturbed: Path) -> None:
+    """Its code, as it stands in the card, gives the answer of `salmon try`."""
+    model = undisturbed / "train-policy" / "model"
+    card = (model / "README.md").read_text()
+    code = card.split("```python\n")[1].split("```")[0]
+    done = subprocess.run([sys.executable, "-c", code], cwd=model, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    tried = salmon("try", undisturbed, "--prompt", "How do I boil an egg?", "--json")
+    assert tried.returncode == 0, tried.stderr
+    values = json.loads(tried.stdout)
+    assert [answer["by"] for answer in values["answers"]] == ["before", "after"]
+    assert done.stdout.strip() == values["answers"][1]["text"].strip()
+    assert {each["name"] for each in values["under"]} == {"helpful", "vivid", "example", "no-self-praise"}
+
+
 def test_finished_stages_are_skipped(undisturbed: Path) -> None:
     before = data_files(undisturbed)
     start = time.monotonic()

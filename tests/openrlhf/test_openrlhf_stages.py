@@ -176,6 +176,22 @@ def test_the_reward_model_serves_in_both_interpreters(trained: Path) -> None:
         assert json.loads(line.removeprefix("SCORES ")) == pytest.approx(ours[:16], abs=2e-5)
 
 
+def test_the_reward_models_card_gives_our_scores(trained: Path) -> None:
+    """Its code in plain transformers, as it stands in the card, of both versions; ours without the run."""
+    from salmon_core import load_reward
+    from salmon_core.sharing.snippet import COMPLETION, PROMPT
+
+    folder = trained / "train-rm" / "model"
+    plain = (folder / "README.md").read_text().split("```python\n")[2].split("```")[0]
+    with load_reward(folder) as reward:
+        ours = reward(PROMPT, COMPLETION, "red").total
+    for python in (sys.executable, PYTHON):
+        done = subprocess.run([python, "-c", plain], cwd=folder, capture_output=True, text=True, check=True)
+        name, score = done.stdout.split()
+        assert name == "red"
+        assert float(score) == pytest.approx(ours, abs=1e-5)
+
+
 def _rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     from salmon_core.records import ShownPrinciple
 

@@ -1,0 +1,225 @@
+"""A reward model from its folder, without a run: `load_reward(path)(prompt, completion, principles)`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from salmon_core.api.models import ModelSpec
+from salmon_core.api.principles import Principle
+from salmon_core.errors import SalmonError
+from salmon_core.plugins.engines import open_model
+from salmon_core.plugins.options import validate_options
+from salmon_core.plugins.registry import Registry
+from salmon_core.records import Message, Prompt, RewardBreakdown, Rollout, ShownPrinciple, prompt_id
+from salmon_core.reward.rendering import Renderer
+from salmon_core.reward.reward import Reward
+from salmon_core.reward.scorers import ability_of, scorer_of
+from salmon_core.sharing.document import KnownPrinciple, RewardDocument, read_document
+from salmon_core.sharing.facts import HUB_ID
+
+#: a principle as a caller names it: a name (`kind`, `not kind`) of the model's own, any text, or an object
+AnyPrinciple = str | ShownPrinciple | Principle | Mapping[str, Any]
+#: what is scored at once
+_BATCH = 256
+#: of a model on the hub; weights in other forms than safetensors are not fetched
+_FETCHED = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
+
+
+class LoadedReward:
+    """A reward model with the template, limits and principles that it was trained with; a context manager.
+
+    Scores of a Bradley-Terry model compare only under the same prompt and principles.
+
+    Attributes:
+        document: what its `salmon.json` says.
+    """
+
+    def __init__(self, document: RewardDocument, reward: Reward, folder: Path):
+        self.document, self._reward, self._folder = document, reward, folder
+        self._known = {principle.name: principle for principle in document.principles}
+
+    @property
+    def principles(self) -> tuple[KnownPrinciple, ...]:
+        """Those that it was trained on."""
+        return self.document.principles
+
+    def __call__(
+        self,
+        prompt: str | Sequence[Message],
+        completion: str,
+        principles: AnyPrinciple | Iterable[AnyPrinciple] | None = None,
+    ) -> RewardBreakdown:
+        """The reward of one completion.
+
+        Args:
+            prompt: a user's turn, or a conversation that ends with one.
+            principles: one or several; None: all that it was trained on; an empty list: none.
+
+        Returns:
+            `total`, the score, and how it came about.
+
+        Raises:
+            SalmonError: no such principle, no conversation, or no room for prompt and completion.
+        """
+        return self.batch([(prompt, completion)], principles)[0]
+
+    def batch(
+        self,
+        items: Iterable[tuple[str | Sequence[Message], str]],
+        principles: AnyPrinciple | Iterable[AnyPrinciple] | None = None,
+    ) -> list[RewardBreakdown]:
+        """The same for many (prompt, completion), under the same principles."""
+        shown = self.shown(principles)
+        return self.score([_rollout(prompt, completion, shown) for prompt, completion in items])
+
+    def score(self, rollouts: Sequence[Rollout]) -> list[RewardBreakdown]:
+        """The same for rollouts, each with the principles that it carries."""
+        parts = [rollouts[start : start + _BATCH] for start in range(0, len(rollouts), _BATCH)]
+        return [breakdown for part in parts for breakdown in self._reward(part)]
+
+    def shown(self, principles: AnyPrinciple | Iterable[AnyPrinciple] | None = None) -> tuple[ShownPrinciple, ...]:
+        """Principles as the model is shown them.
+
+        Raises:
+            SalmonError: one that is none.
+        """
+        if principles is None:
+            own = (principle.shown() for principle in self.principles)
+            return tuple(shown for shown in own if shown is not None)
+        one = isinstance(principles, str | ShownPrinciple | Principle | Mapping)
+        return tuple(map(self._shown, [principles] if one else principles))  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Frees the model; may be called more than once."""
+        self._reward.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _shown(self, each: Any) -> ShownPrinciple:
+        if isinstance(each, ShownPrinciple):
+            return each
+        if isinstance(each, Principle):
+            return each.shown()
+        if isinstance(each, str):
+            return self._named(each)
+        if isinstance(each, Mapping) and isinstance(each.get("text"), str):
+            return ShownPrinciple(str(each.get("name", each["text"])), each["text"], bool(each.get("negated", False)))
+        raise SalmonError(f"is a {type(each).__name__}, not a principle", where="principles")
+
+    def _named(self, name: str) -> ShownPrinciple:
+        negated = name not in self._known and name.startswith("not ")
+        known = self._known.get(name.removeprefix("not ") if negated else name)
+        if known is not None:
+            shown = known.shown(negated=negated)
+            if shown is None:
+                what = "negated text" if negated else "text but the negated one"
+                raise SalmonError(f"the principle {known.name!r} has no {what}", where=str(self._folder))
+            return shown
+        if len(name.split()) > 1:
+            return ShownPrinciple(name, name)
+        near = get_close_matches(name, self._known, n=1)
+        raise SalmonError(
+            f"the model knows no principle {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+            where=str(self._folder),
+            hint=f"it knows {', '.join(self._known) or 'none'}; or give a principle's text",
+        )
+
+
+def load_reward(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    dtype: str | None = None,
+    combine: Literal["joint", "mean"] | None = None,
+    engine: str | None = None,
+) -> LoadedReward:
+    """A reward model that the stage `train-rm` left, or that `salmon push` put on the hub.
+
+    Args:
+        path: its folder, or its id on the hub.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`.
+        dtype: None: as it was trained.
+        combine: how several principles make one score; None: as its `salmon.json` says.
+        engine: that opens it; None: the installed default.
+
+    Raises:
+        SalmonError: no such model, no `salmon.json`, or the engine cannot open it.
+    """
+    folder = _folder(path)
+    document = read_document(folder)
+    template, registry = document.to_template(), Registry.discover()
+    owned = registry.default("engines") if engine is None else registry.find("engines", engine)
+    chosen = validate_options(owned, {}, "engine", Path.cwd())
+    spec = ModelSpec(
+        str(folder),
+        dtype=dtype or document.dtype,
+        device=device,
+        fallback_chat_template=document.chat_template,
+        conversational=document.conversational,
+    )
+    scorer = scorer_of(open_model(registry, chosen, spec, ability_of(template)), template)
+    try:
+        limits, plain = document.to_limits(), document.to_forbidden()
+        renderer = Renderer(template, scorer.codec, limits=limits, plain=plain)
+        weights = {principle.name: principle.weight for principle in document.principles}
+        reward = Reward(
+            scorer=scorer,
+            renderer=renderer,
+            combine=combine or document.combine,
+            weights=weights,
+            rm_owner=chosen.owner,
+            owns_scorer=True,
+        )
+    except BaseException:
+        scorer.close()
+        raise
+    return LoadedReward(document, reward, folder)
+
+
+def _folder(path: str | Path) -> Path:
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise SalmonError("is a file, not a model folder", where=str(path))
+    if not isinstance(path, str) or not HUB_ID.fullmatch(path):
+        raise SalmonError("no such model folder", where=str(path), hint="give a folder, or a hub id like owner/name")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(path, allow_patterns=list(_FETCHED)))
+    except Exception as error:  # of the network, of the hub, of a cache that is not there
+        first = next(iter(str(error).splitlines()), "") or type(error).__name__
+        hint = "check the id, the network, and access rights"
+        raise SalmonError(f"cannot fetch it: {first}", where=path, hint=hint) from None
+
+
+def _rollout(prompt: str | Sequence[Message], completion: str, principles: tuple[ShownPrinciple, ...]) -> Rollout:
+    if isinstance(prompt, str):
+        asked = Prompt.from_text(prompt)
+    else:
+        messages = tuple(prompt)
+        ends = bool(messages) and all(
+            isinstance(turn, Mapping) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
+            for turn in messages
+        )
+        if not ends or messages[-1]["role"] != "user":
+            raise SalmonError(
+                "is no text and no conversation that ends with a user's turn",
+                where="prompt",
+                hint='a turn is {"role": "user", "content": "..."}',
+            )
+        asked = Prompt(prompt_id(messages), messages)
+    if not isinstance(completion, str):
+        raise SalmonError(f"is a {type(completion).__name__}, not a text", where="completion")
+    return Rollout.from_text(asked, completion, n_tokens=0, principles=principles)
