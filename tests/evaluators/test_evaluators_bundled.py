@@ -119,6 +119,15 @@ def test_shift_of_each_component(finished: Finished) -> None:
     for own in [*values["components"].values(), values["tokens"], values["stopped"]]:
         assert own["before"]["value"] == own["after"]["value"]
         assert own["change"]["value"] == own["change"]["low"] == own["change"]["high"] == 0
+    # One principle in a joint text: what is lost without it, over the prompts that it was shown for.
+    left_out = values["left_out"]
+    assert left_out
+    assert set(left_out) <= {"short", "kind"}
+    assert all(own["change"]["value"] == 0 for own in left_out.values())
+    counted = sum(own["before"]["n"] for own in left_out.values())
+    assert counted == values["components"]["rm"]["before"]["n"]
+    (section,) = [each for each in finished.report["sections"] if each["title"].startswith("What the reward model")]
+    assert {row[0] for row in section["rows"]} == set(left_out)
     file = finished.run / "evaluate" / "samples-initial-4.parquet"
     said = parquet.read_rows(file, parquet.COMPLETIONS, parquet.to_completion)
     letters = sum(completion.text.count("e") for completion in said) / len(said)

@@ -8,13 +8,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmon_core.api import EvaluatedRun, Evaluator, Metrics, Role
+from salmon_core.api import EvaluatedRun, Evaluator, Metrics, Role, Section
 from salmon_core.kit.statistics import clustered_difference, clustered_mean
 from salmon_core.records import RewardBreakdown, Rollout
 from salmon_core.rng import named_rng
 
 #: by default every intervention that is still in force at the end counts
 _LAST = 2**62
+_TITLES = {
+    "principles": "Reward model's score under each principle alone",
+    "left_out": "What the reward model's score loses without each principle",
+}
 _ROLES: tuple[Role, ...] = ("initial", "policy")
 
 
@@ -47,8 +51,8 @@ class RewardShift(Evaluator):
         series: dict[tuple[str, str], dict[str, dict[str, list[float]]]] = {}
         for role in _ROLES:
             for rollout, breakdown in zip(rollouts[role], run.score(rollouts[role], explain=True), strict=True):
-                for name, value in _numbers(rollout, breakdown).items():
-                    series.setdefault(name, {}).setdefault(role, {}).setdefault(rollout.prompt_id, []).append(value)
+                for key, value in _numbers(rollout, breakdown).items():
+                    series.setdefault(key, {}).setdefault(role, {}).setdefault(rollout.prompt_id, []).append(value)
         values: dict[str, dict[str, Any]] = {}
         for (part, name), by_role in series.items():
             rng = named_rng(run.seed, "reward-shift", name if part in ("components", "shape") else f"{part}/{name}")
@@ -58,7 +62,8 @@ class RewardShift(Evaluator):
                 "after": asdict(clustered_mean(after, rng)),
                 "change": asdict(clustered_difference(before, after, rng)),
             }
-        return Metrics("reward-shift", values | values.pop("shape"))
+        sections = tuple(_section(part, values[part]) for part in _TITLES if part in values)
+        return Metrics("reward-shift", values | values.pop("shape"), sections=sections)
 
     def _rollouts(self, run: EvaluatedRun, role: Role) -> list[Rollout]:
         prompts = {prompt.id: prompt for prompt in run.prompts("test")}
@@ -75,6 +80,17 @@ class RewardShift(Evaluator):
             )
             for sample in run.samples(role, self.options.samples)
         ]
+
+
+def _section(part: str, values: Mapping[str, Any]) -> Section:
+    """For the report: a row for each principle."""
+    rows = []
+    for name, own in values.items():
+        change = own["change"]
+        told = f"{change['value']:+.2f} [{change['low']:+.2f}, {change['high']:+.2f}]"
+        n = own["before"]["n"]
+        rows.append((name, f"{own['before']['value']:.2f}", f"{own['after']['value']:.2f}", told, str(n)))
+    return Section(_TITLES[part], ("principle", "before", "after", "change", "n"), tuple(rows))
 
 
 def _numbers(rollout: Rollout, breakdown: RewardBreakdown) -> dict[tuple[str, str], float]:
