@@ -137,8 +137,8 @@ def test_options_of_another_algorithm() -> None:
     job = make("train-policy", algorithm="rloo", reward=reward(), options={"loss_type": "dapo"})
     with pytest.raises(ConfigError, match="means nothing to rloo"):
         TRLBackend().plan(job)
-    with pytest.raises(ConfigError, match="no 'dpo'"):
-        TRLBackend().plan(make("train-policy", algorithm="dpo", reward=reward()))
+    with pytest.raises(ConfigError, match="no 'kto'"):
+        TRLBackend().plan(make("train-policy", algorithm="kto", reward=reward()))
 
 
 @given(st.integers(1, 8), st.integers(1, 8), st.integers(1, 8), st.integers(1, 4), st.integers(1, 3), st.integers(2, 8))
