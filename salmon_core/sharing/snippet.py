@@ -8,8 +8,8 @@ from salmon_core.api.templates import RewardConversation, Template
 from salmon_core.reward.markers import SLOT
 from salmon_core.sharing.document import RewardDocument
 
-#: what a card's code scores
-PROMPT, COMPLETION = "How do I boil an egg?", "Put it in boiling water for seven minutes."
+#: what a card's code scores; short, so that it is cut to no model's lengths
+PROMPT, COMPLETION = "Is water wet?", "Yes, it is."
 
 
 def scoring_code(document: RewardDocument, path: str, *, adapter: bool = False) -> str:

@@ -136,7 +136,7 @@ def test_the_policys_card_answers_as_it_is_tried(undisturbed: Path) -> None:
     code = card.split("```python\n")[1].split("```")[0]
     done = subprocess.run([sys.executable, "-c", code], cwd=model, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    tried = salmon("try", undisturbed, "--prompt", "How do I boil an egg?", "--json")
+    tried = salmon("try", undisturbed, "--prompt", "Is water wet?", "--json")
     assert tried.returncode == 0, tried.stderr
     values = json.loads(tried.stdout)
     assert [answer["by"] for answer in values["answers"]] == ["before", "after"]
