@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,10 +12,11 @@ from salmon_core.api.reward import RewardSpec
 from salmon_core.cli.patience import patient
 from salmon_core.data.files import replacing
 from salmon_core.data.rollout_rows import read_rollouts
-from salmon_core.errors import DataError, SalmonError
+from salmon_core.data.shown import shown_by
+from salmon_core.errors import SalmonError
 from salmon_core.kit.commands import announce_file_plugin
 from salmon_core.records import Rollout, ShownPrinciple
-from salmon_core.reward.elsewhere import count_tokens, draw_for, known_principles, shown_by
+from salmon_core.reward.elsewhere import count_tokens, draw_for, named_principles
 from salmon_core.reward.reward import Reward, policy_codec
 from salmon_core.run.run import Run
 
@@ -42,12 +43,15 @@ def score_file(
     spec = run.reward_spec()
     codec = policy_codec(spec)
     rollouts = []
-    named = known_principles(run.config)
+    named = named_principles(run.config)
     for row in read_rollouts(file):
         if row.principles is None:
             shown = draw_for(run.config, row.prompt, principles)
         else:
-            shown = tuple(each if isinstance(each, ShownPrinciple) else _named(named, each) for each in row.principles)
+            shown = tuple(
+                each if isinstance(each, ShownPrinciple) else shown_by(named, each, "column principles")
+                for each in row.principles
+            )
         counted = count_tokens(codec, row.completion, row.completion_ids) if row.n_tokens is None else row.n_tokens
         rollout = Rollout.from_text(
             row.prompt,
@@ -65,14 +69,6 @@ def score_file(
             return
         with replacing(output) as aside, aside.open("w", encoding="utf-8", newline="") as lines:  # before any work
             lines.writelines(_scored(spec, rollouts, explain))
-
-
-def _named(named: Mapping[str, ShownPrinciple], text: str) -> ShownPrinciple:
-    found = shown_by(named, text)
-    if found is None:
-        hint = f"it has {', '.join(named)}; a text of several words is a principle in these words"
-        raise DataError(f"the run's reward has no principle {text!r}", where="column principles", hint=hint)
-    return found
 
 
 def _scored(spec: RewardSpec, rollouts: Sequence[Rollout], explain: bool) -> Iterator[str]:

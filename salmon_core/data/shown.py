@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from salmon_core.api.principles import Principle
+from salmon_core.data.own_principles import name_of
 from salmon_core.data.readers import parse_json
 from salmon_core.data.validation import did_you_mean
 from salmon_core.errors import DataError
@@ -13,8 +14,6 @@ from salmon_core.records import ShownPrinciple
 
 #: before a name: its negated text
 NOT = "not "
-#: characters of a text that stand for its name
-_NAME = 48
 
 
 def shown_principles(value: Any, known: Sequence[Principle], where: str) -> tuple[ShownPrinciple, ...]:
@@ -34,36 +33,52 @@ def shown_principles(value: Any, known: Sequence[Principle], where: str) -> tupl
     if value is None or value == "":
         return ()
     items = value if isinstance(value, list | tuple) else [value]
-    by_name = {principle.name: principle for principle in known}
-    return tuple(_shown(item, by_name, where) for item in items)
+    labelled = by_label(known)
+    return tuple(_shown(item, labelled, where) for item in items)
 
 
-def _shown(item: Any, known: Mapping[str, Principle], where: str) -> ShownPrinciple:
+def by_label(principles: Iterable[Principle]) -> dict[str, ShownPrinciple]:
+    """Principles as they may be shown, by their name in a breakdown: `NAME`, `not NAME`."""
+    found: dict[str, ShownPrinciple] = {}
+    for principle in principles:
+        found[principle.name] = principle.shown()
+        if principle.negated is not None:
+            found[NOT + principle.name] = principle.shown(negated=True)
+    return found
+
+
+def shown_by(known: Mapping[str, ShownPrinciple], text: str, where: str) -> ShownPrinciple:
+    """What a text stands for: a principle that is known by this name, or one in these words.
+
+    Args:
+        known: as `by_label` gives them.
+
+    Raises:
+        DataError: a name that is not known; a text of one's own has several words.
+    """
+    text = text.strip()
+    if text in known:
+        return known[text]
+    name = text.removeprefix(NOT)
+    if name in known:
+        raise DataError(f"principle {name!r} has no negated text", where=where)
+    if len(name.split()) != 1:
+        return ShownPrinciple(name_of(text), text)
+    some = ", ".join(list(known)[:12]) or "none"
+    raise DataError(
+        f"there is no principle {text!r:.80}{did_you_mean(text, known)}",
+        where=where,
+        hint=f"known are {some}; a text of several words is a principle in these words",
+    )
+
+
+def _shown(item: Any, known: Mapping[str, ShownPrinciple], where: str) -> ShownPrinciple:
     if isinstance(item, Mapping):
         name, text, negated = item.get("name"), item.get("text"), item.get("negated") or False
         if isinstance(text, str) and isinstance(negated, bool) and (name is None or isinstance(name, str)):
-            return ShownPrinciple(name or _short(text), text, negated)
+            return ShownPrinciple(name or name_of(text), text, negated)
         if text is None and isinstance(name, str) and isinstance(negated, bool):
             item = NOT * negated + name
     if not isinstance(item, str) or not item.strip():
         raise DataError(f"a principle is a name, a text or {{name, text, negated}}, not {item!r:.80}", where=where)
-    text = item.strip()
-    if text in known:
-        return known[text].shown()
-    name = text.removeprefix(NOT)
-    if name in known:
-        try:
-            return known[name].shown(negated=True)
-        except ValueError as error:
-            raise DataError(str(error), where=where) from None
-    if len(name.split()) == 1:
-        raise DataError(
-            f"there is no principle {name!r}{did_you_mean(name, known)}",
-            where=where,
-            hint="known are those of judge.principles and reward.principles; a text of one's own has several words",
-        )
-    return ShownPrinciple(_short(text), text)
-
-
-def _short(text: str) -> str:
-    return " ".join(text.split())[:_NAME]
+    return shown_by(known, item, where)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from salmon_core.api.models import TokenCodec
 from salmon_core.config.run_config import RunConfig
-from salmon_core.data.own_principles import name_of
+from salmon_core.data.shown import by_label
 from salmon_core.records import Prompt, ShownPrinciple
 from salmon_core.reward.reading import label
 from salmon_core.rng import named_rng
@@ -22,28 +22,9 @@ def draw_for(config: RunConfig, prompt: Prompt, names: Sequence[str] = ()) -> tu
     return replace(config.pools, principles=tuple(chosen), per_prompt=None).draw(prompt, rng, show=len(chosen))
 
 
-def shown_by(known: Mapping[str, ShownPrinciple], text: str) -> ShownPrinciple | None:
-    """The principle that a text stands for: one that is known by this name, or one in these words.
-
-    Args:
-        known: by the name in a breakdown: `NAME`, `not NAME`.
-
-    Returns:
-        None for a name that is not known; several words are a principle.
-    """
-    if text in known:
-        return known[text]
-    if " " not in text.strip() or (text.startswith("not ") and " " not in text.removeprefix("not ").strip()):
-        return None
-    return ShownPrinciple(name_of(text), text.strip())
-
-
-def known_principles(config: RunConfig) -> dict[str, ShownPrinciple]:
+def named_principles(config: RunConfig) -> dict[str, ShownPrinciple]:
     """Those that may be named: of the reward's set and its interventions, by the name in a breakdown."""
-    shown = [item.shown for item in config.interventions]
-    for principle in config.reward_principles:
-        shown += [principle.shown(), *([principle.shown(negated=True)] if principle.negated else [])]
-    return {label(each): each for each in shown}
+    return {label(item.shown): item.shown for item in config.interventions} | by_label(config.reward_principles)
 
 
 def count_tokens(codec: TokenCodec, completion: str, completion_ids: Sequence[int]) -> int:

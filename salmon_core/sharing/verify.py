@@ -14,10 +14,11 @@ from salmon_core.data.parquet import RL_PROMPTS, read_table
 from salmon_core.data.readers import read_file
 from salmon_core.data.rollout_rows import RolloutRow, read_rollouts
 from salmon_core.data.rollouts import FOLDER, rollout_files
+from salmon_core.data.shown import shown_by
 from salmon_core.errors import DataError, SalmonError
 from salmon_core.kit.reward_client import RewardClient
 from salmon_core.records import Prompt, Rollout, ShownPrinciple
-from salmon_core.reward.elsewhere import count_tokens, draw_for, shown_by
+from salmon_core.reward.elsewhere import count_tokens, draw_for
 from salmon_core.reward.reward import RM, Reward, policy_codec
 from salmon_core.run.run import Run
 from salmon_core.sharing.document import FILE as DOCUMENT
@@ -272,20 +273,14 @@ def _rollout(row: RolloutRow, values: Mapping[str, Any], known: Mapping[str, Any
         prompt,
         row.completion,
         n_tokens=row.n_tokens or 0,
-        principles=[_written_out(each, where) for each in row.principles or ()],
+        principles=[
+            each if isinstance(each, ShownPrinciple) else shown_by({}, each, f"{where}, column principles")
+            for each in row.principles or ()
+        ],
         completion_ids=row.completion_ids,
         stopped=row.stopped,
         rollout_index=index,
     )
-
-
-def _written_out(principle: ShownPrinciple | str, where: str) -> ShownPrinciple:
-    """A recorded reward says by which words it was given."""
-    found = principle if isinstance(principle, ShownPrinciple) else shown_by({}, principle)
-    if found is None:
-        hint = "write {name: ..., text: ...}"
-        raise DataError(f"{principle!r} is a name, not what was shown", where=f"{where}, column principles", hint=hint)
-    return found
 
 
 def _reward(values: Mapping[str, Any], where: str) -> Rewards:

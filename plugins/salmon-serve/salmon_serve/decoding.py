@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from salmon_core.api.models import TokenCodec
+from salmon_core.data.shown import shown_by
 from salmon_core.errors import SalmonError
 from salmon_core.records import Message, Prompt, Rollout, ShownPrinciple, prompt_id
-from salmon_core.reward.elsewhere import count_tokens, shown_by
+from salmon_core.reward.elsewhere import count_tokens
 from salmon_core.reward.reward import Reward
 from salmon_serve.schemas import FreeItem, Item, PrincipleText, RowItem
 
@@ -110,11 +111,10 @@ class Decoder:
     def _principle(self, each: str | PrincipleText) -> ShownPrinciple:
         if isinstance(each, PrincipleText):
             return ShownPrinciple(each.name, each.text, each.negated)
-        found = shown_by(self.principles, each)
-        if found is None:
-            some = ", ".join(list(self.principles)[:12]) or "none"
-            raise ItemError(f"there is no principle {each!r:.80}", where="principles", hint=f"the server knows {some}")
-        return found
+        try:
+            return shown_by(self.principles, each, "principles")
+        except SalmonError as error:
+            raise ItemError(error.message, where=error.where, hint=error.hint) from None
 
     def _check_room(self, principles: tuple[ShownPrinciple, ...]) -> None:
         """A client's too long principles are an error of its item, and no failure of the reward."""

@@ -18,7 +18,7 @@ from salmon_core.data.parquet import open_table, rows_of
 from salmon_core.data.rollouts import RolloutLog
 from salmon_core.errors import ConfigError, DataError, Problem, SalmonError
 from salmon_core.records import RL_COLUMNS, Prompt, ShownPrinciple
-from salmon_core.reward.elsewhere import draw_for, known_principles
+from salmon_core.reward.elsewhere import draw_for, named_principles
 from salmon_core.reward.reward import Reward, policy_codec
 from salmon_core.reward.spec import reward_spec
 from salmon_core.run.run import Run
@@ -95,7 +95,7 @@ def from_config(
         opened.path,
         spec,
         read_rows(rows) if rows is not None else {},
-        known_principles(opened.config),
+        named_principles(opened.config),
         partial(draw_for, opened.config),
     )
 
