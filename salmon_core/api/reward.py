@@ -90,4 +90,4 @@ class RewardSpec:
     file_plugins: tuple[str, ...] = ()
     on_failure: float | Literal["stop"] = "stop"
     veto: Veto | None = None
-    explain_every: int = 0
+    explain_every: int = field(default=0, metadata={"uncounted": True})  # of what is told, not of what is computed

@@ -300,7 +300,7 @@ def _lacks(value: Any) -> bool:
 
 
 def to_prompt(row: Mapping[str, Any]) -> Prompt:
-    own = tuple(each["name"] if each["text"] is None else Principle(**each) for each in row["own_principles"])
+    own = tuple(each["name"] if each["text"] is None else Principle(**each) for each in row["own_principles"] or ())
     return Prompt(row["id"], _messages(row), row["category"], row["split"], own)
 
 

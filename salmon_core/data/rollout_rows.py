@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
 from salmon_core.data.own_principles import name_of
 from salmon_core.data.prompts import Columns, to_prompt
@@ -92,15 +92,25 @@ _Truth = Annotated[bool, BeforeValidator(lambda value: value.strip() if isinstan
 
 def _shown(value: Any) -> Any:
     """A name, a text, or an object, whose `negated` may be the negated text too, as in a set's file."""
+    if isinstance(value, str) and value.strip():
+        return value.strip()
     if not isinstance(value, dict):
-        return value
+        raise ValueError(f"has to be a name, a text or an object, not {shown(value)}")
     values = _given(value)
     if isinstance(values.get("negated"), str):
         values = {key: each for key, each in values.items() if key != "negated"}
     return values if "name" in values or "text" not in values else {"name": name_of(str(values["text"])), **values}
 
 
-_Principle = Annotated[ShownPrinciple | str, BeforeValidator(_shown)]
+def _which(value: Any) -> str:
+    return "text" if isinstance(value, str) else "object"
+
+
+_Principle = Annotated[
+    Annotated[ShownPrinciple, Tag("object")] | Annotated[str, Tag("text")],
+    Discriminator(_which),
+    BeforeValidator(_shown),
+]
 
 
 class _Cells(BaseModel):

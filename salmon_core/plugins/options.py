@@ -20,7 +20,7 @@ from salmon_core.plugins.registry import Owned
 #: keys that a configuration writes beside a component's options, by kind
 BESIDE: Mapping[str, tuple[str, ...]] = {
     "bonuses": ("name", "weight", "label"),
-    "prompts": ("name", "limit", "on_bad_row", "answers", "too_long", "system"),
+    "prompts": ("name", "limit", "on_bad_row", "answers", "too_long", "system", "rubrics"),
 }
 
 

@@ -63,14 +63,9 @@ def identity(value: Any, registry: Registry) -> Any:
         return {"processes": value.processes, "accelerate_config": file and path_identity(Path(file))}
     if isinstance(value, RewardSpec):
         # Its models are inputs of their own, known by what made them; a file plugin counts with its component.
-        counted = [each.name for each in fields(value) if each.name not in ("model", "policy", "file_plugins")]
-        return {name: identity(getattr(value, name), registry) for name in counted}
+        return _fields(value, registry, without=("model", "policy", "file_plugins"))
     if is_dataclass(value) and not isinstance(value, type):
-        return {
-            each.name: identity(getattr(value, each.name), registry)
-            for each in fields(value)
-            if _UNCOUNTED not in each.metadata
-        }
+        return _fields(value, registry)
     if isinstance(value, Mapping):
         return {str(key): identity(item, registry) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -80,6 +75,12 @@ def identity(value: Any, registry: Registry) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"{type(value).__name__} has no identity")
+
+
+def _fields(value: Any, registry: Registry, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Those of a dataclass that count."""
+    counted = [each.name for each in fields(value) if _UNCOUNTED not in each.metadata and each.name not in without]
+    return {name: identity(getattr(value, name), registry) for name in counted}
 
 
 def component_identity(spec: ComponentSpec, registry: Registry) -> dict[str, Any]:

@@ -181,8 +181,9 @@ JUDGES = (
 _LABELLER = """
 class It:
     def label(self, pairs, judgments, principles, rng):
-        rows, shown = [], tuple(p.shown() for p in principles)
+        rows = []
         for pair in pairs:
+            shown = tuple(p.shown() for p in judged_by(pair, principles))
             chosen, rejected = pair.first.text, pair.second.text
             {}
             rows.append(PreferenceRow(pair.id, pair.prompt.messages, pair.prompt.category, shown, chosen, rejected,
@@ -203,6 +204,7 @@ LABELLERS = (
     labeller("an odd draw", "margin = 1.0 if rng.random() < 0.8 else float('nan')", "other_seeds_are_as_good"),
     labeller("other words", "margin, shown = 1.0, (ShownPrinciple('kind', 'Be kind.'),)", "preferences_become_rows"),
     labeller("no rows", "continue", "preferences_become_rows"),
+    labeller("the set's", "margin, shown = 1.0, tuple(p.shown() for p in principles)", "principles_of_single_prompts"),
     labeller(
         "divides by preferences",
         "margin = 1 / len([j for j in judgments if j.score])",

@@ -388,9 +388,10 @@ def test_a_trainer_that_ends_well_without_a_result(fail: str, says: str, tmp_pat
     config = load(make_folder(tmp_path, train={**document()["train"], "options": {"fail": fail, "rollouts": 0}}))
     run = Run(tmp_path / "runs" / "toy", config)
     own, stage = stage_named("train-policy"), run.stage("train-policy")
-    (stage.path / "rl_prompts.parquet").parent.mkdir(parents=True)
-    (stage.path / "rl_prompts.parquet").touch()
-    Outputs(stage.path).add(stage.path / "rl_prompts.parquet")
+    for name in own.worked(own.inputs(Sources(run))):
+        (stage.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (stage.path / name).touch()
+        Outputs(stage.path).add(stage.path / name)
     with Lock(run.path) as lock, pytest.raises(SalmonError, match=says):
         own.execute(own.inputs(Sources(run)), Process(run, stage, lock, lambda *_, **__: None))
 
@@ -413,7 +414,7 @@ def test_other_commands(world: Path, cli: Cli) -> None:
         ("score", "runs/toy", "gone.jsonl"): "gone.jsonl",
         ("score", "runs/toy", "rows.jsonl", "--principle", "vague"): "no principle 'vague'",
         ("principles", "show", "harmles"): "did you mean 'harmless'?",
-        ("principles", "import", "rows.jsonl", "file"): "exists already",
+        ("principles", "import", "rows.jsonl", "file"): "is in no format that is known",
         ("run", "salmon.yaml", "--set", "evaluate=[]", "--until", "evaluate"): "no stage 'evaluate'",
         ("run", "salmon.yaml", "--set", "run.folder=file"): "file",
         ("init", "file"): "file",

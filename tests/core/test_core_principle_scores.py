@@ -129,7 +129,9 @@ def test_score_and_files_tell_the_same(tmp_path: Path, cli: Cli) -> None:
     file.write_text(json.dumps({"prompt": "Why?", "completion": "A bee sees.", "principles": ["vivid"]}) + "\n")
     refused = cli("score", tmp_path / "runs/toy", file)
     assert refused.code == 1
-    assert "has no principle 'vivid' (it has short, not short, kind, not kind" in refused.text
+    assert (
+        "column principles: there is no principle 'vivid' (known are short, not short, kind, not kind" in refused.text
+    )
     joint = cli("score", tmp_path / "runs/toy", file.with_name("joint.jsonl"))
     assert joint.code == 1  # no such file
 

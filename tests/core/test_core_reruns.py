@@ -28,6 +28,7 @@ from salmon_core.config.schema import (
     PreferencesSection,
     PrincipleChoice,
     Selection,
+    VetoSection,
 )
 from salmon_core.pipeline import Pipeline
 
@@ -93,6 +94,8 @@ OTHER: dict[str, Any] = {
     "reward.principles": {"name": "rules.yaml", "negate": ["kind"]},
     "reward.show": 2,
     "reward.combine": "mean",
+    "reward.veto": {"below": 0.0, "floor": -1.0},
+    "reward.explain_every": 3,
     "reward.rm_weight": 2.0,
     "reward.engine": {"name": "bytes", "scale": 2.0},
     "reward.template": "toy-too",
@@ -128,6 +131,7 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             BonusChoice,
             PrincipleChoice,
             PreferencesSection,
+            VetoSection,
             Intervention,
             Expectation,
         )

@@ -89,8 +89,8 @@ BAD: dict[str, list[Any]] = {
     "stopped": ["maybe", 2, 0.5, float("nan"), [True], {}],
     "n_tokens": ["many", "-1", "1e3", "٣", -1, 1.5, float("nan"), float("inf"), True, 10**40, [3]],
     "completion_ids": ["1 2", "[1", "3", 3, ["a"], [-1], [None], {"a": 1}, "[" * 5000],
-    "principles": ["kind", "[1]", ["kind"], [{"name": "kind"}], [{"name": 1, "text": "x"}],
-                   [{"name": "a", "text": "b", "negated": "perhaps"}]],
+    "principles": ["kind", "[1]", [" "], [{"name": "kind"}], [{"name": 1, "text": "x"}],
+                   [{"name": "a", "text": "b", "negated": 3}]],
 }  # fmt: skip
 
 

@@ -170,7 +170,7 @@ PLACES = {
     "evaluator": ("        texts = [completion.text for completion in run.samples", "evaluate"),
     "engine": ("        assert self._open\n        found = []\n        for prompt, _ in prompts:", "sample"),
     "judge": ("        found = []\n        for pair in pairs:\n            requests", "judge"),
-    "labeller": ("        shown, by_id = {p.name", "label"),
+    "labeller": ("        by_id = {pair.id: pair", "label"),
 }
 
 

@@ -25,7 +25,7 @@ PLACES = {
         "engine 'bytes', sample",
     ),
     "judge": ("        found = []\n        for pair in pairs:\n            requests", "judge", "judge 'toy-judge'"),
-    "labeller": ("        shown, by_id = {p.name", "label", "labeller 'toy-labels'"),
+    "labeller": ("        by_id = {pair.id: pair", "label", "labeller 'toy-labels'"),
 }
 
 

@@ -76,7 +76,7 @@ class LabellerContract(ComponentContract):
         given = self.inputs()
         own = Principle("calm", "The answer is calm.", "The answer is not calm.")
         pairs = tuple(
-            replace(pair, prompt=replace(pair.prompt, principles=(own, *given.principles) if i % 2 else ()))
+            replace(pair, prompt=replace(pair.prompt, principles=(own,) if i % 2 else ()))
             for i, pair in enumerate(given.pairs)
         )
         judgments = [
