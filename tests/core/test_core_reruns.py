@@ -43,6 +43,7 @@ NEUTRAL = {
     "judge.on_weak",
     "train.python",
     "expect",
+    "reward.explain_every",
 }
 #: key -> another value than that of `start()`
 OTHER: dict[str, Any] = {
