@@ -34,7 +34,7 @@ def shown_principles(value: Any, known: Sequence[Principle], where: str) -> tupl
         return ()
     items = value if isinstance(value, list | tuple) else [value]
     labelled = by_label(known)
-    return tuple(_shown(item, labelled, where) for item in items)
+    return tuple(shown_as(item, labelled, where) for item in items)
 
 
 def by_label(principles: Iterable[Principle]) -> dict[str, ShownPrinciple]:
@@ -72,7 +72,8 @@ def shown_by(known: Mapping[str, ShownPrinciple], text: str, where: str) -> Show
     )
 
 
-def _shown(item: Any, known: Mapping[str, ShownPrinciple], where: str) -> ShownPrinciple:
+def shown_as(item: Any, known: Mapping[str, ShownPrinciple], where: str) -> ShownPrinciple:
+    """A name, a text, or an object, as it is shown; see `shown_by`."""
     if isinstance(item, Mapping):
         name, text, negated = item.get("name"), item.get("text"), item.get("negated") or False
         if isinstance(text, str) and isinstance(negated, bool) and (name is None or isinstance(name, str)):

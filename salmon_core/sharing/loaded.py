@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from salmon_core.api.models import ModelSpec
 from salmon_core.api.principles import Principle
+from salmon_core.data.shown import shown_as
 from salmon_core.errors import SalmonError
 from salmon_core.plugins.engines import open_model
 from salmon_core.plugins.options import validate_options
 from salmon_core.plugins.registry import Registry
 from salmon_core.records import Message, Prompt, RewardBreakdown, Rollout, ShownPrinciple, prompt_id
+from salmon_core.reward.reading import label
 from salmon_core.reward.rendering import Renderer
 from salmon_core.reward.reward import Reward
 from salmon_core.reward.scorers import ability_of, scorer_of
@@ -40,7 +41,8 @@ class LoadedReward:
 
     def __init__(self, document: RewardDocument, reward: Reward, folder: Path):
         self.document, self._reward, self._folder = document, reward, folder
-        self._known = {principle.name: principle for principle in document.principles}
+        both = (each.shown(negated=negated) for each in document.principles for negated in (False, True))
+        self._known = {label(shown): shown for shown in both if shown is not None}
 
     @property
     def principles(self) -> tuple[KnownPrinciple, ...]:
@@ -108,31 +110,7 @@ class LoadedReward:
     def _shown(self, each: Any) -> ShownPrinciple:
         if isinstance(each, ShownPrinciple):
             return each
-        if isinstance(each, Principle):
-            return each.shown()
-        if isinstance(each, str):
-            return self._named(each)
-        if isinstance(each, Mapping) and isinstance(each.get("text"), str):
-            return ShownPrinciple(str(each.get("name", each["text"])), each["text"], bool(each.get("negated", False)))
-        raise SalmonError(f"is a {type(each).__name__}, not a principle", where="principles")
-
-    def _named(self, name: str) -> ShownPrinciple:
-        negated = name not in self._known and name.startswith("not ")
-        known = self._known.get(name.removeprefix("not ") if negated else name)
-        if known is not None:
-            shown = known.shown(negated=negated)
-            if shown is None:
-                what = "negated text" if negated else "text but the negated one"
-                raise SalmonError(f"the principle {known.name!r} has no {what}", where=str(self._folder))
-            return shown
-        if len(name.split()) > 1:
-            return ShownPrinciple(name, name)
-        near = get_close_matches(name, self._known, n=1)
-        raise SalmonError(
-            f"the model knows no principle {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
-            where=str(self._folder),
-            hint=f"it knows {', '.join(self._known) or 'none'}; or give a principle's text",
-        )
+        return each.shown() if isinstance(each, Principle) else shown_as(each, self._known, f"{self._folder}")
 
 
 def load_reward(

@@ -210,3 +210,43 @@ def test_a_name_that_is_none_stops_before_anything_is_asked(tmp_path: Path, cli:
     assert done.code != 0
     assert "prompt p2: there is no principle named 'vivid' (there are" in done.text
     assert "Traceback" not in done.text
+
+
+# -- what others wrote, in a run ---------------------------------------------------------------------------------------
+
+FORMATS = Path(__file__).parents[1] / "principles" / "formats"
+#: those that give each prompt its own
+PER_PROMPT = {"points.jsonl", "principle.jsonl", "question.jsonl"}
+
+
+@pytest.mark.parametrize("name", sorted(PER_PROMPT))
+def test_rubrics_of_others_become_a_runs(name: str, tmp_path: Path, cli: Cli) -> None:
+    config = folder_of(tmp_path, {}, "only")
+    imported = cli("principles", "import", FORMATS / name, tmp_path / "rubric.jsonl")
+    assert imported.code == 0, imported.text
+    rows = [json.loads(line) for line in (tmp_path / "rubric.jsonl").read_text().splitlines()]
+    asked = [{key: row[key] for key in ("id", "prompt", "messages") if key in row} for row in rows]
+    with (tmp_path / "prompts.jsonl").open("a") as more:
+        more.writelines(json.dumps({**row, "split": "train"}) + "\n" for row in asked)
+    prompts = "prompts={name: prompts.jsonl, rubrics: rubric.jsonl}"
+    limits = "limits={prompt: 64, completion: 128, total: 2048}"
+    done = cli("run", config, "--set", prompts, "--set", limits, "--until", "train-policy")
+    assert done.code == 0, done.text
+    said = {p["text"] for row in parquet.open_table(tmp_path / "runs/toy/train-policy/rl_prompts.parquet").to_pylist()
+            for p in row["principles"]}  # fmt: skip
+    mine = {principle["text"] for row in rows for principle in row["principles"]}
+    assert mine & said
+    assert len(said - mine) == 2  # the others are rewarded by the set
+
+
+@pytest.mark.parametrize("name", sorted({file.name for file in FORMATS.iterdir()} - PER_PROMPT))
+def test_sets_of_others_become_a_runs(name: str, tmp_path: Path, cli: Cli) -> None:
+    judge = {**document()["judge"], "principles": "imported.yaml"}
+    config = make_folder(tmp_path, judge=judge, limits={"prompt": 64, "completion": 128, "total": 4096})
+    imported = cli("principles", "import", FORMATS / name, tmp_path / "imported.yaml")
+    assert imported.code == 0, imported.text
+    done = cli("run", config, "--until", "judge")
+    assert done.code == 0, done.text
+    (file,) = (tmp_path / "runs/toy/judge").glob("part-00000.parquet")
+    judged = {each.principle for each in parquet.read_rows(file, parquet.JUDGMENTS, parquet.to_judgment)}
+    assert len(judged) == int(imported.out.split()[0])

@@ -35,6 +35,17 @@ def test_steps_are_those_of_the_last_run_that_wrote_them(tmp_path: Path) -> None
     assert not list(OpenRLHFBackend().steps(tmp_path / "nothing"))
 
 
+def test_a_principles_mean_is_over_the_rollouts_that_it_was_shown_for(tmp_path: Path) -> None:
+    """OpenRLHF averages over all rollouts: of a score, 0 where it was not shown, and of whether it was."""
+    folder = tmp_path / "tb"
+    folder.mkdir()
+    tags = {"train__principle-sum__kind": 0.5, "train__principle-shown__kind": 0.25}
+    tags |= {"train__principle-sum__not kind": 0.0, "train__principle-shown__not kind": 0.0, "train__kl": 1.0}
+    (folder / "events.out.tfevents.100.host.1.0").write_bytes(record(1, **tags))
+    (logged,) = OpenRLHFBackend().steps(tmp_path)
+    assert dict(logged.values) == {"reward/principle/kind": 2.0, "kl": 1.0}
+
+
 def test_finish_wants_files_and_finite_metrics(tmp_path: Path) -> None:
     job, backend = Job("train-rm", "reward", str(tmp_path), ModelSpec("/m"), {}, 1), OpenRLHFBackend()
     with pytest.raises(StageError, match="metrics"):

@@ -138,7 +138,7 @@ def test_ways_to_name_principles(model: Path) -> None:
             ("vivd", "did you mean 'vivid'"),
             ("not brief", "no negated text"),
             (3, "not iterable|is a int"),
-            ([3], "is a int, not a principle"),
+            ([3], "a principle is a name, a text or"),
         ):
             with pytest.raises((SalmonError, TypeError), match=says):
                 total(wrong)
