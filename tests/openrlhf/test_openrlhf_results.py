@@ -41,7 +41,9 @@ def test_a_principles_mean_is_over_the_rollouts_that_it_was_shown_for(tmp_path: 
     folder.mkdir()
     tags = {"train__principle-sum__kind": 0.5, "train__principle-shown__kind": 0.25}
     tags |= {"train__principle-sum__not kind": 0.0, "train__principle-shown__not kind": 0.0, "train__kl": 1.0}
-    (folder / "events.out.tfevents.100.host.1.0").write_bytes(record(1, **tags))
+    (folder / "events.out.tfevents.100.host.1.0").write_bytes(
+        b"".join(record(1, **{tag: value}) for tag, value in tags.items())
+    )
     (logged,) = OpenRLHFBackend().steps(tmp_path)
     assert dict(logged.values) == {"reward/principle/kind": 2.0, "kl": 1.0}
 
