@@ -4,9 +4,10 @@
     python benchmarks/growth.py --prompts 1000 4000
 
 The world of the tests stands in for models, since it costs nothing: a token is a byte, counting is the judge. So what
-is measured is reading, rendering, checking, drawing and writing. Labels are those of `salmon`. Printed per stage: seconds
-for each size, and the exponent by which they grow between the two largest (1 is linear); the memory of the largest
-process, and how much of it a prompt takes: all but `prompts`, which has to know repeats, read from files as they go.
+is measured is reading, rendering, checking, drawing and writing. Labels are those of `salmon`. Printed per stage:
+seconds for each size, and the exponent by which they grow between the two largest (1 is linear); the memory of the
+largest process, and how much of it a prompt takes: all stages but `prompts`, which has to know repeats, read from files
+as they go.
 """
 
 from __future__ import annotations
