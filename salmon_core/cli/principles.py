@@ -69,10 +69,10 @@ def import_file(source: Path, target: Path | None, format_name: str | None) -> N
 
 def list_formats() -> None:
     """The formats that can be imported."""
-    table = Table("format", "looks like", box=None, pad_edge=False)
+    width = max(len(each.name) for each in FORMATS)
+    OUT.print(f"[bold]{'format':{width}}  looks like")
     for each in FORMATS:
-        table.add_row(each.name, escape(each.summary))
-    OUT.print(table)
+        OUT.print(f"{each.name:{width}}  {escape(each.summary)}", soft_wrap=True)
 
 
 def export_set(name: str, format_name: str, output: Path | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Literal
 
 from salmon_core.data import parquet
 from salmon_core.data.json import read_json
+from salmon_core.data.preferences import read_preferences
 from salmon_core.errors import SalmonError
 from salmon_core.records import PreferenceRow
 from salmon_core.run.run import Run
@@ -110,7 +111,9 @@ def upload_of(run: Run, what: What, to: str, *, license: str = "") -> Upload:
         adapter = (folder / "adapter_config.json").is_file()
         card = reward_card(described, own, RowCounts.of(rows), path=to, title=title, results=results, adapter=adapter)
         texts = {CARD: card, DOCUMENT: own.to_json()}
-        unknown = [] if results.accuracy else ["how often it is right on held-out prompts (evaluator rm-accuracy)"]
+        unknown = (
+            [] if results.accuracy else ["how often it is right on held-out prompts (an evaluator tells)"]
+        )
     else:
         chat = run.config.models["policy"].fallback_chat_template
         texts = {CARD: policy_card(described, path=to, title=title, results=results, chat_template=chat)}
@@ -182,9 +185,10 @@ def _lacking(folder: Path, sent: list[Path]) -> Iterator[str]:
         yield "a base model that others have: the adapter names a folder of this machine"
 
 
-def _rows(run: Run) -> list[PreferenceRow]:
-    file = run.config.files.get("preferences") or run.stage("label").need(_PREFERENCES)
-    return parquet.read_rows(file, parquet.PREFERENCES, parquet.to_preference)
+def _rows(run: Run) -> Sequence[PreferenceRow]:
+    if run.config.preferences is not None:
+        return read_preferences(run.config.preferences).rows
+    return parquet.Rows(run.stage("label").need(_PREFERENCES), parquet.PREFERENCES, parquet.to_preference)
 
 
 def _preferences(run: Run, described: Described, to: str, title: str, license: str) -> Upload:

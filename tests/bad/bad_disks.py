@@ -50,7 +50,7 @@ DISKS = [
         files={**ROWS, "scores.jsonl": Link("scores.jsonl")}),
     Bad("score's run", ("loop", "symbolic links"), "score loop rows.jsonl", files={**ROWS, "loop": LOOP}, code=1),
     Bad("report's run", ("loop", "symbolic links"), "report loop", files={"loop": LOOP}, code=1),
-    Bad("import's target", ("loop.yaml", "symbolic links"), "principles import published.json loop.yaml", code=1,
+    Bad("import's target", ("loop.yaml", "exists already"), "principles import published.json loop.yaml", code=1,
         files={"published.json": '[{"dimension": "Kind", "definition": "a"}]', "loop.yaml": Link("loop.yaml")}),
     Bad("a stage's folder", ("runs/toy/prompts", "symbolic links"), RUN, code=1,
         files={"runs/toy/prompts": Link("prompts")}),

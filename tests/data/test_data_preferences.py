@@ -16,6 +16,7 @@ from test_data_prompts import VALUES
 from salmon_core import DataError
 from salmon_core.api.principles import Principle
 from salmon_core.data import parquet
+from salmon_core.data.own_principles import name_of
 from salmon_core.data.preferences import OWN, PreferenceSource, read_preferences, to_preference
 from salmon_core.records import PreferenceRow, ShownPrinciple
 
@@ -85,7 +86,7 @@ def test_transcripts(tmp_path: Path) -> None:
 PRINCIPLES: dict[str, tuple[dict[str, Any], tuple[ShownPrinciple, ...]]] = {
     "a name": ({"principle": "kind"}, (KIND.shown(),)),
     "a negated name": ({"principle": "not kind"}, (KIND.shown(negated=True),)),
-    "a text": ({"principle": "Say it in verse."}, (ShownPrinciple("Say it in verse.", "Say it in verse."),)),
+    "a text": ({"principle": "Say it in verse."}, (ShownPrinciple(name_of("Say it in verse."), "Say it in verse."),)),
     "several": ({"principles": ["brief", "not kind"]}, (BRIEF.shown(), KIND.shown(negated=True))),
     "several in one cell": ({"principles": '["brief", "not kind"]'}, (BRIEF.shown(), KIND.shown(negated=True))),
     "objects": ({"principles": [{"name": "x", "text": "Be.", "negated": True}]}, (ShownPrinciple("x", "Be.", True),)),
@@ -178,7 +179,7 @@ def test_ratings_make_pairs(ending: str, tmp_path: Path) -> None:
     found = [(r.chosen, r.rejected, r.decided_by, r.margin, r.pair_id.split("/")[1]) for r in rows]
     assert found == [
         ("Because of that.", "So.", "kind", 2.0, "0-1"),
-        ("Because of that.", "So.", "Say it at length.", 2.0, "0-1"),
+        ("Because of that.", "So.", name_of("Say it at length."), 2.0, "0-1"),
         ("Because.", "So.", "kind", 2.0, "0-2"),
     ]
     assert {r.messages[0]["content"] for r in rows} == {"Why?"}

@@ -112,7 +112,7 @@ def test_a_dry_run_sends_nothing(folder: Path, hub: Hub) -> None:
     lines = done.out.splitlines()
     assert lines[0].startswith("model me/tiny-rm, 7 files, ")
     assert any(line.split()[0] == "model.safetensors" and line.split()[1:] == ["2.0", "MB"] for line in lines[1:8])
-    assert "missing: how often it is right on held-out prompts (evaluator rm-accuracy)" in done.out
+    assert "missing: how often it is right on held-out prompts (an evaluator tells)" in done.out
     assert "missing: there is no token in HF_TOKEN" in done.out
     assert lines[-1] == "nothing was sent"
 
