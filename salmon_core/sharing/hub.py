@@ -111,9 +111,7 @@ def upload_of(run: Run, what: What, to: str, *, license: str = "") -> Upload:
         adapter = (folder / "adapter_config.json").is_file()
         card = reward_card(described, own, RowCounts.of(rows), path=to, title=title, results=results, adapter=adapter)
         texts = {CARD: card, DOCUMENT: own.to_json()}
-        unknown = (
-            [] if results.accuracy else ["how often it is right on held-out prompts (an evaluator tells)"]
-        )
+        unknown = [] if results.accuracy else ["how often it is right on held-out prompts (an evaluator tells)"]
     else:
         chat = run.config.models["policy"].fallback_chat_template
         texts = {CARD: policy_card(described, path=to, title=title, results=results, chat_template=chat)}
