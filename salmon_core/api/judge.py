@@ -84,6 +84,10 @@ class Judge(ABC):
     One that knows nothing of pairs that are made up, such as one that reads a file, may have
     `check(principles: Sequence[Principle]) -> None`, which raises SalmonError for whatever will fail. `salmon check`
     calls it; judges without are asked about a made-up pair instead.
+
+    Where prompts bring principles of their own, `judge` is called once for all pairs of the same principles. One that
+    can ask about all at once may have `judge_each(items: Sequence[tuple[Pair, Sequence[Principle]]], context)`, which
+    returns one judgment for each pair and each of its principles, in that order.
     """
 
     reads_principles: bool = True

@@ -9,9 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
+from salmon_core.closing import Closing
 from salmon_core.records import Completion, Message, Prompt
 
 #: what can be asked of a model, by the method of an engine that opens it
@@ -117,24 +117,13 @@ class TokenCodec(Protocol):
         """The policy's prompt: the conversation by the chat template, up to where the answer begins."""
 
 
-class OpenModel(ABC):
+class OpenModel(Closing, ABC):
     """A model that an engine has opened; leaving its context frees what it holds."""
 
     @property
     @abstractmethod
     def codec(self) -> TokenCodec:
         """Its tokenizer."""
-
-    def close(self) -> None:  # noqa: B027  (optional)
-        """Frees what it holds; may be called more than once."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Sampler(OpenModel):

@@ -224,19 +224,8 @@ class Trials:
         setup = judge_setup(self._sources)
         if not setup.principles:
             return None
-        probe = _Probe(
-            judge=setup.judge,
-            registry=self._registry,
-            principles=setup.principles,
-            template=setup.texts.template,
-            limits=setup.texts.limits,
-            seed=setup.seed,
-            open_model=open_model,
-            codecs=lambda: (),
-            cache=Path("judge.sqlite"),
-            concurrency=1,
-            attempts=1,
-            form=setup.form,
+        probe = setup.opened(
+            _Probe, self._registry, Path(), principles=setup.principles, open_model=open_model, codecs=lambda: ()
         )
         with probe:
             try:

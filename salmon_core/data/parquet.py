@@ -223,11 +223,6 @@ def _as_needed(table: pa.Table, needs: pa.Schema, path: Path) -> pa.Table:
         raise DataError(f"has a column of another type: {str(error).partition(chr(10))[0]}", where=str(path)) from None
 
 
-def first_rows(path: Path, needs: pa.Schema, count: int) -> list[dict[str, Any]]:
-    """The first rows as dictionaries, without reading the rest; see `read_table`."""
-    return list(islice(stream(path, needs), count))
-
-
 class Rows(Sequence[T]):
     """Rows of files, in order, as records that are made as one goes through them; each time they are read again.
 

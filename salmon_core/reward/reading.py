@@ -63,29 +63,28 @@ class Asked:
 
     @property
     def sets(self) -> list[_Set]:
-        """The sets of principles that make a text each; what they share is read once."""
-        return [*self._scored, *self._without, *self._rules]
+        """The sets of principles that make a text each, no set twice; what they share is read once."""
+        return list(dict.fromkeys([*self._scored, *self._without, *self._rules]))
 
     def read(self, values: Sequence[float]) -> Read:
         """From the scores of those texts, in order."""
-        scored, without = len(self._scored), len(self._without)
-        own, left, rules = values[:scored], values[scored : scored + without], values[scored + without :]
-        alone: dict[str, float] = {}
+        said = dict(zip(self.sets, values, strict=True))
+        alone = {label(each): said[each,] for (each,) in self._rules}
         shares: dict[str, float] = {}
         if self.combine == "mean" and self.principles:
-            alone = {label(each): value for each, value in zip(self.principles, own, strict=True)}
+            alone = {label(each): said[each,] for each in self.principles}
             weights = [self._weight(each) for each in self.principles]
             shares = {label(each): weight / sum(weights) for each, weight in zip(self.principles, weights, strict=True)}
-            score = sum(weight * value for weight, value in zip(weights, own, strict=True)) / sum(weights)
+            own = zip(weights, self.principles, strict=True)
+            score = sum(weight * said[each,] for weight, each in own) / sum(weights)
         else:
-            score = own[0]
-        alone |= {label(each): value for (each,), value in zip(self._rules, rules, strict=True)}
+            score = said[self.principles]
         vetoed: tuple[str, ...] = ()
         if self.veto is not None:
             hard = (label(each) for each in self.principles if each.veto)
             vetoed = tuple(name for name in hard if alone[name] < self.veto.below)
-        # Of no explanation there is nothing to pair with.
-        left_out = {label(each): score - value for each, value in zip(self.principles, left, strict=False)}
+        left = zip(self.principles, self._without, strict=False)  # of no explanation there is nothing to pair with
+        left_out = {label(each): score - said[without] for each, without in left}
         return Read(score, alone, shares, left_out, vetoed)
 
     @property

@@ -11,12 +11,12 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from salmon_core.api.models import Scorer, TokenCodec
 from salmon_core.api.reward import RewardSpec, ScheduledPrinciple, Veto
 from salmon_core.api.templates import Template
+from salmon_core.closing import Closing
 from salmon_core.errors import PluginError, SalmonError, boundary
 from salmon_core.plugins.engines import open_codec, open_model
 from salmon_core.plugins.options import require
@@ -41,7 +41,7 @@ class LoadedBonus:
     score: Callable[[Sequence[Rollout]], Sequence[float]]
 
 
-class Reward:
+class Reward(Closing):
     """Scores rollouts. A context manager: leaving it closes the reward model that it opened.
 
     Attributes:
@@ -118,14 +118,6 @@ class Reward:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def shown(self, rollout: Rollout) -> Rollout:
         """The rollout as it is scored: interventions in force first, then its own principles."""

@@ -48,20 +48,18 @@ class SectionedRenderer(Renderer):
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self.made: dict[str, Sections] = {}
+        self._values: Mapping[str, str] = {}
 
-    def _request(
-        self,
-        pattern: str,
-        messages: Sequence[Message],
-        outputs: Mapping[str, str],
-        sets: Sequence[Sequence[ShownPrinciple]],
-        tail: str,
-        where: str,
-    ) -> PrefixRequest:
-        request = super()._request(pattern, messages, outputs, sets, tail, where)
-        values, _ = self._fitted(pattern, messages, outputs, request.suffixes, where)
+    def _fitted(self, pattern: str, *given: Any) -> tuple[dict[str, str], int]:
+        values, cut = super()._fitted(pattern, *given)
+        self._values = values  # of the request that is being made
+        return values, cut
+
+    def _request(self, pattern: str, *given: Any) -> PrefixRequest:
+        *_, sets, tail, _ = given
+        request = super()._request(pattern, *given)
         for text, principles in zip(request.texts, sets, strict=True):
-            found = list(_filled(pattern, values))
+            found = list(_filled(pattern, self._values))
             for each in principles:
                 found += _filled(self.template.principle, {"principle": self.safe_text(each.text)})
             self._remember_sections(text, [*found, Section(ANSWER, tail)])

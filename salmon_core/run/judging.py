@@ -8,17 +8,17 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Real
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from salmon_core.api.component import ComponentSpec
-from salmon_core.api.judge import Judge
+from salmon_core.api.judge import Judge, JudgeContext
 from salmon_core.api.models import Ability, Chooser, OpenModel, PrefixRequest, Sampler, TokenCodec
 from salmon_core.api.principles import Principle
 from salmon_core.api.templates import Limits, Template
+from salmon_core.closing import Closing
 from salmon_core.errors import PluginError, SalmonError, boundary
 from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
@@ -29,11 +29,13 @@ from salmon_core.run.calls import Answers, Calls
 from salmon_core.run.identity import by_content
 
 T = TypeVar("T")
+#: a pair's id, and a principle's name
+Names = tuple[str, str]
 PrinciplesOf = Callable[[Prompt], Sequence[Principle]]
 Orders = Literal["agree", "mean"]
 
 
-class Judging:
+class Judging(Closing):
     """A judge with all it needs; a context manager.
 
     Args:
@@ -139,21 +141,31 @@ class Judging:
         by = tuple(given)
         if not pairs or not by:
             return []
-        self._context.word(self._template, wording)
         pairs = tuple(pairs)  # a judge cannot change what it is given
+        wanted = [(pair.id, principle.name) for pair in pairs for principle in by]
+        return self._asked(partial(self._judge.judge, pairs, by), wanted, wording)
+
+    def _asked(self, ask: Callable[[JudgeContext], Any], wanted: Sequence[Names], wording: int) -> list[Judgment]:
+        """What the judge answers, checked."""
+        self._context.word(self._template, wording)
         # Calls belong to one event loop, and a judge that is not `async` may run one of its own each time.
         self._context.calls = self._calls()
         with boundary(self._spec.owner, self._what):
             try:
-                found: Any = self._judge.judge(pairs, by, self._context)
+                found: Any = ask(self._context)
                 if inspect.isawaitable(found):
                     found = self._run(found)
             except ExceptionGroup as group:
                 raise _cause(group) from group
-        return self._checked(found, pairs, by)
+        return self._checked(found, wanted)
 
     def _by_prompt(self, pairs: Sequence[Pair], principles: PrinciplesOf, wording: int) -> list[Judgment]:
-        """Pairs that are judged by the same principles are judged together."""
+        """All at once where the judge can; else those together that are judged by the same principles."""
+        each = getattr(self._judge, "judge_each", None)
+        if each is not None and pairs:
+            items = tuple((pair, tuple(principles(pair.prompt))) for pair in pairs)
+            wanted = [(pair.id, principle.name) for pair, by in items for principle in by]
+            return self._asked(partial(each, items), wanted, wording)
         groups: list[tuple[tuple[Principle, ...], list[Pair]]] = []
         places: dict[tuple[tuple[str, str], ...], int] = {}
         for pair in pairs:
@@ -173,14 +185,6 @@ class Judging:
         self._stop()
         self._answers.close()
         self._context.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
@@ -216,14 +220,14 @@ class Judging:
             self._runner.close()
             self._runner = None
 
-    def _checked(self, found: Any, pairs: Sequence[Pair], by: Sequence[Principle]) -> list[Judgment]:
+    def _checked(self, found: Any, wanted: Sequence[Names]) -> list[Judgment]:
         if isinstance(found, str | Mapping) or not isinstance(found, Sequence):
             raise self._broken(f"returned {type(found).__name__}, not a sequence of judgments")
-        wanted = [(pair.id, principle.name) for pair in pairs for principle in by]
         if len(found) != len(wanted):
+            pairs = len({pair for pair, _ in wanted})
             raise self._broken(
                 f"returned {len(found)} judgments, not {len(wanted)}:"
-                f" one for each of {len(pairs)} pairs under each of {len(by)} principles"
+                f" one for each of {pairs} pairs under each of its principles"
             )
         return [self._checked_one(item, *names) for item, names in zip(found, wanted, strict=True)]
 

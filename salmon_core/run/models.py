@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from types import TracebackType
-from typing import Self
 
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.models import Ability, ModelSpec, OpenModel
+from salmon_core.closing import Closing
 from salmon_core.plugins.engines import open_model
 from salmon_core.plugins.registry import Registry
 
 
-class ModelPool:
+class ModelPool(Closing):
     """Keeps models open for whoever asks for the same one again; a context manager.
 
     Args:
@@ -37,11 +36,3 @@ class ModelPool:
         """Closes all."""
         while self._open:
             self._open.popitem()[1].close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

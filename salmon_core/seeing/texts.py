@@ -211,22 +211,7 @@ def show_judge(run: Run, prompt: Prompt, completions: Sequence[str], principles:
 
 def _listening(run: Run, opened: Callable[[Ability], OpenModel], renderer: Callable[..., SectionedRenderer]) -> _Quiet:
     config, setup = run.config, judge_setup(Sources(run))
-    quiet = _Quiet(
-        judge=setup.judge,
-        registry=config.registry,
-        principles=setup.principles,
-        template=setup.texts.template,
-        limits=setup.texts.limits,
-        seed=setup.seed,
-        open_model=opened,
-        codecs=lambda: (setup.texts.codec(config.registry),),
-        cache=run.path / "cache" / "judge.sqlite",
-        concurrency=1,
-        attempts=1,
-        form=setup.form,
-        orders=setup.orders,
-        renderer=renderer,
-    )
+    quiet = setup.opened(_Quiet, config.registry, run.path / "cache", open_model=opened, renderer=renderer)
     quiet.requests = []
     return quiet
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from salmon_core.api.models import ModelSpec
 from salmon_core.api.principles import Principle
+from salmon_core.closing import Closing
 from salmon_core.data.shown import shown_as
 from salmon_core.errors import SalmonError
 from salmon_core.plugins.engines import open_model
@@ -30,7 +30,7 @@ _BATCH = 256
 _FETCHED = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 
 
-class LoadedReward:
+class LoadedReward(Closing):
     """A reward model with the template, limits and principles that it was trained with; a context manager.
 
     Scores of a Bradley-Terry model compare only under the same prompt and principles.
@@ -98,14 +98,6 @@ class LoadedReward:
     def close(self) -> None:
         """Frees the model; may be called more than once."""
         self._reward.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _shown(self, each: Any) -> ShownPrinciple:
         if isinstance(each, ShownPrinciple):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import Self, cast
+from typing import cast
 
 from salmon_core.api.evaluation import Evaluator, Oracle, Role
 from salmon_core.api.models import Ability, OpenModel, Sampler, Scorer
 from salmon_core.api.principles import PrincipleSet
 from salmon_core.api.reward import RewardSpec
+from salmon_core.closing import Closing
 from salmon_core.data import parquet
 from salmon_core.errors import PluginError, StageError, boundary
 from salmon_core.records import Completion, Judgment, Message, Pair, Prompt, RewardBreakdown, Rollout, ShownPrinciple
@@ -32,19 +32,15 @@ ABILITIES: dict[str, Ability] = {
 }
 
 
-class StageRun:
+class StageRun(Closing):
     """What all evaluators of a stage share: the open models, and completions that are drawn once."""
 
     def __init__(self, inputs: EvaluateInputs, work: Work):
         self.inputs, self.work = inputs, work
         self.models = ModelPool(work.registry)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Closes the models."""
         self.models.close()
 
     def seen_by(self, evaluator: Evaluator, owner: str, what: str) -> SeenRun:

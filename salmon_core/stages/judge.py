@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.principles import Principle
@@ -23,6 +24,7 @@ from salmon_core.stages.base import ModelInput, Sources, Stage, StageOutput, Wor
 from salmon_core.stages.sample import read_pairs
 from salmon_core.stages.texts import Texts, texts_of
 
+J = TypeVar("J", bound=Judging)
 #: the share of answers that say nothing from which on it is told
 MANY_UNREAD = 0.1
 
@@ -57,21 +59,30 @@ class JudgeSetup:
 
     def open(self, registry: Registry, cache: Path) -> Judging:
         """The judge, ready to be asked; its model is opened when it asks for one."""
-        return Judging(
-            judge=self.judge,
-            registry=registry,
-            principles=self.of if self.per_prompt is not None else self.principles,
-            template=self.texts.template,
-            limits=self.texts.limits,
-            seed=self.seed,
-            open_model=partial(open_model, registry, self.engine, self.model.spec),
-            codecs=lambda: (self.texts.codec(registry),),
-            cache=cache / "judge.sqlite",
-            concurrency=self.concurrency,
-            attempts=self.attempts,
-            form=self.form,
-            orders=self.orders,
-        )
+        return self.opened(Judging, registry, cache)
+
+    def opened(self, kind: Callable[..., J], registry: Registry, cache: Path, **otherwise: Any) -> J:
+        """The same as another kind of `Judging`.
+
+        Args:
+            otherwise: arguments of `Judging` that are not as configured.
+        """
+        as_configured: dict[str, Any] = {
+            "judge": self.judge,
+            "registry": registry,
+            "principles": self.of if self.per_prompt is not None else self.principles,
+            "template": self.texts.template,
+            "limits": self.texts.limits,
+            "seed": self.seed,
+            "open_model": partial(open_model, registry, self.engine, self.model.spec),
+            "codecs": lambda: (self.texts.codec(registry),),
+            "cache": cache / "judge.sqlite",
+            "concurrency": self.concurrency,
+            "attempts": self.attempts,
+            "form": self.form,
+            "orders": self.orders,
+        }
+        return kind(**as_configured | otherwise)
 
 
 def judge_setup(sources: Sources) -> JudgeSetup:

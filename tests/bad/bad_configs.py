@@ -1,4 +1,4 @@
-"""Configurations, by shape and by what they name; `tests/core/test_core_bad_inputs.py` has others."""
+"""Configurations, by shape and by what they name; `tests/core/test_core_bad_configurations.py` has others."""
 
 from __future__ import annotations
 

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
 import pytest
+from bad_case import Bad, Here, growing_to
 from click.testing import CliRunner
-
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "core")]
-
-from bad_case import Bad, Here, growing_to  # noqa: E402
-from core_world import Result, make_folder, salmon  # noqa: E402
-
-
-@pytest.fixture(scope="session")
-def finished_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the whole river has run once; do not write there."""
-    folder = tmp_path_factory.mktemp("finished")
-    make_folder(folder)
-    done = salmon("run", "salmon.yaml", cwd=folder)
-    assert done.code == 0, done.text
-    return folder
+from core_fixtures import finished_world  # noqa: F401  (a fixture)
+from core_world import Result
 
 
 @pytest.fixture

@@ -14,6 +14,9 @@ from typing import Any
 
 import yaml
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 WORLD = Path(__file__).parent / "world" / "world.py"
 SALMON = Path(sys.executable).parent / "salmon"
 
@@ -100,3 +103,10 @@ def install(folder: Path, distribution: str, source: str, *, version: str = "1.0
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
     (info / "entry_points.txt").write_text(f"[salmon]\n{entry or module} = {module}\n")
+
+
+def clear(text: str) -> None:
+    """What bad input is answered with has no stack trace, and fits a screen."""
+    assert "Traceback" not in text
+    assert 'File "' not in text
+    assert len(text) < 4000

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "core")]
-
-import pytest  # noqa: E402
-from core_world import environment, make_folder, salmon  # noqa: E402
-from evaluated import EVALUATE, Finished  # noqa: E402
+import pytest
+from core_world import environment, make_folder, salmon
+from evaluated import EVALUATE, Finished
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from dataclasses import asdict
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ from salmon_core.records import Completion, Judgment, Pair, PreferenceRow, Promp
 from salmon_core.rng import named_rng
 from salmon_judge.labeller import SalmonLabeller
 from salmon_judge.options import Options
-from salmon_judge.scores import describe, scale_of
+from salmon_judge.scores import Tally, scale_of
 
 PAIRS = [pair(name) for name in ("p", "q", "r")]
 #: scores by hand. kind: 2, -4, 0 (its orders disagree on r); clear: 0.5, 0.5, -1
@@ -30,6 +31,13 @@ BOTH = principles("kind", "clear")
 
 def run(options: Options, seed: int = 0, table: dict = TABLE, pairs: list[Pair] = PAIRS) -> MadeLabels:
     return SalmonLabeller(options).label(pairs, judgments(pairs, table), principles(*table), Random(seed)).made()
+
+
+def describe(judgments: list[Judgment]) -> dict[str, Any]:
+    tally = Tally()
+    for judgment in judgments:
+        tally.add(judgment)
+    return tally.describe()
 
 
 def winner(row: PreferenceRow) -> int:

@@ -125,7 +125,7 @@ def first_replaced(**values: Any) -> Callable[..., list[Any]]:
         (lambda *given: (each for each in ()), "returned generator, not a sequence of judgments"),
         (
             lambda pairs, shown, context: all_of(pairs, shown)[:5],
-            "returned 5 judgments, not 6: one for each of 3 pairs under each of 2 principles",
+            "returned 5 judgments, not 6: one for each of 3 pairs under each of its principles",
         ),
         (lambda *given: [1.0] * 6, "returned float, not a Judgment, for pair p/0-1 under 'kind'"),
         (

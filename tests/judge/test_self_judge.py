@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -17,19 +18,19 @@ from judge_world import pair, plain
 from tokenizer_zoo import zoo
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from salmon_core.api import Ability, ComponentSpec, Limits, ModelSpec, OpenModel
+from salmon_core.api import Ability, ComponentSpec, Limits, ModelSpec, OpenModel, Principle
 from salmon_core.errors import StageError
 from salmon_core.plugins.registry import Registry
 from salmon_core.principles.files import load_principle_set
 from salmon_core.records import Judgment, Pair
 from salmon_core.reward.rendering import Renderer
-from salmon_core.run.judging import Judging
+from salmon_core.run.judging import Judging, PrinciplesOf
 from salmon_core.testing import registry_of
 from salmon_judge import plugin
 from salmon_judge.labeller import SalmonLabeller
 from salmon_judge.self_judge import SelfJudge
 from salmon_judge.template import STANDARD
-from salmon_transformers.engine import TransformersEngine
+from salmon_transformers.engine import TransformersChooser, TransformersEngine
 
 LIMITS = Limits(total=2048)
 PRINCIPLES = list(load_principle_set("salmon-rm"))
@@ -77,7 +78,9 @@ def renderer(folder: str) -> Renderer:
     return Renderer(STANDARD, TransformersEngine().codec(spec_of(folder)), limits=LIMITS)
 
 
-def judge(pairs: list[Pair], folder: str, **options: object) -> list[Judgment]:
+def judge(
+    pairs: list[Pair], folder: str, principles: Sequence[Principle] | PrinciplesOf | None = None, **options: object
+) -> list[Judgment]:
     """By the installed judge, with a model opened and closed for it."""
     opened: list[str] = []
 
@@ -100,7 +103,7 @@ def judge(pairs: list[Pair], folder: str, **options: object) -> list[Judgment]:
         concurrency=1,
         attempts=1,
     ) as judging:
-        found = judging.judge(pairs)
+        found = judging.judge(pairs, principles)
     assert opened == (["chooser"] if pairs else [])
     assert not (Path(folder) / "answers.sqlite").exists()
     return found
@@ -125,6 +128,28 @@ def test_scores_are_those_of_plain_forward_passes(renderer: Renderer, folder: st
         for judgment, text12, text21 in zip(judged, order12.texts, order21.texts, strict=True):
             assert judgment.s12 == pytest.approx(difference(text12), abs=1e-4)
             assert judgment.s21 == pytest.approx(-difference(text21), abs=1e-4)
+
+
+def test_pairs_with_principles_of_their_own_are_judged_at_once(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As each alone, in one batch; a judge without `judge_each` gives the same."""
+    own = {pair.prompt.id: PRINCIPLES[i : i + 1 + i % 3] for i, pair in enumerate(PAIRS)}
+    asked: list[int] = []
+    choose = TransformersChooser.choose
+    monkeypatch.setattr(TransformersChooser, "choose", lambda self, r, c: asked.append(len(r)) or choose(self, r, c))
+    found = judge(PAIRS, folder, lambda prompt: own[prompt.id])
+    assert asked == [2 * len(PAIRS)]
+    assert [(j.pair_id, j.principle) for j in found] == [(p.id, each.name) for p in PAIRS for each in own[p.prompt.id]]
+    alone = [judgment for pair in PAIRS for judgment in judge([pair], folder, own[pair.prompt.id])]
+    at_once = SelfJudge.judge_each
+    monkeypatch.delattr(SelfJudge, "judge_each")
+    monkeypatch.setattr(
+        SelfJudge, "judge", lambda self, pairs, by, context: at_once(self, [(pair, by) for pair in pairs], context)
+    )
+    grouped = judge(PAIRS, folder, lambda prompt: own[prompt.id])
+    for others in (alone, grouped):
+        for one, two in zip(found, others, strict=True):
+            assert (one.pair_id, one.principle) == (two.pair_id, two.principle)
+            assert (one.s12, one.s21) == (pytest.approx(two.s12, abs=1e-4), pytest.approx(two.s21, abs=1e-4))
 
 
 def test_swapped_pairs_get_swapped_scores(folder: str) -> None:

@@ -42,7 +42,7 @@ def configuration(folder: Path, url: str, **engine: Any) -> Path:
     return folder
 
 
-def salmon(folder: Path, *args: str) -> str:
+def salmon(folder: Path, *args: str, code: int = 0) -> str:
     own = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "NO_COLOR": "1", "COLUMNS": "200", "SALMON_QUICK": "1"}
     done = subprocess.run(
         [str(SALMON), "run", "salmon.yaml", "--until", "label", *args],
@@ -52,7 +52,7 @@ def salmon(folder: Path, *args: str) -> str:
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -85,3 +85,16 @@ def test_a_run_until_label(tmp_path: Path) -> None:
         files = [path for path in tmp_path.rglob("*") if path.is_file()]
         assert all(KEY.encode() not in path.read_bytes() for path in files)
         assert KEY not in told + again
+
+
+def test_what_a_run_may_spend(tmp_path: Path) -> None:
+    """A request costs 0.02; the limit is of all engines that count, and what was paid for is kept."""
+    with OpenAIServer(key=KEY) as server:
+        folder = configuration(tmp_path, server.url, price_in=1000, price_out=2000)
+        told = salmon(folder, "--max-cost", "0.07", code=1)
+        assert "is over max_cost: 0.07" in told
+        asked = len(server.asked)
+        assert 4 <= asked < 18
+        salmon(folder, "--max-cost", "100")
+        assert set(server.answered.values()) == {1}
+        assert len(server.asked) > asked

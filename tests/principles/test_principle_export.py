@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from salmon_core.api.principles import Principle, PrincipleSet
-from salmon_core.cli import main as cli_main
+from salmon_core.cli import declared_principles
+from salmon_core.cli.main import main
 from salmon_core.principles.exported import TARGETS, export_principles
 from salmon_core.principles.files import bundled_names, load_principle_set
 from salmon_core.principles.imported import import_principles
@@ -34,11 +35,11 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     write_principle_yaml(FULL, tmp_path / "desk.yaml")
-    return lambda *args: CliRunner().invoke(cli_main.main, ["principles", *map(str, args)])
+    return lambda *args: CliRunner().invoke(main, ["principles", *map(str, args)])
 
 
 def test_the_command_knows_the_formats() -> None:
-    assert cli_main._TARGETS == TARGETS
+    assert declared_principles.TARGETS == TARGETS
 
 
 def test_yaml_holds_everything(tmp_path: Path) -> None:

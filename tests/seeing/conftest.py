@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "core")]
-
-import pytest  # noqa: E402
-from core_world import make_folder, salmon  # noqa: E402
-from seeing_world import FORGED  # noqa: E402
+import pytest
+from core_world import make_folder, salmon
+from seeing_world import FORGED
 
 
 @pytest.fixture(scope="session")

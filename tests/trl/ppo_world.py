@@ -12,9 +12,9 @@ from typing import Any
 import torch
 import trl_world as world
 from tiny_models import save_model
+from trl_world import work as work
 
 from salmon_core.api import Job, ModelSpec
-from salmon_trl import worker
 
 #: options of a job with a window of two optimizer steps
 OPTIONS: dict[str, Any] = {
@@ -152,14 +152,6 @@ def sequences(batch: dict[str, torch.Tensor]) -> list[tuple[list[int], list[int]
         prompt = batch["prompt_ids"][i][batch["prompt_mask"][i].bool()].tolist()
         rows.append((prompt, batch["completion_ids"][i][batch["completion_mask"][i].bool()].tolist()))
     return rows
-
-
-def work(job: Job, code: int = 0) -> Path:
-    """The worker, in this process."""
-    folder = Path(job.folder)
-    (folder / "job.json").write_text(job.to_json())
-    assert worker.main([str(folder / "job.json")]) == code
-    return folder
 
 
 def failure(job: Job) -> str:

@@ -15,7 +15,6 @@ import trl_world as world
 
 from salmon_core.api import Job, ModelSpec
 from salmon_core.errors import ConfigError
-from salmon_trl import worker
 from salmon_trl.backend import TRLBackend
 
 FAST = {
@@ -32,13 +31,6 @@ def dpo(folder: Path, policy: Path, data: str, **options: Any) -> Job:
     return world.job("train-policy", folder, policy, {"train": data}, algorithm="dpo", options=values)
 
 
-def work(job: Job, code: int = 0) -> Path:
-    folder = Path(job.folder)
-    (folder / "job.json").write_text(job.to_json())
-    assert worker.main([str(folder / "job.json")]) == code
-    return folder
-
-
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return world.make_policy(tmp_path_factory.mktemp("models") / "policy")
@@ -48,7 +40,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
     base = tmp_path_factory.mktemp("dpo")
     job = dpo(base / "stage", policy, world.write(base / "rows.parquet", world.policy_pairs(160)))
-    work(job)
+    world.work(job)
     return job
 
 
@@ -113,7 +105,7 @@ def test_the_trainer_sees_the_codecs_ids(policy: Path, tmp_path: Path) -> None:
 def test_adapters(merge: bool, policy: Path, tmp_path: Path) -> None:
     data = world.write(tmp_path / "rows.parquet", world.policy_pairs(32))
     job = dpo(tmp_path / "s", policy, data, lora={"r": 4}, merge=merge, learning_rate=1e-2)
-    folder = work(job)
+    folder = world.work(job)
     TRLBackend().finish(job, folder)
     assert (folder / "model" / "adapter_config.json").exists() != merge
     logged = [values for _, values in world.steps(folder)]
@@ -149,5 +141,5 @@ def test_what_trl_refuses_is_found_by_check(policy: Path, tmp_path: Path) -> Non
 
 def test_rows_that_are_too_long_are_counted(policy: Path, tmp_path: Path) -> None:
     data = world.write(tmp_path / "rows.parquet", world.policy_pairs(16))
-    folder = work(dpo(tmp_path / "s", policy, data, max_length=4), 1)
+    folder = world.work(dpo(tmp_path / "s", policy, data, max_length=4), 1)
     assert "16 of 16 rows are longer than 4 tokens" in json.loads((folder / "error.json").read_text())["message"]

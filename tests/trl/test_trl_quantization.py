@@ -14,7 +14,6 @@ import torch
 import trl_world as world
 
 from salmon_core.api import Job
-from salmon_trl import worker
 from salmon_trl.backend import TRLBackend
 
 FAST = {"per_device_train_batch_size": 8, "total_batch_size": 8, "learning_rate": 3e-3, "save_steps": 2}
@@ -43,20 +42,13 @@ def job_of(stage: str, folder: Path, policy: Path, **options: Any) -> Job:
     return world.job(stage, folder, policy, data, options={**FAST, **QLORA, **options})
 
 
-def work(job: Job, code: int = 0) -> Path:
-    folder = Path(job.folder)
-    (folder / "job.json").write_text(job.to_json())
-    assert worker.main([str(folder / "job.json")]) == code
-    return folder
-
-
 @pytest.mark.parametrize("stage", ["sft", "train-rm", "train-policy"])
 def test_what_is_left_is_the_adapter_on_the_base_as_it_was(stage: str, policy: Path, tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     from safetensors.torch import load_file
 
     job = job_of(stage, tmp_path / "stage", policy)
-    folder = work(job)
+    folder = world.work(job)
     logged = [values for _, values in world.steps(folder)]
     assert all(values["grad_norm"] > 0 for values in logged[1:] if "grad_norm" in values)
     before, after = world.weights(policy), world.weights(folder / "model")
@@ -77,7 +69,7 @@ def test_what_is_left_is_the_adapter_on_the_base_as_it_was(stage: str, policy: P
 
     shutil.rmtree(folder / "model")
     shutil.rmtree(checkpoints[-1])
-    work(job)
+    world.work(job)
     assert world.metrics(folder)["resumed_from"] > 0
     again = world.weights(folder / "model")
     assert all(torch.equal(after[key], again[key]) for key in after)
@@ -86,7 +78,7 @@ def test_what_is_left_is_the_adapter_on_the_base_as_it_was(stage: str, policy: P
 def test_a_reward_adapter_trained_in_four_bits_is_shared_in_ppo(policy: Path, tmp_path: Path) -> None:
     """As the paper runs it: everything is an adapter on one base in 4 bits (arXiv 2310.05910, 3.3)."""
     pytest.importorskip("bitsandbytes")
-    reward = work(job_of("train-rm", tmp_path / "rm" / "stage", policy, merge=False)) / "model"
+    reward = world.work(job_of("train-rm", tmp_path / "rm" / "stage", policy, merge=False)) / "model"
     assert (reward / "adapter_config.json").is_file()
     options = {"sharing": "adapters", "lora": ppo.LORA, "quantization": "nf4"}
     folder = ppo.work(ppo.ppo_job(tmp_path / "ppo" / "stage", policy, reward, options=options))
@@ -106,7 +98,7 @@ def test_without_an_adapter_nothing_could_be_trained(policy: Path, tmp_path: Pat
 def test_without_bitsandbytes(stage: str, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # As if it were not installed; for us alone, since transformers remembers what it found.
     monkeypatch.setattr("salmon_core.kit.quantization.find_spec", lambda name: None)
-    folder = work(job_of(stage, tmp_path / "stage", policy), 1)
+    folder = world.work(job_of(stage, tmp_path / "stage", policy), 1)
     error = json.loads((folder / "error.json").read_text())
     assert "quantization: nf4 needs bitsandbytes" in error["message"]
     assert "pip install bitsandbytes" in error["hint"]

@@ -31,13 +31,6 @@ RL = {
 }
 
 
-def work(job: Job, code: int = 0) -> Path:
-    folder = Path(job.folder)
-    (folder / "job.json").write_text(job.to_json())
-    assert worker.main([str(folder / "job.json")]) == code
-    return folder
-
-
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Without a pad token, like GPT-2 or Llama."""
@@ -52,7 +45,7 @@ def reward_model(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
         "test": world.write(base / "test.parquet", world.preferences(60, seed=9)),
     }
     job = world.job("train-rm", base / "stage", policy, data, options={**FAST, "num_train_epochs": 2})
-    work(job)
+    world.work(job)
     return job
 
 
@@ -63,7 +56,7 @@ def grpo(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
     spec = world.reward_spec(world.write_bonus(base / "bonus.py"), None, policy)
     options = {**RL, "num_iterations": 2, "total_batch_size": 8, "per_device_train_batch_size": 8}
     job = world.job("train-policy", base / "stage", policy, data, reward=spec, options=options)
-    work(job)
+    world.work(job)
     return job
 
 
@@ -127,7 +120,7 @@ def test_reward_trainer_sees_the_codecs_ids(policy: Path, tmp_path: Path) -> Non
 def test_too_long_rows_are_counted(policy: Path, tmp_path: Path) -> None:
     data = {"train": world.write(tmp_path / "d.parquet", world.preferences(30))}
     job = world.job("train-rm", tmp_path / "s", policy, data, options={**FAST, "max_length": 8})
-    folder = work(job, 1)
+    folder = world.work(job, 1)
     error = json.loads((folder / "error.json").read_text())
     assert "rows are longer than 8 tokens" in error["message"]
     assert error["where"].endswith("d.parquet")
@@ -197,7 +190,7 @@ def test_rloo_runs(policy: Path, tmp_path: Path) -> None:
     spec = world.reward_spec(world.write_bonus(tmp_path / "bonus.py"), None, policy)
     options = {**RL, "num_iterations": 1, "lora": {"r": 4}}
     job = world.job("train-policy", tmp_path / "s", policy, data, algorithm="rloo", reward=spec, options=options)
-    folder = work(job)
+    folder = world.work(job)
     TRLBackend().finish(job, folder)
     assert not (folder / "model" / "adapter_config.json").exists()
     assert set(world.weights(folder / "model")) == set(world.weights(policy))
@@ -207,7 +200,7 @@ def test_failing_bonus_stops_the_run_with_its_name(policy: Path, tmp_path: Path)
     data = {"train": world.write(tmp_path / "rl.parquet", world.rl_rows(8))}
     spec = world.reward_spec(world.write_bonus(tmp_path / "bonus.py", fail=True), None, policy)
     job = world.job("train-policy", tmp_path / "s", policy, data, reward=spec, options={**RL, "num_iterations": 1})
-    error = json.loads((work(job, 1) / "error.json").read_text())
+    error = json.loads((world.work(job, 1) / "error.json").read_text())
     assert "out of order" in error["message"]
     assert "bonus.py" in error["where"]
     assert "words" in error["where"]
@@ -218,7 +211,7 @@ def test_too_few_rows(policy: Path, tmp_path: Path) -> None:
     spec = world.reward_spec(world.write_bonus(tmp_path / "bonus.py"), None, policy)
     options = {**RL, "num_iterations": 1, "max_steps": 5}
     job = world.job("train-policy", tmp_path / "s", policy, data, reward=spec, options=options)
-    error = json.loads((work(job, 1) / "error.json").read_text())
+    error = json.loads((world.work(job, 1) / "error.json").read_text())
     assert "has 8 rows, but 20 are needed" in error["message"]
 
 
@@ -232,7 +225,7 @@ def test_too_few_rows(policy: Path, tmp_path: Path) -> None:
 def test_extra_arguments_are_checked(extra: dict[str, Any], message: str, policy: Path, tmp_path: Path) -> None:
     data = {"train": world.write(tmp_path / "d.parquet", world.preferences(16))}
     job = world.job("train-rm", tmp_path / "s", policy, data, options={**FAST, "extra": extra})
-    assert message in json.loads((work(job, 1) / "error.json").read_text())["message"]
+    assert message in json.loads((world.work(job, 1) / "error.json").read_text())["message"]
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '{"stage": "bake"}'])
@@ -246,7 +239,7 @@ def test_a_file_that_is_no_job(text: str, tmp_path: Path, capsys: pytest.Capture
 def test_missing_model(tmp_path: Path) -> None:
     data = {"train": world.write(tmp_path / "d.parquet", world.preferences(16))}
     job = world.job("train-rm", tmp_path / "s", tmp_path / "nowhere", data, options=FAST)
-    assert "cannot load" in json.loads((work(job, 1) / "error.json").read_text())["message"]
+    assert "cannot load" in json.loads((world.work(job, 1) / "error.json").read_text())["message"]
 
 
 def test_adapters_of_the_reward_model(policy: Path, tmp_path: Path) -> None:
@@ -259,7 +252,7 @@ def test_adapters_of_the_reward_model(policy: Path, tmp_path: Path) -> None:
     for merge, loader in ((True, AutoModelForSequenceClassification), (False, AutoPeftModelForSequenceClassification)):
         options = {**FAST, "lora": {"r": 4}, "merge": merge}
         job = world.job("train-rm", tmp_path / str(merge), policy, data, options=options)
-        folder = work(job)
+        folder = world.work(job)
         TRLBackend().finish(job, folder)
         tokenizer = AutoTokenizer.from_pretrained(folder / "model")
         model = loader.from_pretrained(folder / "model", num_labels=1).eval()
@@ -284,7 +277,7 @@ def test_adapter_of_the_start_model(policy: Path, tmp_path: Path) -> None:
     start = ModelSpec(str(policy), device="cpu", adapter=str(tmp_path / "adapter"))
     options = {**RL, "num_iterations": 1}
     job = world.job("train-policy", tmp_path / "s", policy, data, start=start, reward=spec, options=options)
-    folder = work(job)
+    folder = world.work(job)
     assert world.steps(folder)[0][1]["kl"] == 0
     old, new = world.weights(policy), world.weights(folder / "model")
     assert (old["model.layers.0.mlp.up_proj.weight"] - new["model.layers.0.mlp.up_proj.weight"]).abs().max() > 0.05
@@ -305,7 +298,7 @@ def test_sft_learns_completions_only(policy: Path, tmp_path: Path) -> None:
         assert ids["labels"][i] == [-100] * len(prompt) + ids["input_ids"][i][len(prompt) :]
         assert ids["labels"][i][-1] == tokenizer.eos_token_id
     job = world.job("sft", tmp_path / "s", policy, data, options={**FAST, "logging_steps": 1, "num_train_epochs": 2})
-    folder = work(job)
+    folder = world.work(job)
     TRLBackend().finish(job, folder)
     losses = [values["loss"] for _, values in world.steps(folder)]
     assert losses[-1] < losses[0] / 2

@@ -205,3 +205,13 @@ def metrics(folder: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     make_policy(Path(sys.argv[1]))
+
+
+def work(job: Job, code: int = 0) -> Path:
+    """The worker, in this process; the job's folder."""
+    from salmon_trl import worker
+
+    folder = Path(job.folder)
+    (folder / "job.json").write_text(job.to_json())
+    assert worker.main([str(folder / "job.json")]) == code
+    return folder

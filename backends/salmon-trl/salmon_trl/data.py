@@ -39,22 +39,29 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[lis
 
 
 def encode_after(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], completions: Sequence[str]
-) -> tuple[list[list[int]], list[list[int]], int]:
-    """Ids of prompts and of the completions behind them, both final texts; how many completions are encoded apart.
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], *columns: Sequence[str]
+) -> tuple[list[list[int]], list[list[list[int]]], int]:
+    """Ids of prompts and of what stands behind them, all final texts; how many of those are encoded apart.
 
     The prompt's ids are those a policy is given when it generates. Where a tokenizer merges tokens across the border,
     the completion is therefore encoded by itself.
+
+    Args:
+        columns: completions, one for each prompt; one column or several.
     """
-    asked, said, apart = encode(tokenizer, prompts), [], 0
-    wholes = encode(tokenizer, [p + c for p, c in zip(prompts, completions, strict=True)])
-    for prompt, whole, completion in zip(asked, wholes, completions, strict=True):
-        if whole[: len(prompt)] == prompt:
-            said.append(whole[len(prompt) :])
-        else:
-            said.append(encode(tokenizer, [completion])[0])
-            apart += 1
-    return asked, said, apart
+    asked, apart = encode(tokenizer, prompts), 0
+    found: list[list[list[int]]] = []
+    for completions in columns:
+        said: list[list[int]] = []
+        wholes = encode(tokenizer, [p + c for p, c in zip(prompts, completions, strict=True)])
+        for prompt, whole, completion in zip(asked, wholes, completions, strict=True):
+            if whole[: len(prompt)] == prompt:
+                said.append(whole[len(prompt) :])
+            else:
+                said.append(encode(tokenizer, [completion])[0])
+                apart += 1
+        found.append(said)
+    return asked, found, apart
 
 
 def position_limit(config: Any) -> int | None:

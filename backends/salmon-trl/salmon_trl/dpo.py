@@ -48,11 +48,10 @@ class PreferenceTuner(OrderedRows, Resumable, DPOTrainer):
 def pair_rows(tokenizer: PreTrainedTokenizerBase, path: str) -> dict[str, list[list[int]]]:
     """Ids of the prompt and of both answers; see `encode_after`."""
     table = read_table(path, ("prompt", "chosen", "rejected"))
-    asked = table["prompt"].to_pylist()
-    prompts, chosen, apart = encode_after(tokenizer, asked, table["chosen"].to_pylist())
-    _, rejected, more = encode_after(tokenizer, asked, table["rejected"].to_pylist())
-    if apart + more:
-        print(f"{apart + more} of {2 * len(asked)} answers are encoded apart from their prompts", file=sys.stderr)
+    asked, answers = table["prompt"].to_pylist(), [table[name].to_pylist() for name in ("chosen", "rejected")]
+    prompts, (chosen, rejected), apart = encode_after(tokenizer, asked, *answers)
+    if apart:
+        print(f"{apart} of {2 * len(asked)} answers are encoded apart from their prompts", file=sys.stderr)
     return dict(zip(_ROWS, (prompts, chosen, rejected), strict=True))
 
 

@@ -39,7 +39,8 @@ class FineTuner(OrderedRows, Resumable, SFTTrainer):
 def completion_rows(tokenizer: PreTrainedTokenizerBase, path: str) -> dict[str, list[list[int]]]:
     """`input_ids`, and `labels` that are -100 over the prompt; see `encode_after`."""
     table = read_table(path, ("prompt", "completion"))
-    prompts, completions, apart = encode_after(tokenizer, table["prompt"].to_pylist(), table["completion"].to_pylist())
+    asked, said = table["prompt"].to_pylist(), table["completion"].to_pylist()
+    prompts, (completions,), apart = encode_after(tokenizer, asked, said)
     if apart:
         print(f"{apart} of {len(prompts)} completions are encoded apart from their prompts", file=sys.stderr)
     both = list(zip(prompts, completions, strict=True))

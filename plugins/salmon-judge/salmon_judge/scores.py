@@ -142,14 +142,6 @@ class Tally:
         }
 
 
-def describe(judgments: Iterable[Judgment]) -> dict[str, Any]:
-    """How a judge behaved under one principle; see `Tally`."""
-    tally = Tally()
-    for judgment in judgments:
-        tally.add(judgment)
-    return tally.describe()
-
-
 def _share(part: float, whole: int) -> float | None:
     return part / whole if whole else None
 

@@ -32,14 +32,21 @@ class SelfJudge(Judge):
         Raises:
             StageError: the model's logits are not finite.
         """
-        shown = [principle.shown() for principle in principles]
+        return self.judge_each([(pair, principles) for pair in pairs], context)
+
+    def judge_each(self, items: Sequence[tuple[Pair, Sequence[Principle]]], context: JudgeContext) -> list[Judgment]:
+        """Judges each pair under principles of its own, as many pairs at once as `batch_pairs`."""
         judgments: list[Judgment] = []
-        for start in range(0, len(pairs), self.options.batch_pairs):
-            batch = pairs[start : start + self.options.batch_pairs]
-            requests = [request for pair in batch for request in context.render(pair, shown)]
-            with within(start / len(pairs), (start + len(batch)) / len(pairs)):
+        for start in range(0, len(items), self.options.batch_pairs):
+            batch = items[start : start + self.options.batch_pairs]
+            requests = [
+                request
+                for pair, principles in batch
+                for request in context.render(pair, [principle.shown() for principle in principles])
+            ]
+            with within(start / len(items), (start + len(batch)) / len(items)):
                 logits = context.chooser.choose(requests, context.template.choices)
-            for pair, order12, order21 in zip(batch, logits[::2], logits[1::2], strict=True):
+            for (pair, principles), order12, order21 in zip(batch, logits[::2], logits[1::2], strict=True):
                 for principle, one_first, two_first in zip(principles, order12, order21, strict=True):
                     judgments.append(_judgment(pair, principle, one_first, two_first))
         return judgments

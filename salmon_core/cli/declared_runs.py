@@ -1,0 +1,163 @@
+"""Commands about a configuration and its run, declared; what they do is imported when they are called."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from salmon_core.kit.commands import file_plugins_option, overrides_option
+from salmon_core.stages import STAGES
+
+#: the argument of commands that read a configuration
+CONFIG = click.argument("config", type=click.Path(path_type=Path))
+_quick = click.option(
+    "--quick", is_flag=True, envvar="SALMON_QUICK", help="Only read: try no component, open no file of data."
+)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=".")
+@click.option("--model", default=None, help="Hub id, folder, or plugin:NAME; by default what is installed to try.")
+@click.option("--name", default=None, help="The run's name; by default the folder's.")
+def init(folder: Path, model: str | None, name: str | None) -> None:
+    """Write a first configuration, prompts and principles into FOLDER; existing files are kept."""
+    from salmon_core.cli.init import init_folder
+
+    init_folder(folder, model, name)
+
+
+@click.command()
+@CONFIG
+@overrides_option
+@file_plugins_option
+@_quick
+@click.option("--time-limit", type=click.FloatRange(min=1), default=120, show_default=True, help="Seconds, in all.")
+def check(config: Path, overrides: tuple[str, ...], no_file_plugins: bool, quick: bool, time_limit: float) -> None:
+    """Check a configuration: everything that will fail at once, or a summary of what would run.
+
+    Opens every file and tries every component and the trainers' own arguments, in a process of its own. No weights are
+    read.
+    """
+    from salmon_core.cli.check import check_config
+
+    check_config(config, overrides, file_plugins=not no_file_plugins, quick=quick, limit=time_limit)
+
+
+@click.command()
+@CONFIG
+@overrides_option
+@file_plugins_option
+@_quick
+@click.option("--full", is_flag=True, help="With environments, files such as the trainer's job, and what is expected.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable; with everything.")
+def plan(
+    config: Path, overrides: tuple[str, ...], no_file_plugins: bool, quick: bool, full: bool, as_json: bool
+) -> None:
+    """Print how much a run would do, and the processes of every stage. Needs neither GPU nor weights.
+
+    The prompts are read and counted, and the policy's tokenizer, where it is there, measures them.
+    """
+    from salmon_core.cli.plan import print_plan
+
+    print_plan(config, overrides, file_plugins=not no_file_plugins, as_json=as_json, full=full, quick=quick)
+
+
+@click.command()
+@CONFIG
+@overrides_option
+@file_plugins_option
+@click.option("--from", "start", type=click.Choice(STAGES), help="Do this stage and all after it anew.")
+@click.option("--until", type=click.Choice(STAGES), help="Stop after this stage.")
+@click.option("--verify", is_flag=True, help="Compare the content of large files of finished stages too.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="N prompts and a few steps through all stages, into the run NAME-limit.",
+)
+@click.option(
+    "--max-cost",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="X",
+    help="Ask nothing more once so much was spent, in the currency of the engines' prices.",
+)
+@_quick
+def run(
+    config: Path,
+    overrides: tuple[str, ...],
+    no_file_plugins: bool,
+    start: str | None,
+    until: str | None,
+    verify: bool,
+    limit: int | None,
+    max_cost: float | None,
+    quick: bool,
+) -> None:
+    """Run a configuration from prompts to report. Finished stages are skipped; a killed run goes on where it was.
+
+    Files of finished stages are looked over first: what is missing or damaged is named and made again.
+
+    Exit code 0: done; 1: a stage failed, or an `expect`ation of the configuration does not hold; 2: bad configuration.
+    """
+    from salmon_core.cli.run import run_pipeline
+
+    files = not no_file_plugins
+    sys.exit(
+        run_pipeline(
+            config,
+            overrides,
+            file_plugins=files,
+            start=start,
+            until=until,
+            verify=verify,
+            quick=quick,
+            limit=limit,
+            max_cost=max_cost,
+        )
+    )
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable, with the schema of each component's options.")
+@click.option("--kind", help="Only this kind, like bonuses.")
+def plugins(as_json: bool, kind: str | None) -> None:
+    """List the installed plugins' components, and plugins that are broken and why."""
+    from salmon_core.cli.plugins import list_plugins
+
+    list_plugins(as_json=as_json, kind=kind)
+
+
+@click.command()
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write it there; by default standard output.")
+def schema(out: Path | None) -> None:
+    """Print a JSON schema of the configuration file, with the options of what is installed, for an editor.
+
+    First line of a configuration: # yaml-language-server: $schema=./FILE
+    """
+    from salmon_core.cli.schema import print_schema
+
+    print_schema(out)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+def report(folder: Path, as_json: bool) -> None:
+    """Show the report of the run in FOLDER again."""
+    from salmon_core.cli.report import show_report
+
+    sys.exit(show_report(folder, as_json=as_json))
+
+
+#: those that `salmon` has from here
+COMMANDS: tuple[click.Command, ...] = (
+    init,
+    check,
+    plan,
+    run,
+    plugins,
+    schema,
+    report,
+)
