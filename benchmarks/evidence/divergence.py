@@ -30,10 +30,8 @@ def divergence(folder: Path) -> float:
     samples = parquet.read_rows(file, parquet.COMPLETIONS, parquet.to_completion)
     prompts = {prompt.id: prompt.messages[-1]["content"] for prompt in read_prompts(folder / "prompts", "test")}
     tokenizer: Any = AutoTokenizer.from_pretrained(run.aligned.path)
-    models: list[Any] = [
-        AutoModelForCausalLM.from_pretrained(spec.path, dtype=torch.float32).eval()
-        for spec in (run.aligned, run.initial)
-    ]
+    loaded: Any = AutoModelForCausalLM
+    models = [loaded.from_pretrained(spec.path, dtype=torch.float32).eval() for spec in (run.aligned, run.initial)]
     section = run.config.config.sample
     asked = [tokenizer(policy_text(prompts[each.prompt_id]), add_special_tokens=False)["input_ids"] for each in samples]
     found: list[float] = []

@@ -20,6 +20,7 @@ from evidence import rubric
 from evidence.question import BASE, BASE_FOLDER, Arm
 from salmon_core.config.resolve import load
 from salmon_core.data.json import read_json
+from salmon_core.errors import SalmonError
 from salmon_core.run.folder import StageFolder
 from salmon_core.run.run import Run
 from salmon_core.stages import STAGES, stage
@@ -85,7 +86,7 @@ class Folder:
             return False
         try:
             own, sources = self._resolved(arm, seed)
-        except OSError:
+        except (OSError, SalmonError):  # a file that the settings name is gone
             return False
         kept = [name for name in sources.stages if stage(name).keeps]
         return all(own.stage(name).finished(sources.made_from(name)) for name in kept)

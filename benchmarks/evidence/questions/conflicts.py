@@ -70,24 +70,28 @@ def _write(results: Results) -> list[str]:
         if (first := results.interval(BASE, a)) and (last := results.interval(BASE, b))
     ]
     lines += ["| principle | said first | said last |", "|---|---:|---:|", *rows, ""]
-    found = {}
+    return lines + _rivals(results)
+
+
+def _rivals(results: Results) -> list[str]:
+    wins: dict[tuple[str, str], float] = {}
     for name in JUDGED:
         for other in JUDGED:
             values = results.base(at("evaluators", "evidence-texts", "rivals", name, other))
             if values:
-                found[name, other] = fmean(values.values())
+                wins[name, other] = fmean(values.values())
     title = "Both in one text, and they disagree:\nhow often the row's principle wins"
-    if matrix(results.figures / "rivals.svg", JUDGED, found, title=title):
-        wins = {
-            name: fmean(v for (row, _), v in found.items() if row == name)
-            for name in JUDGED
-            if any(row == name for row, _ in found)
-        }
-        ranked = sorted(wins, key=lambda name: -wins[name])
-        lines += [f"![Which of two principles wins]({results.link}/rivals.svg)", ""]
-        told = ", ".join(f"{name} {wins[name]:.2f}" for name in ranked)
-        lines += [f"Wins against the other principles, on average: {told}.", ""]
-    return lines
+    if not matrix(results.figures / "rivals.svg", JUDGED, wins, title=title):
+        return []
+    by_name = {name: [share for (row, _), share in wins.items() if row == name] for name in JUDGED}
+    means = {name: fmean(shares) for name, shares in by_name.items() if shares}
+    told = ", ".join(f"{name} {means[name]:.2f}" for name in sorted(means, key=lambda name: -means[name]))
+    return [
+        f"![Which of two principles wins]({results.link}/rivals.svg)",
+        "",
+        f"Wins against the other principles, on average: {told}.",
+        "",
+    ]
 
 
 def _said(results: Results) -> list[str]:
