@@ -19,15 +19,13 @@ class Line:
     joined: bool = True
 
 
-def lines(file: Path, series: Sequence[Line], *, x: str, y: str, log: bool = False) -> bool:
-    """One panel of lines; whether there was anything to draw."""
-    return panels(file, {y: series}, x=x, log=log)
-
-
 def panels(file: Path, by_panel: Mapping[str, Sequence[Line]], *, x: str, log: bool = False) -> bool:
     """Panels beside each other with the same axis x, each titled by its y; whether there was anything to draw."""
-    drawn = {name: [line for line in series if line.points] for name, series in by_panel.items()}
-    drawn = {name: series for name, series in drawn.items() if series}
+    drawn = {
+        name: [line for line in series if line.points]
+        for name, series in by_panel.items()
+        if any(len(line.points) > 1 for line in series)
+    }
     if not drawn:
         return False
 

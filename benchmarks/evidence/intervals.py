@@ -49,7 +49,8 @@ class Interval:
         return None if self.half is None else abs(self.mean) > self.half
 
     def text(self, *, signed: bool = False, digits: int = 2) -> str:
-        """As `0.12 ± 0.03`."""
+        """As `0.12 ± 0.03`; of large numbers without decimals."""
+        digits = 0 if abs(self.mean) >= 100 else digits
         mean = f"{self.mean:+.{digits}f}" if signed else f"{self.mean:.{digits}f}"
         return mean if self.half is None else f"{mean} ± {self.half:.{digits}f}"
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from evidence.folder import Folder, seeds_of
-from evidence.question import BASE, Question
+from evidence.question import BASE, Arm, Question
 from evidence.results import Results
 from evidence.table import markdown
 
@@ -31,21 +31,40 @@ by hand.
 """
 
 
-def write(questions: Mapping[str, Question], folder: Folder, page: Path, *, wanted: int) -> None:
+def write(
+    questions: Mapping[str, Question],
+    folder: Folder,
+    page: Path,
+    *,
+    wanted: int,
+    counts: Callable[[Arm, int], bool] | None = None,
+) -> None:
     """The page, of whatever is there.
 
     Args:
         questions: all, also those without a run.
         page: a Markdown file; figures go into a folder of its name beside it.
         wanted: how many seeds the whole is made with.
+        counts: which of the runs that have a report; by default those that `salmon run` would find finished, so that
+            what was made by other code or another configuration is left out.
     """
+    known: dict[tuple[str, int], bool] = {}
+
+    def counted(arm: Arm, seed: int) -> bool:
+        key = (arm.folder, seed)
+        if key not in known:
+            known[key] = (counts or folder.finished)(arm, seed)
+        return known[key]
+
     parts, rows = [], []
     for question in questions.values():
-        arms = (BASE, *question.arms)
-        seeds = seeds_of(folder, question.arms)
-        results = Results(folder, tuple(seeds), page.with_suffix(""), page.stem)
-        there = sum(folder.report(arm, seed) is not None for arm in question.arms for seed in seeds)
-        complete = [seed for seed in seeds if all(folder.report(arm, seed) is not None for arm in arms)]
+        arms = tuple(dict.fromkeys((BASE, *question.arms)))
+        some = seeds_of(folder, question.arms)
+        results = Results(folder, tuple(some), page.with_suffix(""), page.stem, counted)
+        runs_of = {seed: [arm for arm in arms if results.report(arm, seed) is not None] for seed in some}
+        there = sum(arm in question.arms for own in runs_of.values() for arm in own)
+        complete = [seed for seed, own in runs_of.items() if len(own) == len(arms)]
+        seeds = [seed for seed, own in runs_of.items() if any(arm in question.arms for arm in own)]
         anchor = question.title.lower().translate(str.maketrans("", "", "?,.:'`()")).replace(" ", "-")
         runs = f"{there} of {len(question.arms) * wanted}"
         rows.append([f"[{question.title}](#{anchor})", f"`{question.name}`", str(len(complete)), runs])

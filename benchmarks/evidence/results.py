@@ -26,19 +26,22 @@ class Results:
     Attributes:
         figures: where figures go; `link` is how the page calls that folder.
         seeds: those that count.
+        counts: whether a run that has a report is what its settings say.
     """
 
     folder: Folder
     seeds: tuple[int, ...]
     figures: Path
     link: str
+    counts: Callable[[Arm, int], bool] = lambda arm, seed: True
     _reports: dict[tuple[str, int], Report | None] = field(default_factory=dict)
 
     def report(self, arm: Arm, seed: int) -> Report | None:
-        """Of a run; None where there is none yet."""
+        """Of a run; None where there is none that counts."""
         key = (arm.folder, seed)
         if key not in self._reports:
-            self._reports[key] = self.folder.report(arm, seed)
+            found = self.folder.report(arm, seed)
+            self._reports[key] = found if found is not None and self.counts(arm, seed) else None
         return self._reports[key]
 
     def values(self, arm: Arm, read: Read) -> dict[int, float]:
@@ -65,7 +68,7 @@ class Results:
         found = {}
         for seed in self.seeds:
             said = read_json(self.folder.run(arm, seed) / "kl.json") or {}
-            if isinstance(said.get("kl"), int | float):
+            if self.report(arm, seed) is not None and isinstance(said.get("kl"), int | float):
                 found[seed] = float(said["kl"])
         return found
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import threading
 import time
@@ -16,14 +14,19 @@ from statistics import fmean
 from evidence.folder import Folder
 from evidence.question import BASE, Arm, Question
 from salmon_core.data.json import read_json, write_json
+from salmon_core.errors import SalmonError
+from salmon_core.run.processes import Running
 
 #: beside a run's own files: what it took here
 TOOK = "evidence.json"
 KL = "kl.json"
-#: exit codes of `salmon run` that leave a report
+BENCHMARKS = Path(__file__).resolve().parents[1]
+#: exit codes of `salmon run`; 1 is also that of an expectation that is not met, so its stages are looked at afterwards
 _DONE = (0, 1)
-#: what the oracle measured is read from the report, so an expectation that is not met is no failure
+#: seconds of a run, as long as none is known
 _GUESS = 120.0
+#: characters of a log in a failure's message
+_TOLD = 3000
 
 
 @dataclass
@@ -106,23 +109,27 @@ def one(folder: Folder, arm: Arm, seed: int, *, kl: bool = False) -> str:
     """One run, to its end; how it went.
 
     Raises:
-        RunFailed: it left no report.
+        RunFailed: it did not come to its end; what it said is in `seed-N.log` beside its folder.
     """
     start, run = time.monotonic(), folder.run(arm, seed)
+    log = run.with_suffix(".log")
     shared: list[str] = []
     if not folder.finished(arm, seed):
-        shared = folder.share(arm, seed)
+        try:
+            shared = folder.share(arm, seed)
+        except SalmonError as error:
+            raise RunFailed(str(error)) from None
         command = [sys.executable, "-m", "salmon_core", "run", str(folder.config), "--quick"]
         for override in folder.overrides(arm, seed):
             command += ["--set", override]
-        _call(command, _DONE)
+        _call(command, _DONE, log)
         if not folder.finished(arm, seed):
-            raise RunFailed(f"{run}: `salmon run` ended, but not all of its stages are finished")
+            raise RunFailed(f"`salmon run` ended, but not all of its stages are finished; {_end_of(log)}")
         seconds = time.monotonic() - start
         write_json(run / TOOK, {"seconds": round(seconds, 1), "shared": shared})
         folder.done(arm, seed)
     if kl and not has_kl(run):
-        _call([sys.executable, "-m", "evidence.divergence", str(run)], (0,))
+        _call([sys.executable, "-m", "evidence.divergence", str(run)], (0,), log)
     return f"{time.monotonic() - start:.0f} s" + (f", shared {', '.join(shared)}" if shared else "")
 
 
@@ -149,9 +156,19 @@ def _took(folder: Folder) -> dict[str, list[float]]:
     return found
 
 
-def _call(command: Sequence[str], fine: Sequence[int]) -> None:
-    benchmarks = str(Path(__file__).resolve().parents[1])
-    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": benchmarks, "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
-    if done.returncode not in fine:
-        raise RunFailed(f"{' '.join(command)}\nexit code {done.returncode}\n{done.stdout}{done.stderr}")
+def _call(command: Sequence[str], fine: Sequence[int], log: Path) -> None:
+    """A command to its end; it ends with this process, however that ends."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    start = log.stat().st_size if log.exists() else 0
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(BENCHMARKS), "TOKENIZERS_PARALLELISM": "false"}
+    with Running(command, env=environment, cwd=BENCHMARKS.parent, log=log) as running:
+        while (code := running.poll()) is None:
+            time.sleep(0.1)
+    if code not in fine:
+        raise RunFailed(f"{' '.join(command)}\nexit code {code}; {_end_of(log, start)}")
+
+
+def _end_of(log: Path, start: int = 0) -> str:
+    with log.open("rb") as file:
+        file.seek(max(start, log.stat().st_size - _TOLD))
+        return f"{log} ends so:\n{file.read().decode(errors='replace')}"

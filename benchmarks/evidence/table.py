@@ -63,7 +63,7 @@ def differences(results: Results, arms: Sequence[Arm], base: Arm, columns: Mappi
     if not rows:
         return ["No runs yet.", ""]
     counted = sum(p is not None for p in adjusted.values())
-    table = markdown(["arm, minus the base", "seeds", *columns], rows)
+    table = markdown([f"arm, minus {base.name}", "seeds", *columns], rows)
     if not counted:
         return [*table, "One seed says nothing about chance: no comparison is made.", ""]
     told = "; ".join(said) if said else f"none of the {counted} differences"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from evidence.figure import Line, panels
+from evidence.intervals import Interval
 from evidence.question import BASE, BOTH, RATES, Arm, Question, rewarded
-from evidence.results import Read, Results, accuracy, alone, at, mean_of, rate, seconds
+from evidence.results import Read, Report, Results, accuracy, alone, at, mean_of, rate, seconds
 from evidence.table import arms_table
 
 ORDER = ("vivid", "example", "helpful", "no-self-praise", "language", "steps", "safe", "concise")
@@ -31,19 +32,19 @@ POLICIES = {
 }
 
 
-def _pairs_judged(report: object) -> float | None:
-    return at("stages", "judge", "metrics", "pairs")(report)  # type: ignore[arg-type]
+def _pairs_judged(report: Report) -> float | None:
+    return at("stages", "judge", "metrics", "pairs")(report)
 
 
 def _calls(count: int) -> Read:
-    def read(report: object) -> float | None:
+    def read(report: Report) -> float | None:
         pairs = _pairs_judged(report)
         return None if pairs is None else 2 * pairs * count
 
     return read
 
 
-def _points(results: Results, arms: dict[int, Arm], read: Read) -> list[tuple[float, object]]:
+def _points(results: Results, arms: dict[int, Arm], read: Read) -> list[tuple[float, Interval]]:
     return [(count, found) for count, arm in arms.items() if (found := results.interval(arm, read)) is not None]
 
 
@@ -64,7 +65,7 @@ def _write(results: Results) -> list[str]:
         for count, arm in MODELS.items()
         if (found := results.interval(arm, _calls(count))) is not None
     ]
-    lines += [
+    lines += calls and [
         f"Judge calls (pairs times principles times two orders), by number of principles: {', '.join(calls)}.",
         "",
     ]
@@ -81,15 +82,15 @@ def _write(results: Results) -> list[str]:
         results.figures / "scale.svg",
         {
             "RM accuracy": [
-                Line("vivid", _points(results, MODELS, columns["RM on vivid"])),  # type: ignore[arg-type]
-                Line("not vivid", _points(results, MODELS, columns["RM on not vivid"])),  # type: ignore[arg-type]
-                Line("all 8, both ways", _points(results, MODELS, columns["RM, all 8"])),  # type: ignore[arg-type]
+                Line("vivid", _points(results, MODELS, columns["RM on vivid"])),
+                Line("not vivid", _points(results, MODELS, columns["RM on not vivid"])),
+                Line("all 8, both ways", _points(results, MODELS, columns["RM, all 8"])),
             ],
             "vivid after RL": [
-                Line("N judged, vivid rewarded", _points(results, MODELS, rate("vivid"))),  # type: ignore[arg-type]
-                Line("6 judged, N rewarded", _points(results, POLICIES, rate("vivid"))),  # type: ignore[arg-type]
+                Line("N judged, vivid rewarded", _points(results, MODELS, rate("vivid"))),
+                Line("6 judged, N rewarded", _points(results, POLICIES, rate("vivid"))),
             ],
-            "seconds of judging": [Line("judge", _points(results, MODELS, columns["judge, s"]))],  # type: ignore[arg-type]
+            "seconds of judging": [Line("judge", _points(results, MODELS, columns["judge, s"]))],
         },
         x="principles",
         log=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from evidence.question import BASE, BOTH, ORACLE, TEXTS, Arm, Question, measured, rewarded
-from evidence.results import Read, Results, alone, at, rate
+from evidence.results import Read, Report, Results, alone, at, rate
 from evidence.samples import rate_where
 from evidence.table import arms_table, differences
 
@@ -25,8 +25,8 @@ KINDS = Arm("without sums, greetings, harm", ("prompts={name: minnow-part, kinds
 
 
 def _by(group: str, *names: str) -> Read:
-    def read(report: object) -> float | None:
-        found = [at("evaluators", "evidence-texts", f"by_{group}", name)(report) for name in names]  # type: ignore[arg-type]
+    def read(report: Report) -> float | None:
+        found = [at("evaluators", "evidence-texts", f"by_{group}", name)(report) for name in names]
         known = [value for value in found if value is not None]
         return fmean(known) if known else None
 
