@@ -26,8 +26,9 @@ from salmon_core.run.folder import StageFolder
 from salmon_core.run.processes import Lock
 from salmon_core.run.run import Run
 from salmon_core.run.watch import inherited
+from salmon_core.run.workers import Workers
 from salmon_core.stages import stage
-from salmon_core.stages.base import Process, Sources, Stage
+from salmon_core.stages.base import Asked, Process, Sources, Stage
 from salmon_core.stages.training import TrainingStage
 
 #: keys of the configuration that problems of a stage's plan are about
@@ -76,7 +77,8 @@ class Pipeline:
         self.plans()  # impossible options show before anything runs
         self.folder.mkdir(parents=True, exist_ok=True)
         report, failure = None, None
-        with Lock(self.folder) as lock, inherited(self.run_of.config.config.run.call_timeout):
+        timeout = self.run_of.config.config.run.call_timeout
+        with Lock(self.folder) as lock, inherited(timeout), Workers(lock) as workers:
             self.run_of.save()
             document = self.run_of.config.config.model_dump(mode="json")
             self._events.emit(RunStarted, config=document, stages=self.stages)
@@ -84,7 +86,8 @@ class Pipeline:
                 anew = False
                 for name in self.stages:
                     anew = anew or name == start
-                    self._stage(name, lock, anew=anew, verify=verify)
+                    goes_on = name != until and self._goes_on(name)
+                    self._stage(name, lock, workers, goes_on, anew=anew, verify=verify)
                     if name == until:
                         break
                 else:
@@ -117,7 +120,17 @@ class Pipeline:
             raise ConfigError(problems)
         return plans
 
-    def _stage(self, name: str, lock: Lock, *, anew: bool, verify: bool) -> None:
+    def _goes_on(self, name: str) -> bool:
+        """Whether the next stage asks the model that this one has open."""
+        names = [each for each in self.stages if stage(each).keeps]
+        after = names[names.index(name) + 1 :] if name in names else []
+        return bool(after) and (held := self._holds(name)) is not None and held == self._holds(after[0])
+
+    def _holds(self, name: str) -> Asked | None:
+        own = stage(name)
+        return own.holds(own.inputs(self.sources))
+
+    def _stage(self, name: str, lock: Lock, workers: Workers, goes_on: bool, *, anew: bool, verify: bool) -> None:
         own, folder = stage(name), self.run_of.stage(name)
         resumed = own.keeps and self._begin(own, folder, anew=anew, verify=verify)
         if resumed is None:
@@ -125,7 +138,8 @@ class Pipeline:
             return
         self._events.emit(StageStarted, stage=name, resumed=resumed)
         started = time.monotonic()
-        process = Process(self.run_of, folder, lock, self._events.emit)
+        workers.begin(self._holds(name))
+        process = Process(self.run_of, folder, lock, self._events.emit, workers, goes_on)
         manifest: Mapping[str, Any] = {}
         try:
             metrics = own.execute(own.inputs(self.sources), process)

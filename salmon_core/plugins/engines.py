@@ -8,6 +8,7 @@ from salmon_core.api.component import ComponentSpec
 from salmon_core.api.models import Ability, Engine, ModelSpec, OpenModel, Sampler, Scorer, TokenCodec
 from salmon_core.errors import PluginError, SalmonError, boundary
 from salmon_core.plugins.guarded import GuardedChooser, GuardedSampler, GuardedScorer
+from salmon_core.plugins.kept import Which, kept
 from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
 
@@ -23,7 +24,7 @@ def open_model(registry: Registry, engine: ComponentSpec, model: ModelSpec, abil
 @overload
 def open_model(registry: Registry, engine: ComponentSpec, model: ModelSpec, ability: Ability) -> OpenModel: ...
 def open_model(registry: Registry, engine: ComponentSpec, model: ModelSpec, ability: Ability) -> OpenModel:
-    """A model, opened by an engine.
+    """A model, opened by an engine; in a process that keeps models, the one that is open already, if it is the same.
 
     Raises:
         SalmonError: the engine opens no such models.
@@ -33,13 +34,19 @@ def open_model(registry: Registry, engine: ComponentSpec, model: ModelSpec, abil
     built = registry.build(engine)
     if not callable(getattr(built, ability, None)):
         raise SalmonError(f"engine {engine.name!r} opens no {ability}", hint="choose another engine")
-    what = f"engine {engine.name!r}, {ability}"
-    with boundary(str(owned.owner), what):
-        opened: OpenModel = getattr(built, ability)(model)
-    if not callable(getattr(opened, _METHODS[ability], None)):
-        message = f"opened a {type(opened).__name__}, which has no method {_METHODS[ability]}"
-        raise PluginError(str(owned.owner), message, what=what)
-    guarded: OpenModel = _GUARDS[ability](opened, str(owned.owner), engine.name)
+    owner, what = str(owned.owner), f"engine {engine.name!r}, {ability}"
+
+    def opened() -> OpenModel:
+        with boundary(owner, what):
+            found: OpenModel = getattr(built, ability)(model)
+        return found
+
+    keeps = kept()
+    asked = opened() if keeps is None else keeps.open(Which(engine, model, ability), built, owner, opened)
+    if not callable(getattr(asked, _METHODS[ability], None)):
+        message = f"opened a {type(asked).__name__}, which has no method {_METHODS[ability]}"
+        raise PluginError(owner, message, what=what)
+    guarded: OpenModel = _GUARDS[ability](asked, owner, engine.name)
     return guarded
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import salmon_core
+from salmon_core.api.component import ComponentSpec
 from salmon_core.api.events import Note, Progress
 from salmon_core.api.models import ModelSpec
 from salmon_core.calls import alive, heard
@@ -31,8 +32,9 @@ from salmon_core.run.folder import MadeFrom, StageFolder
 from salmon_core.run.identity import fingerprint, identity
 from salmon_core.run.notes import Notes, note
 from salmon_core.run.outputs import Outputs
-from salmon_core.run.processes import Lock, run_step
+from salmon_core.run.processes import Lock
 from salmon_core.run.run import Run
+from salmon_core.run.workers import Workers
 from salmon_core.stages import STAGES, stage
 
 T = TypeVar("T")
@@ -252,17 +254,28 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A model and the engine that opens it."""
+
+    engine: ComponentSpec
+    model: ModelSpec
+
+
+@dataclass(frozen=True)
 class Process:
     """What a stage needs of the process that runs it.
 
     Attributes:
         emit: tells of an event.
+        goes_on: whether the process that does the stage's own work goes on with the next stage.
     """
 
     run: Run
     folder: StageFolder
     lock: Lock
     emit: Callable[..., None]
+    workers: Workers
+    goes_on: bool = False
 
     def worker(self, name: str) -> None:
         """Does the stage's own work in a process of its own, and shows its progress.
@@ -283,8 +296,15 @@ class Process:
             for text in notes.new():
                 self.emit(Note, text=f"{name}: {text}")
 
-        argv = worker_argv(name, self.run.path)
-        run_step(name, argv, env=ENVIRONMENT, cwd=self.folder.path, lock=self.lock, watch=watch)
+        self.workers.work(
+            name,
+            worker_argv(name, self.run.path),
+            env=ENVIRONMENT,
+            cwd=self.folder.path,
+            watch=watch,
+            finished=lambda: Outputs(self.folder.path).complete,
+            goes_on=self.goes_on,
+        )
         if not Outputs(self.folder.path).complete:
             raise StageError(
                 "its process ended with exit code 0 before the work was done",
@@ -324,6 +344,10 @@ class Stage(ABC, Generic[I]):
     def active(self, config: RunConfig) -> bool:
         """Whether this configuration needs the stage."""
         return True
+
+    def holds(self, inputs: I) -> Asked | None:
+        """The model that its own work asks, where the next stage may go on in the same process if it asks that too."""
+        return None
 
     @abstractmethod
     def inputs(self, sources: Sources) -> I:

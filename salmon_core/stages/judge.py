@@ -20,7 +20,7 @@ from salmon_core.records import Judgment, Prompt
 from salmon_core.reward.forms import Form
 from salmon_core.run.identity import uncounted
 from salmon_core.run.judging import Judging, Orders
-from salmon_core.stages.base import ModelInput, Sources, Stage, StageOutput, Work, write_metrics
+from salmon_core.stages.base import Asked, ModelInput, Sources, Stage, StageOutput, Work, write_metrics
 from salmon_core.stages.sample import read_pairs
 from salmon_core.stages.texts import Texts, texts_of
 
@@ -56,6 +56,11 @@ class JudgeSetup:
     def of(self, prompt: Prompt) -> tuple[Principle, ...]:
         """The principles that a prompt's pairs are judged by."""
         return self.principles if self.per_prompt is None else self.per_prompt.of(prompt, self.principles)
+
+    @property
+    def asked(self) -> Asked:
+        """What the judge asks, if it asks a model."""
+        return Asked(self.engine, self.model.spec)
 
     def open(self, registry: Registry, cache: Path) -> Judging:
         """The judge, ready to be asked; its model is opened when it asks for one."""
@@ -132,6 +137,9 @@ class Judge(Stage[JudgeInputs]):
             judge_setup(sources),
             sources.config.config.judge.shard_size,
         )
+
+    def holds(self, inputs: JudgeInputs) -> Asked:
+        return inputs.setup.asked
 
     def work(self, inputs: JudgeInputs, work: Work) -> None:
         pairs = read_pairs(inputs.prompts, inputs.sample)

@@ -15,7 +15,7 @@ from salmon_core.data import parquet
 from salmon_core.plugins.engines import open_model
 from salmon_core.records import Completion, Pair, Prompt
 from salmon_core.reward.rendering import Renderer
-from salmon_core.stages.base import ModelInput, Sources, Stage, StageOutput, Work, write_metrics
+from salmon_core.stages.base import Asked, ModelInput, Sources, Stage, StageOutput, Work, write_metrics
 from salmon_core.stages.prompts import StoredPrompts
 from salmon_core.stages.texts import Texts, texts_of
 
@@ -53,6 +53,9 @@ class Sample(Stage[SampleInputs]):
             config.config.sample.shard_size,
             texts_of(sources, "sample"),
         )
+
+    def holds(self, inputs: SampleInputs) -> Asked:
+        return Asked(inputs.engine, inputs.model.spec)
 
     def work(self, inputs: SampleInputs, work: Work) -> None:
         todo = StoredPrompts(inputs.prompts.path, "train")

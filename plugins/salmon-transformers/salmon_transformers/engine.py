@@ -54,6 +54,11 @@ class _Open(OpenModel):
 class TransformersSampler(_Open, Sampler):
     """Samples from a causal language model."""
 
+    @property
+    def network(self) -> Any:
+        """The loaded model."""
+        return self._open.network
+
     def sample(self, prompts: Sequence[tuple[Prompt, str]], sampling: Sampling) -> list[Completion]:
         """Completions of (prompt, its rendered text): `sampling.samples` per prompt, in that order.
 
@@ -167,6 +172,12 @@ class TransformersEngine(Engine):
         """A language model to choose with; raises as `sampler` does."""
         return TransformersChooser(*self._scoring(model, "causal"))
 
+    def turned(self, opened: Any, ability: Ability) -> OpenModel | None:
+        """A sampler's network as a chooser: reading may lay out its weights anew, so not the other way round."""
+        if not isinstance(opened, TransformersSampler) or ability != "chooser":
+            return None
+        return TransformersChooser(*self._reading(opened.network, opened.codec, "causal"))
+
     def scorer(self, model: ModelSpec) -> TransformersScorer:
         """A reward model.
 
@@ -177,15 +188,19 @@ class TransformersEngine(Engine):
 
     def _scoring(self, model: ModelSpec, kind: Literal["causal", "reward"]) -> tuple[Any, HFCodec]:
         from salmon_core.kit.hf_files import check_padding
-        from salmon_transformers.scoring import Scorer as Scoring
 
         network, codec = self._load(model, kind)
         if kind == "reward" and not model.conversational:
             check_padding(network.config, codec.tokenizer, model)
-        scoring = Scoring(network, codec, kind, self._options.batch_tokens)
+        scoring, codec = self._reading(network, codec, kind)
         if kind == "reward" and not scoring.body_only:  # the model itself looks for the last token
             check_padding(network.config, codec.tokenizer, model)
         return scoring, codec
+
+    def _reading(self, network: Any, codec: HFCodec, kind: Literal["causal", "reward"]) -> tuple[Any, HFCodec]:
+        from salmon_transformers.scoring import Scorer as Scoring
+
+        return Scoring(network, codec, kind, self._options.batch_tokens), codec
 
     def _load(self, model: ModelSpec, kind: Literal["causal", "reward"]) -> tuple[Any, HFCodec]:
         from salmon_transformers import loading

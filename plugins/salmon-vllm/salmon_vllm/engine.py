@@ -101,6 +101,12 @@ class VLLMEngine(Engine):
         child, codec, config = self._opened(model, "chooser")
         return VLLMChooser(child, codec, _vocabulary(config))
 
+    def turned(self, opened: Any, ability: Ability) -> VLLMChooser | None:
+        """A sampler's process, to choose with; not the other way round, since on a CPU seeds have to be asked for."""
+        from salmon_vllm.models import VLLMSampler
+
+        return opened.chooser() if isinstance(opened, VLLMSampler) and ability == "chooser" else None
+
     def scorer(self, model: ModelSpec) -> VLLMScorer:
         """A reward model.
 

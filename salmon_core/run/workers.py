@@ -1,0 +1,99 @@
+"""The processes that do stages' own work: one for each stage, but one for stages in a row that ask the same model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from salmon_core.run.processes import Lock, Running, failure, run_step
+
+#: last argument of a worker that waits for its next stage
+GOES_ON = "--goes-on"
+#: seconds that a worker gets to close its model
+_CLOSING = 60.0
+
+
+class Workers:
+    """A context manager; at most one worker waits for its next stage."""
+
+    def __init__(self, lock: Lock):
+        self._lock = lock
+        self._waiting: Running | None = None
+        self._model: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        elif self._waiting is not None:
+            self._waiting.__exit__(kind, error, trace)
+
+    def close(self) -> int:
+        """Ends the one that waits. -> its exit code; 0 where none does."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is None:
+            return 0
+        with waiting:
+            waiting.tell("")
+            deadline = time.monotonic() + _CLOSING
+            while waiting.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            return waiting.poll() or 0
+
+    def begin(self, model: Any) -> None:
+        """A stage begins that asks this model: a worker that has another one ends."""
+        if model is None or model != self._model:
+            self.close()
+        self._model = model
+
+    def work(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        watch: Callable[[], None],
+        finished: Callable[[], bool],
+        goes_on: bool,
+    ) -> None:
+        """Does a stage's own work to its end, as `run_step`, in the worker that waits or in a new one.
+
+        Args:
+            finished: whether the work is complete.
+            goes_on: keep the worker for the next stage.
+
+        Raises:
+            StageError: as `run_step`.
+        """
+        if self._waiting is not None and not self._told(self._waiting, name):
+            self.close()
+        if self._waiting is None and not goes_on:
+            run_step(name, argv, env=env, cwd=cwd, lock=self._lock, watch=watch)
+            return
+        log = cwd / "log.txt"
+        start = log.stat().st_size if log.exists() else 0
+        if self._waiting is None:
+            (cwd / "error.json").unlink(missing_ok=True)
+            self._waiting = Running([*argv, GOES_ON], env=env, cwd=cwd, log=log, lock=self._lock, talks=True)
+        code: int | None = None
+        while not finished() and (code := self._waiting.poll()) is None:
+            watch()
+            time.sleep(0.1)
+        watch()
+        if code is not None or not goes_on:
+            code = self.close() if code is None else code
+            self.close()
+            if code != 0:
+                raise failure(name, code, log, start)
+
+    @staticmethod
+    def _told(waiting: Running, name: str) -> bool:
+        return waiting.poll() is None and waiting.tell(name)
