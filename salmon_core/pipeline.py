@@ -121,10 +121,10 @@ class Pipeline:
         return plans
 
     def _goes_on(self, name: str) -> bool:
-        """Whether the next stage asks the model that this one has open."""
+        """Whether the process of this stage may do the next one's work: not where each asks a model of its own."""
         names = [each for each in self.stages if stage(each).keeps]
         after = names[names.index(name) + 1 :] if name in names else []
-        return bool(after) and (held := self._holds(name)) is not None and held == self._holds(after[0])
+        return bool(after) and _together(self._holds(name), self._holds(after[0]))
 
     def _holds(self, name: str) -> Asked | None:
         own = stage(name)
@@ -182,6 +182,10 @@ class Pipeline:
 
     def _note(self, text: str) -> None:
         self._events.emit(Note, text=text)
+
+
+def _together(one: Asked | None, two: Asked | None) -> bool:
+    return one is None or two is None or one == two
 
 
 def run_config(

@@ -1,6 +1,7 @@
 """A stage's own work in a process of its own: `python -m salmon_core.worker STAGE RUN_FOLDER`.
 
-With `--goes-on` it keeps its model open, and reads the name of the next stage that asks it; an empty line ends it.
+With `--goes-on` it reads the name of the next stage, until an empty line ends it, and keeps its model open for stages
+that ask the same.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from salmon_core.data.files import in_words
 from salmon_core.errors import PluginError, SalmonError
-from salmon_core.plugins.kept import keeping
+from salmon_core.plugins.kept import Kept, keeping
 from salmon_core.run.outputs import Outputs
 from salmon_core.run.processes import fail, leave
 from salmon_core.run.run import Run
@@ -32,12 +33,12 @@ def main(argv: Sequence[str]) -> None:
     name, folder, *more = argv
     goes_on = more == [GOES_ON]
     try:
-        with watched(leave), keeping() if goes_on else nullcontext():
+        with watched(leave), Kept() as models:
             run = Run.open(Path(folder))
-            _work(run, name)
+            _work(run, name, models)
             while goes_on and (name := sys.stdin.readline().strip()):
                 _move(run.stage(name).path)
-                _work(run, name)
+                _work(run, name, models)
     except PluginError as error:
         if error.__cause__ is not None:
             traceback.print_exception(error.__cause__)  # into the log, for the plugin's author
@@ -48,10 +49,14 @@ def main(argv: Sequence[str]) -> None:
         fail(in_words(error, otherwise=os.path.join(folder, name)))
 
 
-def _work(run: Run, name: str) -> None:
+def _work(run: Run, name: str, models: Kept) -> None:
     own, folder = stage(name), run.stage(name)
     inputs = own.inputs(Sources(run))
-    own.work(inputs, Work(folder, run.path / "cache", run.config.registry))
+    asked = own.holds(inputs)
+    if asked is None:
+        models.close()
+    with nullcontext() if asked is None else keeping(models, asked.engine, asked.model):
+        own.work(inputs, Work(folder, run.path / "cache", run.config.registry))
     Outputs(folder.path).finish(own.worked(inputs))
 
 

@@ -8,7 +8,7 @@ from salmon_core.api.component import ComponentSpec
 from salmon_core.api.models import Ability, Engine, ModelSpec, OpenModel, Sampler, Scorer, TokenCodec
 from salmon_core.errors import PluginError, SalmonError, boundary
 from salmon_core.plugins.guarded import GuardedChooser, GuardedSampler, GuardedScorer
-from salmon_core.plugins.kept import Which, kept
+from salmon_core.plugins.kept import kept
 from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
 
@@ -41,8 +41,8 @@ def open_model(registry: Registry, engine: ComponentSpec, model: ModelSpec, abil
             found: OpenModel = getattr(built, ability)(model)
         return found
 
-    keeps = kept()
-    asked = opened() if keeps is None else keeps.open(Which(engine, model, ability), built, owner, opened)
+    keeps = kept(engine, model)
+    asked = opened() if keeps is None else keeps.open(ability, built, owner, opened)
     if not callable(getattr(asked, _METHODS[ability], None)):
         message = f"opened a {type(asked).__name__}, which has no method {_METHODS[ability]}"
         raise PluginError(owner, message, what=what)

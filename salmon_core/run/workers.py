@@ -1,4 +1,4 @@
-"""The processes that do stages' own work: one for each stage, but one for stages in a row that ask the same model."""
+"""The processes that do stages' own work: one for stages in a row, but each model has a process of its own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Workers:
 
     def close(self) -> int:
         """Ends the one that waits. -> its exit code; 0 where none does."""
-        waiting, self._waiting = self._waiting, None
+        waiting, self._waiting, self._model = self._waiting, None, None
         if waiting is None:
             return 0
         with waiting:
@@ -48,10 +48,10 @@ class Workers:
             return waiting.poll() or 0
 
     def begin(self, model: Any) -> None:
-        """A stage begins that asks this model: a worker that has another one ends."""
-        if model is None or model != self._model:
+        """A stage begins that asks this model, or none: a worker that had another one ends."""
+        if model is not None and self._model is not None and model != self._model:
             self.close()
-        self._model = model
+        self._model = self._model if model is None else model
 
     def work(
         self,

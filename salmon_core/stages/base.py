@@ -346,7 +346,7 @@ class Stage(ABC, Generic[I]):
         return True
 
     def holds(self, inputs: I) -> Asked | None:
-        """The model that its own work asks, where the next stage may go on in the same process if it asks that too."""
+        """The model that its own work asks; a stage that asks another one has a process of its own."""
         return None
 
     @abstractmethod

@@ -95,6 +95,7 @@ class TrainingStage(Stage[I]):
         done = Outputs(process.folder.path)
         if not all(done.has(process.folder.path / name) for name in self.worked(inputs)):
             process.worker(self.name)
+        process.workers.close()
         registry = process.run.config.registry
         metrics = Trainer(registry, self.setup(inputs), self.job(inputs, process.folder.path)).run(process)
         for file in self.beside:

@@ -1,4 +1,4 @@
-"""Stages in a row that ask the same model are one process: what it opens, how it ends; nothing else changes."""
+"""Stages in a row are one process: what it opens, how it ends; nothing else changes."""
 
 from __future__ import annotations
 

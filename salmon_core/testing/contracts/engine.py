@@ -26,7 +26,7 @@ from salmon_core.api.models import (
 )
 from salmon_core.errors import SalmonError
 from salmon_core.plugins.engines import open_codec, open_model
-from salmon_core.plugins.kept import keeping
+from salmon_core.plugins.kept import Kept, keeping
 from salmon_core.plugins.options import require
 from salmon_core.records import Completion, Message, Prompt
 from salmon_core.testing import rows
@@ -256,7 +256,7 @@ class EngineContract(ComponentContract):
         work, model = self.inputs(), self.model("chooser")
         found = {}
         for kept in (False, True):
-            with keeping() if kept else nullcontext():
+            with Kept() as models, keeping(models, self.made.spec, model) if kept else nullcontext():
                 with open_model(self.made.registry, self.made.spec, model, "sampler") as opened:
                     _sampled(opened, work)
                 with open_model(self.made.registry, self.made.spec, model, "chooser") as opened:
