@@ -138,6 +138,8 @@ class DPOOptions(DPOFields, RowOptions):
         found = super().problems()
         if self.label_smoothing and self.loss_type != "sigmoid":
             found.append(f"label_smoothing means nothing to loss_type: {self.loss_type}")
+        if self.offload_reference and self.zero_stage != 3:
+            found.append("offload_reference needs zero_stage: 3: DeepSpeed keeps parameters in CPU memory in no other")
         return found
 
 
