@@ -149,7 +149,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import LlamaForCausalLM
 
     corpus = [" ".join(WORDS), "red\n\nblue\n\ngreen\n\nred"] * 4
-    backend = byte_bpe(corpus, vocab_size=360, specials=["<s>", "</s>"], bos="<s>")
+    backend = byte_bpe(corpus, vocab_size=360, specials=["<s>", "</s>"], bos="<s>", split=r" ?\S+|\s+")
     tokenizer = tokenizer_of(backend, chat=CHAT, bos_token="<s>", eos_token="</s>")
     folder = tmp_path_factory.mktemp("policy") / "model"
     return save_model(folder, llama_config(tokenizer), LlamaForCausalLM, tokenizer, seed=0)
