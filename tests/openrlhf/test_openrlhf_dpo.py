@@ -32,6 +32,7 @@ ROWS = [
     {"prompt": PROMPT, "chosen": "green</s>", "rejected": "\n\nquick</s>"},  # here too
 ]
 MERGED = (3, 5)
+SMALL = {"per_device_train_batch_size": 2, "total_batch_size": 2, "max_length": 256}
 
 
 def job(folder: Path | str = "/runs/x", model: Path | str = "/models/m", **more: Any) -> Job:
@@ -156,39 +157,41 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 _PREPARE = """
-import json, pathlib, sys
-sys.path.insert(0, sys.argv[1])
-sys.path.append(".")
+import json, os, pathlib, sys
+sys.path[:0] = [sys.argv[1], sys.argv[2]]
 from salmon_foreign import run
 from texts import prepare_pairs
-settings = json.loads(pathlib.Path("outside.json").read_text())
-run(lambda: print(json.dumps(prepare_pairs(settings, pathlib.Path.cwd()))))
+for folder in sys.argv[2:]:
+    os.chdir(folder)
+    settings = json.loads(pathlib.Path("outside.json").read_text())
+    try:
+        run(lambda: print(json.dumps(prepare_pairs(settings, pathlib.Path.cwd()))))
+    except SystemExit:
+        print(pathlib.Path("error.json").read_text())
 """
 
 
-def prepare(folder: Path, policy: Path, rows: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
-    """What the first step makes of rows: its numbers, or its reason against them."""
+def prepare(policy: Path, *cases: tuple[Path, list[dict[str, Any]], dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the first step makes of each folder's rows with its options: its numbers, or its reason against them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    folder.mkdir(exist_ok=True)
-    pq.write_table(pa.Table.from_pylist([{**row, "margin": 1.0} for row in rows]), folder / "rows.parquet")
-    values = {"per_device_train_batch_size": 2, "total_batch_size": 2, "max_length": 256, **options}
-    found = OpenRLHFBackend().plan(job(folder, policy, options=values))
-    for name, text in found.files.items():
-        (folder / name).write_text(text)
-    argv = [sys.executable, "-c", _PREPARE, str(OUTSIDE)]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
-    answer = done.stdout if done.returncode == 0 else (folder / "error.json").read_text()
-    assert done.returncode in (0, 1), done.stderr
-    assert "Traceback" not in done.stderr
-    return json.loads(answer)  # type: ignore[no-any-return]
+    for folder, rows, options in cases:
+        folder.mkdir(exist_ok=True)
+        pq.write_table(pa.Table.from_pylist([{**row, "margin": 1.0} for row in rows]), folder / "rows.parquet")
+        for name, text in OpenRLHFBackend().plan(job(folder, policy, options={**SMALL, **options})).files.items():
+            (folder / name).write_text(text)
+    argv = [sys.executable, "-c", _PREPARE, str(OUTSIDE), *(str(folder) for folder, _, _ in cases)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")
 def prepared(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rows")
-    assert prepare(folder, policy, ROWS) == {"rows": len(ROWS) - len(MERGED), "rows_left_out": len(MERGED)}
+    (found,) = prepare(policy, (folder, ROWS, {}))
+    assert found == {"rows": len(ROWS) - len(MERGED), "rows_left_out": len(MERGED)}
     return folder
 
 
@@ -203,13 +206,15 @@ def test_rows_whose_border_is_merged_are_left_out_and_told(prepared: Path) -> No
 
 
 def test_rows_that_cannot_be_trained_on_are_refused(policy: Path, tmp_path: Path) -> None:
-    for name, rows, options, says in (
-        ("merged", [ROWS[3], ROWS[5]], {}, "2 of 2 rows: the tokenizer merges"),
-        ("few", [ROWS[0], ROWS[3]], {}, "has 1 rows, fewer than one batch of 2"),
-        ("long", ROWS, {"max_length": 40}, "1 of 12 texts are longer than 40 tokens"),
-        ("endless", [{**ROWS[0], "chosen": "red"}, ROWS[1]], {}, "a text does not end with '</s>'"),
-    ):
-        assert says in prepare(tmp_path / name, policy, rows, **options)["message"]
+    cases: list[tuple[list[dict[str, Any]], dict[str, Any], str]] = [
+        ([ROWS[3], ROWS[5]], {}, "2 of 2 rows: the tokenizer merges"),
+        ([ROWS[0], ROWS[3]], {}, "has 1 rows, fewer than one batch of 2"),
+        (ROWS, {"max_length": 40}, "1 of 12 texts are longer than 40 tokens"),
+        ([{**ROWS[0], "chosen": "red"}, ROWS[1]], {}, "a text does not end with '</s>'"),
+    ]
+    found = prepare(policy, *((tmp_path / str(i), rows, options) for i, (rows, options, _) in enumerate(cases)))
+    for (_, _, says), error in zip(cases, found, strict=True):
+        assert says in error["message"]
 
 
 def of_trl(policy: Path, folder: Path) -> list[list[list[int]]]:
@@ -248,7 +253,7 @@ from openrlhf.trainer.dpo_trainer import DPOTrainer
 from openrlhf.utils import get_tokenizer
 
 args = json.loads(sys.argv[1], object_hook=lambda values: SimpleNamespace(**values))
-strategy = SimpleNamespace(args=args, print=lambda *_: None)
+strategy = SimpleNamespace(args=args, print=lambda *_: None, is_rank_0=lambda: False)
 # as train_dpo.py makes it
 tokenizer = get_tokenizer(args.model.model_name_or_path, None, "right", strategy)
 data = blending_datasets(args.data.dataset, args.data.dataset_probs, strategy, args.train.seed,
@@ -280,8 +285,7 @@ print("FOUND", json.dumps({"rows": found, "sigmoid": losses(beta=0.2), "smooth":
 def read(policy: Path, prepared: Path) -> dict[str, Any]:
     """What OpenRLHF's own data set, collation, masks and losses make of the prepared rows."""
     python = interpreter(prepared)
-    options = {"per_device_train_batch_size": 2, "total_batch_size": 2, "max_length": 256}
-    args = parsed(*training_step(OpenRLHFBackend().plan(job(prepared, policy, options=options))), python)
+    args = parsed(*training_step(OpenRLHFBackend().plan(job(prepared, policy, options=SMALL))), python)
     argv = [str(python), "-c", _READ, json.dumps(args)]
     done = subprocess.run(argv, cwd=prepared, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,3 +129,28 @@ def test_what_comes_after_takes_it(run: Path) -> None:
     tried = json.loads(salmon("try", run, "--prompt", "a small bird", "--json").stdout)
     assert [answer["by"] for answer in tried["answers"]] == ["before", "after"]
     assert "Assistant:" in salmon("show", "policy", run).stdout
+
+
+@pytest.mark.skipif(not os.environ.get("SALMON_OPENRLHF_ALL"), reason="one more training: make prove-openrlhf")
+def test_an_adapter_is_merged(run: Path, config: Path) -> None:
+    from safetensors.torch import load_file
+
+    other = run.with_name("adapter")
+    for stage in ("prompts", "sft"):
+        shutil.copytree(run / stage, other / stage)
+    more = (
+        "run.name=adapter",
+        "train.options.lora={r: 8, alpha: 16}",
+        "train.options.num_train_epochs=1",
+        "evaluate=[]",
+    )
+    salmon("run", config, "--quick", *(word for option in more for word in ("--set", option)))
+    steps = list(OpenRLHFBackend().steps(other / "train-policy"))
+    assert steps[0].values["loss"] == pytest.approx(math.log(2), abs=1e-3)
+    assert steps[-1].values["loss"] < steps[0].values["loss"]
+    assert not (other / "train-policy" / "model" / "adapter_config.json").exists()
+    start, after = (load_file(other / stage / "model" / "model.safetensors") for stage in ("sft", "train-policy"))
+    assert start.keys() == after.keys()
+    changed = {name for name in start if not start[name].float().allclose(after[name].float(), atol=1e-3)}
+    assert "model.layers.0.self_attn.q_proj.weight" in changed
+    assert "model.embed_tokens.weight" not in changed
