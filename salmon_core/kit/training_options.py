@@ -85,6 +85,14 @@ class RewardModelFields(BaseModel):
     use_margin: bool = Field(False, description="subtract the row's margin inside the Bradley-Terry loss")
 
 
+class DPOFields(BaseModel):
+    """Of direct preference optimisation on preference rows (arXiv 2305.18290)."""
+
+    learning_rate: float = Field(1e-6, gt=0, description="peak learning rate of AdamW; with lora, ten times as much")
+    beta: float = Field(0.1, gt=0, description="how strongly the reference holds; of the implicit reward")
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of labels taken for wrong")
+
+
 class RolloutFields(BaseModel):
     """Of reinforcement learning (arXiv 2310.05910, 3.3), whatever the algorithm."""
 

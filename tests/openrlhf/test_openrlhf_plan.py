@@ -18,7 +18,7 @@ from openrlhf_world import PYTHON, ROOT, parsed, training_step
 from salmon_core.api import ComponentSpec, Job, Launch, LaunchPlan, Limits, ModelSpec, RewardSpec
 from salmon_core.errors import ConfigError
 from salmon_core.kit import foreign
-from salmon_openrlhf.algorithms import ALGORITHMS
+from salmon_openrlhf.algorithms import ALGORITHMS, ON_PREFERENCES
 from salmon_openrlhf.backend import OUTSIDE, OpenRLHFBackend
 from salmon_openrlhf.flags import REFUSED, known
 from salmon_openrlhf.layout import layout
@@ -199,9 +199,10 @@ def test_extra_flags() -> None:
 
 
 def test_flags_that_we_set_exist() -> None:
-    for stage, program in (("sft", "train_sft"), ("train-rm", "train_rm"), ("train-policy", "train_ppo_ray")):
-        for algorithm in ALGORITHMS if stage == "train-policy" else [""]:
-            said = flags(plan(stage, **({"algorithm": algorithm} if algorithm else {})))
+    programs = [("sft", "sft", "train_sft"), ("train-rm", "reward", "train_rm"), ("train-policy", "dpo", "train_dpo")]
+    for stage, algorithm, program in [*programs, *(("train-policy", name, "train_ppo_ray") for name in ALGORITHMS)]:
+        for options in ({}, {"loss_type": "ipo_sum", "lora": {"r": 8}, "gradient_checkpointing": True}):
+            said = flags(plan(stage, algorithm=algorithm, options=options if algorithm == "dpo" else {}))
             assert not said.keys() - known(program).keys()
             for name, values in said.items():
                 kind = known(program)[name]["kind"]
@@ -278,7 +279,7 @@ def test_layout_adds_up(nodes: int, gpus: int, micro: int, batches: int, group: 
 
 def test_validated_dump_is_valid_again() -> None:
     for stage in ("sft", "train-rm", "train-policy"):
-        for algorithm in ALGORITHMS if stage == "train-policy" else [None]:
+        for algorithm in [*ALGORITHMS, *ON_PREFERENCES] if stage == "train-policy" else [None]:
             model = OpenRLHFBackend().options_for(stage, algorithm)
             assert issubclass(model, TrainOptions)
             assert model.model_validate(model().model_dump()) == model()
@@ -323,7 +324,8 @@ def test_every_stage_of_the_examples_can_be_planned(tmp_path: Path) -> None:
 @pytest.mark.openrlhf
 def test_the_flags_we_know_are_openrlhfs() -> None:
     done = subprocess.run([PYTHON, str(OUTSIDE / "list_flags.py")], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == {name: dict(known(name)) for name in ("train_sft", "train_rm", "train_ppo_ray")}
+    programs = ("train_sft", "train_rm", "train_ppo_ray", "train_dpo")
+    assert json.loads(done.stdout) == {name: dict(known(name)) for name in programs}
 
 
 @pytest.mark.openrlhf

@@ -9,6 +9,7 @@ from salmon_core.kit.training import fill_blocks, option_blocks
 from salmon_openrlhf.algorithms import ALGORITHMS
 from salmon_openrlhf.flags import REFUSED
 from salmon_openrlhf.options import (
+    DPOOptions,
     GroupOptions,
     PolicyOptions,
     PPOOptions,
@@ -27,6 +28,7 @@ _BLOCKS = option_blocks(
         "reinforce": (ReinforceOptions, PolicyOptions),
         "group": (GroupOptions, ReinforceOptions),
         "ppo": (PPOOptions, PolicyOptions),
+        "dpo": (DPOOptions, RowOptions),
     }
 )
 

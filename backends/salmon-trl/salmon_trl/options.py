@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt
 
 from salmon_core.api import paper
 from salmon_core.kit.training_options import (
+    DPOFields,
     GroupFields,
     LoRAOptions,
     PPOFields,
@@ -77,16 +78,13 @@ class RewardOptions(RewardModelFields, RowOptions):
     )
 
 
-class DPOOptions(FixedRowOptions):
+class DPOOptions(DPOFields, FixedRowOptions):
     """Direct preference optimisation on preference rows (arXiv 2305.18290)."""
 
-    learning_rate: float = Field(1e-6, gt=0, description="peak learning rate of AdamW; with lora, ten times as much")
-    beta: float = Field(0.1, gt=0, description="how strongly the reference holds; of the implicit reward")
     loss_type: Literal["sigmoid", "sigmoid_norm", "ipo", "hinge", "robust", "apo_zero"] = Field(
         "sigmoid",
         description="by TRL's names: `sigmoid` (the paper's), `sigmoid_norm`, `ipo`, `hinge`, `robust`, `apo_zero`",
     )
-    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of labels taken for wrong")
 
 
 class RolloutOptions(RolloutFields, TrainOptions):
