@@ -20,20 +20,25 @@ PYTHON = os.environ.get("SALMON_VLLM_PYTHON", "")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What may be said of it."""
-    parser.add_argument("--vllm-eager", action="store_true", help="vLLM does not compile: it starts sooner, runs slower")
+    parser.add_argument("--vllm-eager", action="store_true", help="vLLM does not compile: starts sooner, runs slower")
     parser.add_argument("--without-vllm", action="store_true", help="even where SALMON_VLLM_PYTHON is set")
 
 
 @contextmanager
-def beside(ability: Literal["chooser", "sampler"], spec: ModelSpec, args: argparse.Namespace) -> Iterator[Any]:
-    """The model as vLLM opens it; None where there is no vLLM."""
+def beside(
+    ability: Literal["chooser", "sampler"], spec: ModelSpec, args: argparse.Namespace, **extra: Any
+) -> Iterator[Any]:
+    """The model as vLLM opens it, with more arguments of vLLM's; None where there is no vLLM."""
     if not PYTHON or args.without_vllm:
         yield None
         return
     from salmon_vllm.engine import VLLMEngine
 
     options = VLLMEngine.Options(
-        python=PYTHON, enforce_eager=args.vllm_eager, kv_cache_gib=1 if args.device == "cpu" else None
+        python=PYTHON,
+        enforce_eager=args.vllm_eager,
+        kv_cache_gib=1 if args.device == "cpu" else None,
+        extra=extra,
     )
     with getattr(VLLMEngine(options), ability)(spec) as model:
         yield model

@@ -36,7 +36,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
-from os.path import commonprefix
 from typing import Any
 
 import beside_vllm
@@ -46,6 +45,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from salmon_core.api import ModelSpec, PrefixRequest
 from salmon_transformers.engine import TransformersEngine
+from salmon_transformers.grouping import common
 
 CHOICES = ("a", "b")
 SYLLABLES = ("ba", "do", "fi", "gu", "ke", "lo", "mi", "nu", "pa", "ri", "so", "ta", "ve", "xo", "zu")
@@ -153,7 +153,7 @@ REFERENCE = "reference style: padded to 1536, all logits"
 def distinct(texts: Sequence[Sequence[int]]) -> int:
     """Tokens with different ones before them, themselves included: the nodes of the texts' tree."""
     ordered = sorted(map(list, texts))
-    return sum(map(len, ordered)) - sum(len(commonprefix(two)) for two in pairwise(ordered))
+    return sum(map(len, ordered)) - sum(common(*two) for two in pairwise(ordered))
 
 
 def measure(args: argparse.Namespace, *, slow: bool) -> Measured:

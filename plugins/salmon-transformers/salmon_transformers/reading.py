@@ -179,7 +179,9 @@ class Reader:
         self._read_packed(self._nowhere, layout, begun, keeps=True)
         return _Encoded(begun.cache, torch.cat([begun.there, layout.owner >= 0], dim=1))
 
-    def _read_packed(self, keep: torch.Tensor, layout: Layout, before: _Encoded, *, keeps: bool = False) -> torch.Tensor:
+    def _read_packed(
+        self, keep: torch.Tensor, layout: Layout, before: _Encoded, *, keeps: bool = False
+    ) -> torch.Tensor:
         """A pass over what follows the beginnings; they are as before unless the cache `keeps` it."""
         features = self.read(
             keep,
