@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import salmon_core
+from salmon_core.api.component import ComponentSpec
 from salmon_core.api.events import Note, Progress
+from salmon_core.api.memory import Use
 from salmon_core.api.models import ModelSpec
 from salmon_core.calls import alive, heard
 from salmon_core.config.run_config import RunConfig
@@ -298,6 +300,15 @@ def worker_argv(name: str, run: Path) -> list[str]:
     return [sys.executable, "-m", "salmon_core.worker", name, str(run)]
 
 
+@dataclass(frozen=True)
+class Opens:
+    """A model that a stage's own work opens, by an engine, and what it asks of it."""
+
+    engine: ComponentSpec
+    model: ModelSpec
+    use: Use
+
+
 class Stage(ABC, Generic[I]):
     """A part of a run with a folder of its own.
 
@@ -324,6 +335,10 @@ class Stage(ABC, Generic[I]):
     def active(self, config: RunConfig) -> bool:
         """Whether this configuration needs the stage."""
         return True
+
+    def opens(self, inputs: I, registry: Registry) -> tuple[Opens, ...]:
+        """Models that its own work opens, one after the other, for `salmon plan`."""
+        return ()
 
     @abstractmethod
     def inputs(self, sources: Sources) -> I:
