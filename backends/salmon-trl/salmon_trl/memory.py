@@ -220,7 +220,8 @@ def _rollouts(how: _How, job: Job, options: RolloutOptions) -> tuple[ProcessMemo
     phases = []
     if not options.use_vllm:
         read = how.passed("policy", at_once, prompt, backward=False, logits=Logits(at_once, _NEXT))
-        phases.append(Phase("generation", (replace(read, cached=at_once * tokens),)))
+        phases.append(Phase("prompts", (replace(read, cached=at_once * prompt),)))
+        phases.append(Phase("generation", (replace(read, tokens=1, cached=at_once * tokens),)))
     looked = how.passed("policy", rows, tokens, backward=False, logits=how.tile(scored, backward=False))
     policy = how.passed("policy", rows, tokens, backward=True, logits=how.tile(scored, backward=True))
     phases.append(Phase("log-probabilities", (looked,)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from salmon_core.api import KeptModel, Logits, ModelPass, ModelSpec, Phase, ProcessMemory, Use
 from salmon_core.api.memory import BYTES
 from salmon_transformers.how import How
@@ -26,16 +28,10 @@ def memory_of(model: ModelSpec, use: Use, how: How, budget: int | None) -> Proce
     width = BYTES.get(model.dtype, 4 if host else 2)
     attention = how.attn_implementation or "sdpa"
     if use.ability == "sampler":
-        read = ModelPass(
-            "model",
-            use.rows,
-            use.prompt,
-            width,
-            attention=attention,
-            logits=Logits(use.rows, _NEXT),
-            cached=use.rows * (use.prompt + use.new + _ROOM),
-        )
-        phases = [Phase("sampling", (read,))]
+        read = ModelPass("model", use.rows, use.prompt, width, attention=attention, logits=Logits(use.rows, _NEXT))
+        prompts = replace(read, cached=use.rows * (use.prompt + _ROOM))
+        step = replace(read, tokens=1, cached=use.rows * (use.prompt + use.new + _ROOM))
+        phases = [Phase("prompts", (prompts,)), Phase("sampling", (step,))]
     else:
         tokens, pack = CPU if host else GPU
         tokens = max(budget or tokens, use.text)
