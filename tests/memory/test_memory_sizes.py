@@ -52,7 +52,8 @@ def test_heads_and_adapters_are_counted_as_peft_makes_them(tmp_path: Path) -> No
 
     CONFIGS["llama"].save_pretrained(tmp_path)
     shape = read_shape(tmp_path)
-    scorer = AutoModelForSequenceClassification.from_config(CONFIGS["llama"], num_labels=1)
+    config = LlamaConfig(**{**CONFIGS["llama"].to_dict(), "num_labels": 1})
+    scorer = AutoModelForSequenceClassification.from_config(config)
     kept = KeptModel("reward", ModelSpec(str(tmp_path)), head="score")
     assert parameters(kept, shape) == sum(value.numel() for value in scorer.parameters())
     for targets in (None, ("q_proj", "v_proj")):
