@@ -78,7 +78,7 @@ class Pipeline:
         self.folder.mkdir(parents=True, exist_ok=True)
         report, failure = None, None
         timeout = self.run_of.config.config.run.call_timeout
-        with Lock(self.folder) as lock, inherited(timeout), Workers(lock) as workers:
+        with Lock(self.folder) as lock, inherited(timeout), Workers(lock, self.folder) as workers:
             self.run_of.save()
             document = self.run_of.config.config.model_dump(mode="json")
             self._events.emit(RunStarted, config=document, stages=self.stages)

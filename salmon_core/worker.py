@@ -20,7 +20,7 @@ from salmon_core.run.outputs import Outputs
 from salmon_core.run.processes import fail, leave
 from salmon_core.run.run import Run
 from salmon_core.run.watch import watched
-from salmon_core.run.workers import GOES_ON
+from salmon_core.run.workers import GOES_ON, SIGN
 from salmon_core.stages import stage
 from salmon_core.stages.base import Sources, Work
 
@@ -36,7 +36,10 @@ def main(argv: Sequence[str]) -> None:
         with watched(leave), Kept() as models:
             run = Run.open(Path(folder))
             _work(run, name, models)
-            while goes_on and (name := sys.stdin.readline().strip()):
+            while goes_on:
+                (run.path / SIGN).touch()
+                if not (name := sys.stdin.readline().strip()):
+                    break
                 _move(run.stage(name).path)
                 _work(run, name, models)
     except PluginError as error:

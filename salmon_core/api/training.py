@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from salmon_core.api.memory import ProcessMemory
 from salmon_core.api.models import ModelSpec
 from salmon_core.api.reward import RewardSpec
 
@@ -199,6 +200,14 @@ class Backend(ABC):
     def rows_needed(self, job: Job) -> int | None:
         """Prompt rows that an RL job will visit, where its options say so; None: `train.epochs` decides."""
         return None
+
+    def memory(self, job: Job) -> tuple[ProcessMemory, ...]:
+        """What the job's processes keep in memory, for `salmon plan`; pure, imports no trainer. Empty: it does not say.
+
+        Raises:
+            ConfigError: the job's options cannot work.
+        """
+        return ()
 
     @abstractmethod
     def steps(self, folder: Path) -> Iterator[LoggedStep]:

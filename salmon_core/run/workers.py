@@ -12,15 +12,21 @@ from salmon_core.run.processes import Lock, Running, failure, run_step
 
 #: last argument of a worker that waits for its next stage
 GOES_ON = "--goes-on"
+#: in the run's folder: a worker has done its stage, and waits; until then its files are its own
+SIGN = ".waiting"
 #: seconds that a worker gets to close its model
 _CLOSING = 60.0
 
 
 class Workers:
-    """A context manager; at most one worker waits for its next stage."""
+    """A context manager; at most one worker waits for its next stage.
 
-    def __init__(self, lock: Lock):
-        self._lock = lock
+    Args:
+        folder: the run's.
+    """
+
+    def __init__(self, lock: Lock, folder: Path):
+        self._lock, self._sign = lock, folder / SIGN
         self._waiting: Running | None = None
         self._model: Any = None
 
@@ -34,10 +40,12 @@ class Workers:
             self.close()
         elif self._waiting is not None:
             self._waiting.__exit__(kind, error, trace)
+            self._sign.unlink(missing_ok=True)
 
     def close(self) -> int:
         """Ends the one that waits. -> its exit code; 0 where none does."""
         waiting, self._waiting, self._model = self._waiting, None, None
+        self._sign.unlink(missing_ok=True)
         if waiting is None:
             return 0
         with waiting:
@@ -61,18 +69,17 @@ class Workers:
         env: Mapping[str, str],
         cwd: Path,
         watch: Callable[[], None],
-        finished: Callable[[], bool],
         goes_on: bool,
     ) -> None:
         """Does a stage's own work to its end, as `run_step`, in the worker that waits or in a new one.
 
         Args:
-            finished: whether the work is complete.
             goes_on: keep the worker for the next stage.
 
         Raises:
             StageError: as `run_step`.
         """
+        self._sign.unlink(missing_ok=True)
         if self._waiting is not None and not self._told(self._waiting, name):
             self.close()
         if self._waiting is None and not goes_on:
@@ -84,9 +91,9 @@ class Workers:
             (cwd / "error.json").unlink(missing_ok=True)
             self._waiting = Running([*argv, GOES_ON], env=env, cwd=cwd, log=log, lock=self._lock, talks=True)
         code: int | None = None
-        while not finished() and (code := self._waiting.poll()) is None:
+        while not self._sign.exists() and (code := self._waiting.poll()) is None:
             watch()
-            time.sleep(0.1)
+            time.sleep(0.05)
         watch()
         if code is not None or not goes_on:
             code = self.close() if code is None else code

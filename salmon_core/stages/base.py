@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import salmon_core
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.events import Note, Progress
+from salmon_core.api.memory import Use
 from salmon_core.api.models import ModelSpec
 from salmon_core.calls import alive, heard
 from salmon_core.config.run_config import RunConfig
@@ -302,7 +303,6 @@ class Process:
             env=ENVIRONMENT,
             cwd=self.folder.path,
             watch=watch,
-            finished=lambda: Outputs(self.folder.path).complete,
             goes_on=self.goes_on,
         )
         if not Outputs(self.folder.path).complete:
@@ -316,6 +316,15 @@ class Process:
 def worker_argv(name: str, run: Path) -> list[str]:
     """The command that does a stage's own work."""
     return [sys.executable, "-m", "salmon_core.worker", name, str(run)]
+
+
+@dataclass(frozen=True)
+class Opens:
+    """A model that a stage's own work opens, by an engine, and what it asks of it."""
+
+    engine: ComponentSpec
+    model: ModelSpec
+    use: Use
 
 
 class Stage(ABC, Generic[I]):
@@ -348,6 +357,10 @@ class Stage(ABC, Generic[I]):
     def holds(self, inputs: I) -> Asked | None:
         """The model that its own work asks; a stage that asks another one has a process of its own."""
         return None
+
+    def opens(self, inputs: I, registry: Registry) -> tuple[Opens, ...]:
+        """Models that its own work opens, one after the other, for `salmon plan`."""
+        return ()
 
     @abstractmethod
     def inputs(self, sources: Sources) -> I:

@@ -295,10 +295,10 @@ def test_rows_for_the_steps_asked() -> None:
 def test_every_stage_of_the_examples_can_be_planned(tmp_path: Path) -> None:
     """What `salmon plan` prints in the quickstart's environment, where no OpenRLHF is."""
     for name, changes in (
-        ("llama-3-8b-openrlhf", ()),
-        ("llama-3-8b-openrlhf", TWO_NODES),
-        ("llama-3-8b-trl", ()),
-        ("llama-3-8b-trl", TWO_NODES_TRL),
+        ("salmon-8b-openrlhf", ()),
+        ("salmon-8b-openrlhf", TWO_NODES),
+        ("salmon-8b", ()),
+        ("salmon-8b", TWO_NODES_TRL),
     ):
         argv = [sys.executable, "-m", "salmon_core", "plan", "--json", str(EXAMPLES / f"{name}.yaml")]
         for change in changes:
@@ -354,7 +354,7 @@ def test_plans_go_through_openrlhfs_real_parsers(stage: str) -> None:
 @pytest.mark.openrlhf
 @pytest.mark.parametrize("changes", [(), TWO_NODES])
 def test_the_examples_go_through_openrlhfs_real_parsers(changes: tuple[str, ...], tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "salmon_core", "plan", "--json", str(EXAMPLES / "llama-3-8b-openrlhf.yaml")]
+    argv = [sys.executable, "-m", "salmon_core", "plan", "--json", str(EXAMPLES / "salmon-8b-openrlhf.yaml")]
     argv += [word for change in changes for word in ("--set", change)]
     stages = json.loads(subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
     for stage, program in (("sft", "train_sft"), ("train-rm", "train_rm"), ("train-policy", "train_ppo_ray")):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from salmon_core.api import Job, LaunchPlan, LoggedStep, Service, StageResult, Step
+from salmon_core.api import Job, LaunchPlan, LoggedStep, ProcessMemory, Service, StageResult, Step
 from salmon_core.errors import ConfigError, Problem, StageError
 from salmon_core.kit import foreign
 from salmon_core.kit.training import (
@@ -24,6 +24,7 @@ from salmon_core.kit.training import (
 from salmon_openrlhf.algorithms import ALGORITHMS, ON_PREFERENCES
 from salmon_openrlhf.command import agent_json, critic_of, merging, program_of, row_problems, start_of, training
 from salmon_openrlhf.layout import Layout, layout
+from salmon_openrlhf.memory import memory_of
 from salmon_openrlhf.options import PolicyOptions, RewardOptions, RowOptions, SFTOptions, TrainOptions
 from salmon_openrlhf.scalars import read_scalars
 
@@ -110,6 +111,12 @@ class OpenRLHFBackend(TrainerBackend):
         if not done.stdout.startswith(VERSION):
             message = f"OpenRLHF {done.stdout.strip()} in {python} is not {VERSION}x, whose flags salmon knows"
             raise ConfigError([Problem("train.python", message)])
+
+    def memory(self, job: Job) -> tuple[ProcessMemory, ...]:
+        """See `salmon_openrlhf.memory`."""
+        options = self.read_options(job)
+        assert isinstance(options, TrainOptions)
+        return memory_of(job, options, layout(options, job.launch.processes)[0])
 
     def rows_needed(self, job: Job) -> int | None:
         """Prompts of the generated batches that `max_steps` comes to; None without `max_steps`."""

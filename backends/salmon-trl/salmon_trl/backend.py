@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from salmon_core.api import Job, LaunchPlan, Leaves, LoggedStep, StageResult, Step
+from salmon_core.api import Job, LaunchPlan, Leaves, LoggedStep, ProcessMemory, StageResult, Step
 from salmon_core.data.yaml import read_yaml
 from salmon_core.errors import ConfigError, Problem
 from salmon_core.kit.training import (
@@ -22,6 +22,7 @@ from salmon_core.kit.training import (
 )
 from salmon_trl.algorithms import ALGORITHMS, ON_PREFERENCES
 from salmon_trl.layout import layout
+from salmon_trl.memory import memory_of
 from salmon_trl.options import PPOOptions, RewardOptions, SFTOptions, TrainOptions
 from salmon_trl.steps import STEPS, read_lines
 
@@ -121,6 +122,10 @@ class TRLBackend(TrainerBackend):
         """An adapter alone where one is trained and not merged."""
         options = self.options_of(job)
         return Leaves(adapter=options.lora is not None and not options.merge, base=job.model.path)
+
+    def memory(self, job: Job) -> tuple[ProcessMemory, ...]:
+        """See `salmon_trl.memory`."""
+        return memory_of(job, self.options_of(job))
 
     def rows_needed(self, job: Job) -> int | None:
         """Prompts of the generated batches that `max_steps` comes to; None without `max_steps`."""

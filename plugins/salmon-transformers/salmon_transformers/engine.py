@@ -8,10 +8,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmon_core.api import Ability, Chooser, Engine, ModelSpec, OpenModel, PrefixRequest, Sampler, Sampling, Scorer
+from salmon_core.api import (
+    Ability,
+    Chooser,
+    Engine,
+    ModelSpec,
+    OpenModel,
+    PrefixRequest,
+    ProcessMemory,
+    Sampler,
+    Sampling,
+    Scorer,
+    Use,
+)
 from salmon_core.errors import SalmonError
 from salmon_core.records import Completion, Prompt
 from salmon_transformers.how import How, check_quantization
+from salmon_transformers.memory import memory_of
 
 if TYPE_CHECKING:
     from salmon_core.kit.hf import HFCodec
@@ -156,6 +169,10 @@ class TransformersEngine(Engine):
                 check_labels(config, spec)
                 if not model.conversational:
                     check_padding(config, codec.tokenizer, spec)
+
+    def memory(self, model: ModelSpec, use: Use) -> ProcessMemory:
+        """See `salmon_transformers.memory`."""
+        return memory_of(model, use, self._how, self._options.batch_tokens)
 
     def sampler(self, model: ModelSpec) -> TransformersSampler:
         """A language model to sample from.
