@@ -69,6 +69,7 @@ def counts_of(pipeline: Pipeline, *, read: bool = True) -> Counts:
         ("sample", work.completions),
         ("judge", work.judge_calls),
         ("verdict", work.verdict_calls),
+        ("pretrain-rm", work.pretraining),
         ("train-rm", work.preferences),
         ("train-policy", work.visits),
     ):
@@ -224,6 +225,17 @@ class _Counting:
         except (SalmonError, OSError, ZeroDivisionError):
             return most, None
         return each / len(self._texts), shared / len(self._texts)
+
+    def pretraining(self) -> None:
+        """Rows that the reward model is trained on first."""
+        first, rows = self._config.pretraining, None
+        assert first is not None
+        try:
+            rows = len(first.read().rows)
+        except (SalmonError, OSError) as error:
+            self.found.notes.append(f"the preferences for pre-training cannot be read: {error}")
+        self.line("RM rows, first", rows, f"in {first.source.name}, of reward_model.pretrain")
+        self.found.stages["pretrain-rm"] = {"rows": rows}
 
     def preferences(self) -> None:
         """Rows for the reward model."""
