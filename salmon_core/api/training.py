@@ -44,8 +44,9 @@ class Job:
         data: absolute paths of Parquet files by role: `train`, and `test` where there is one. Columns: sft
             `prompt, completion`; pretrain-rm and train-rm `chosen, rejected, margin` (texts final: EOS at the end,
             nothing to add or cut; where the options set `lm_loss_coef`, also `answer_start, answer_end`: where in the
-            chosen text its answer stands, in characters); train-policy as `salmon_core.records.RL_COLUMNS` (`prompt` is the rendered text, final as well), and
-            `prompt, chosen, rejected, margin` (final) where the algorithm is one of `Backend.on_preferences`.
+            chosen text its answer stands, in characters); train-policy as `salmon_core.records.RL_COLUMNS` (`prompt` is
+            the rendered text, final as well), and `prompt, chosen, rejected, margin` (final) where the algorithm is one
+            of `Backend.on_preferences`.
         reward: train-policy only, and not where the algorithm is one of `Backend.on_preferences`.
         options: the backend's own, validated.
         python: interpreter for the steps; None means the running one.

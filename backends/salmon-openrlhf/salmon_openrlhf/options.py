@@ -16,6 +16,7 @@ from salmon_core.kit.training_options import (
     GroupFields,
     LoRAOptions,
     PPOFields,
+    PretrainFields,
     RewardModelFields,
     RolloutFields,
     RowFields,
@@ -72,6 +73,10 @@ class SFTOptions(RowOptions):
 
 class RewardOptions(RewardModelFields, RowOptions):
     """The principle-following reward model (arXiv 2310.05910, 3.2)."""
+
+
+class PretrainOptions(PretrainFields, RewardOptions):
+    """The same on preferences without principles, before."""
 
 
 class PolicyOptions(RolloutFields, TrainOptions):

@@ -75,8 +75,8 @@ class RewardOptions(RewardModelFields, RowOptions):
 
     head_init: Literal["zero", "default"] = Field(
         "zero",
-        description="zero: a fresh score head of zeros; default: the model's own head, or a random one; after pretrain-rm "
-        "it is always that stage's",
+        description="zero: a fresh score head of zeros; default: the model's own head, or a random one; after"
+        " pretrain-rm it is always that stage's",
     )
 
 

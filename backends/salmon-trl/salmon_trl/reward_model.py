@@ -174,7 +174,9 @@ def starting(run: Run, tokenizer: PreTrainedTokenizerBase, options: RewardOption
         model: Any = PeftModel.from_pretrained(below, job.model.path, is_trainable=options.lora is not None)
     except (OSError, ValueError) as error:
         raise StageError(f"cannot load the adapter: {error}", where=job.model.path) from error
-    return Start(model if options.lora is not None else model.merge_and_unload(), path, scorer, None)
+    if options.lora is None:
+        model = model.merge_and_unload().requires_grad_(True)  # PEFT froze what is below the adapter
+    return Start(model, path, scorer, None)
 
 
 def settings(options: RewardOptions, *, evaluated: bool) -> dict[str, Any]:

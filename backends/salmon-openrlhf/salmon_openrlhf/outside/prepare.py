@@ -110,7 +110,7 @@ def start_model(settings: dict[str, Any]) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     tokenizer = load_tokenizer(model["path"])
-    reward = settings["stage"] == "train-rm"
+    reward = settings["algorithm"] == "reward"
     new_pad = reward and (tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id)
     if new_pad:
         vocabulary = tokenizer.get_vocab()
@@ -271,7 +271,7 @@ def prepare_rows(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     if table.num_rows < settings["batch"]:
         raise Refused(f"has {table.num_rows} rows, fewer than one batch of {settings['batch']}", where)
     tokenizer = load_tokenizer(settings["model"]["start"])
-    limit, reward = settings["max_length"], settings["stage"] == "train-rm"
+    limit, reward = settings["max_length"], settings["algorithm"] == "reward"
     columns = [table[name].to_pylist() for name in (("chosen", "rejected") if reward else ("prompt", "completion"))]
     texts = [*columns[0], *columns[1]] if reward else [a + b for a, b in zip(*columns, strict=True)]
     odd = next((text for text in texts if not text.endswith(tokenizer.eos_token)), None)
