@@ -86,9 +86,7 @@ def steps(job: Job) -> list[LoggedStep]:
     return list(TRLBackend().steps(Path(job.folder)))
 
 
-def test_it_learns_and_the_head_comes_along(
-    whole: Job, policy: Path, data: dict[str, str], tmp_path: Path
-) -> None:
+def test_it_learns_and_the_head_comes_along(whole: Job, policy: Path, data: dict[str, str], tmp_path: Path) -> None:
     assert steps(whole)[-1].values["accuracy"] > 0.9
     before = scores(Path(whole.folder) / "model", TEXTS, policy)
     assert (before[::2] > before[1::2]).float().mean() > 0.8
