@@ -3,8 +3,8 @@
     python benchmarks/pretrain_rm.py                    # three seeds
     python benchmarks/pretrain_rm.py --seeds 1
 
-For each seed the policy's pairs are judged once, as the quickstart does it, with half its rows. Then four reward models, all with the same
-options and judged by `rm-accuracy` on held-out prompts:
+For each seed the policy's pairs are judged once, as in the quickstart, and make half as many rows. Then four reward
+models, all with the same options and judged by `rm-accuracy` on held-out prompts:
 
     quarter, alone       on the rows of every fourth judged pair
     quarter, first PMP   the same, after `reward_model.pretrain`
@@ -111,12 +111,12 @@ def of_seed(seed: int, folder: Path) -> dict[str, dict[str, float]]:
 def main() -> int:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--folder", type=Path, default=Path("runs/pretrain-rm"))
     options = parser.parse_args()
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    found = [of_seed(seed, folder) for seed in range(1, options.seeds + 1)]
+    found = [of_seed(seed, folder) for seed in options.seeds]
     (folder / "table.json").write_text(json.dumps(found, indent=1))
     asked = [name for name in found[0]["all, alone"] if name != ROWS]
     print("accuracy on held-out prompts, mean and 95 % over seeds\n")
