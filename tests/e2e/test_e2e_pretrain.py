@@ -1,4 +1,4 @@
-"""One reward model on two kinds of preferences, as one adapter of the policy's base, killed on the way, and PPO on it."""
+"""A reward model on two kinds of preferences, one adapter of the policy's base, killed on the way, and PPO on it."""
 
 from __future__ import annotations
 

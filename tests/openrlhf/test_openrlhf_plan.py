@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openrlhf_world import PYTHON, ROOT, parsed, training_step
 
-from salmon_core.api import ComponentSpec, Job, Launch, LaunchPlan, Limits, ModelSpec, RewardSpec
+from salmon_core.api import ComponentSpec, Job, Launch, LaunchPlan, Leaves, Limits, ModelSpec, RewardSpec
 from salmon_core.errors import ConfigError
 from salmon_core.kit import foreign
 from salmon_openrlhf.algorithms import ALGORITHMS
