@@ -99,7 +99,7 @@ def test_a_check_reads_the_rows(tmp_path: Path, cli: Cli, monkeypatch: pytest.Mo
     rows_file(tmp_path, [{"prompt": "a", "chosen": "b"}])
     make_folder(tmp_path, **changed())
     done = cli("check", "salmon.yaml")
-    assert done.code == 1
+    assert done.code == 2
     assert "reward_model.pretrain.preferences" in done.text
     assert "no 'rejected'" in done.text
 
