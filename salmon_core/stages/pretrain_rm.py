@@ -76,7 +76,7 @@ class PretrainRm(TrainingStage[PretrainRmInputs]):
         return inputs.trainer
 
     def job(self, inputs: PretrainRmInputs, folder: Path) -> Job:
-        return reward_job(self.name, inputs, folder, made={})
+        return reward_job("pretrain-rm", inputs, folder, made={})
 
     def leaves(self, sources: Sources) -> Leaves:
         """What the trainer will leave."""

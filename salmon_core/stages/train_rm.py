@@ -40,7 +40,7 @@ class TrainRmInputs:
     init: ModelInput
     texts: Texts
     trainer: TrainerSetup
-    made: Mapping[str, Leaves]
+    made: Mapping[str, Leaves] = uncounted()
     described: Described = uncounted()
 
 
@@ -101,7 +101,7 @@ class TrainRm(TrainingStage[TrainRmInputs]):
         return inputs.trainer
 
     def job(self, inputs: TrainRmInputs, folder: Path) -> Job:
-        return reward_job(self.name, inputs, folder, made=inputs.made)
+        return reward_job("train-rm", inputs, folder, made=inputs.made)
 
 
 STAGE = TrainRm()

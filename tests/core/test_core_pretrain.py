@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +85,19 @@ def test_a_run(finished: Path) -> None:
     assert '"plain"' not in json.dumps(json.loads((run / "train-rm" / "model" / "salmon.json").read_text())["template"])
 
 
-def test_a_second_run_does_nothing_and_a_change_of_rows_all_after_it(finished: Path, cli: Cli) -> None:
+def test_a_second_run_does_nothing_nor_does_one_elsewhere(finished: Path, tmp_path: Path, cli: Cli) -> None:
     before = Pipeline(load(finished / "salmon.yaml"), folder=finished / "runs" / "toy")
     marks = {name: before.sources.fingerprint(name) for name in before.stages if name != "report"}
     for name, mark in marks.items():
         assert json.loads((finished / "runs" / "toy" / name / "manifest.json").read_text())["fingerprint"] == mark
+    shutil.copytree(finished, tmp_path / "moved")
+    moved = Pipeline(load(tmp_path / "moved" / "salmon.yaml"), folder=tmp_path / "moved" / "runs" / "toy")
+    assert {name: moved.sources.fingerprint(name) for name in marks} == marks
+    (tmp_path / "moved" / "shp.jsonl").write_text(json.dumps(ROWS[4]) + "\n")
+    moved = Pipeline(load(tmp_path / "moved" / "salmon.yaml"), folder=tmp_path / "moved" / "runs" / "toy")
+    after = {name: moved.sources.fingerprint(name) for name in marks}
+    anew = [name for name in marks if after[name] != marks[name]]
+    assert anew == ["pretrain-rm", "train-rm", "train-policy", "evaluate"]
     done = cli("plan", finished / "salmon.yaml", "--json")
     assert json.loads(done.out)["pretrain-rm"]["counts"] == {"rows": 2}
     assert "RM rows, first" in cli("plan", finished / "salmon.yaml").out
