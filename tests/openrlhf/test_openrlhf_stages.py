@@ -73,6 +73,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "backend": "openrlhf",
             "pretrain": {
                 "preferences": "preferences.parquet",
+                "principles": "rows",
                 "options": {
                     **ANYWHERE,
                     "learning_rate": 2e-3,
