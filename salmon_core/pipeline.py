@@ -32,7 +32,12 @@ from salmon_core.stages.base import Asked, Process, Sources, Stage
 from salmon_core.stages.training import TrainingStage
 
 #: keys of the configuration that problems of a stage's plan are about
-SECTIONS = {"sft": "sft", "train-rm": "reward_model", "train-policy": "train"}
+SECTIONS = {
+    "sft": "sft",
+    "pretrain-rm": "reward_model.pretrain",
+    "train-rm": "reward_model",
+    "train-policy": "train",
+}
 
 
 class Pipeline:

@@ -70,6 +70,7 @@ def counts_of(pipeline: Pipeline, *, read: bool = True) -> Counts:
         ("sample", work.completions),
         ("judge", work.judge_calls),
         ("verdict", work.verdict_calls),
+        ("pretrain-rm", work.pretraining),
         ("train-rm", work.preferences),
         ("train-policy", work.visits),
     ):
@@ -230,6 +231,17 @@ class _Counting:
             return each / asked, shared / len(self._texts)
         except (SalmonError, OSError, ZeroDivisionError):
             return most, None
+
+    def pretraining(self) -> None:
+        """Rows that the reward model is trained on first."""
+        first, rows = self._config.pretraining, None
+        assert first is not None
+        try:
+            rows = len(first.read().rows)
+        except (SalmonError, OSError) as error:
+            self.found.notes.append(f"the preferences for pre-training cannot be read: {error}")
+        self.line("RM rows, first", rows, f"in {first.source.name}, of reward_model.pretrain")
+        self.found.stages["pretrain-rm"] = {"rows": rows}
 
     def preferences(self) -> None:
         """Rows for the reward model."""

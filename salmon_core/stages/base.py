@@ -137,6 +137,13 @@ class Sources:
         spec = self.run.reward_model
         return None if spec is None else self._model(spec, "train-rm")
 
+    def reward_start(self) -> ModelInput:
+        """What the reward model starts from on rows with principles: what it was pre-trained to, where it was."""
+        found = self.named("reward-init")
+        if not self.config.pretrains_reward_model:
+            return found
+        return self._model(self.run.pretrained_reward_model(found.spec), "pretrain-rm")
+
     def named(self, role: str) -> ModelInput:
         """A model that the configuration names for a role, else the initial policy."""
         if role not in self.config.models:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openrlhf_world import PYTHON, ROOT, parsed, training_step
 
-from salmon_core.api import ComponentSpec, Job, Launch, LaunchPlan, Limits, ModelSpec, RewardSpec
+from salmon_core.api import ComponentSpec, Job, Launch, LaunchPlan, Leaves, Limits, ModelSpec, RewardSpec
 from salmon_core.errors import ConfigError
 from salmon_core.kit import foreign
 from salmon_openrlhf.algorithms import ALGORITHMS, ON_PREFERENCES
@@ -52,7 +52,7 @@ def reward(model: str | None) -> RewardSpec:
 
 def make(stage: str = "train-rm", **more: Any) -> Job:
     values: dict[str, Any] = {
-        "algorithm": {"sft": "sft", "train-rm": "reward"}.get(stage, "grpo"),
+        "algorithm": {"sft": "sft", "pretrain-rm": "reward", "train-rm": "reward"}.get(stage, "grpo"),
         "folder": f"/runs/x/{stage}",
         "model": ModelSpec("/models/m"),
         "data": {"train": f"/runs/x/{stage}/data/train.parquet"},
@@ -107,6 +107,21 @@ def test_a_stage_is_prepared_trained_exported() -> None:
     assert found.files[foreign.NAME] == Path(foreign.__file__).read_text()
     assert not found.services
     assert found == plan("train-rm")
+
+
+def test_a_reward_model_goes_on_from_another_with_its_head() -> None:
+    """OpenRLHF's own command would give it a fresh one."""
+    first = plan("pretrain-rm")
+    assert "openrlhf.cli.train_rm" in first.steps[1].argv
+    whole = {"start": Leaves(base="/models/m")}
+    step = plan("train-rm", made=whole).steps[1]
+    before = plan("train-rm").steps[1]
+    at = before.argv.index("openrlhf.cli.train_rm")
+    assert step.argv == (*before.argv[: at - 1], str(OUTSIDE / "go_on.py"), *before.argv[at + 1 :])
+    assert "loads no adapter" in problems("train-rm", made={"start": Leaves(adapter=True, base="/models/m")})
+    assert "does not save the score head" in problems("pretrain-rm", options={"lora": {"r": 4}})
+    for stage in ("pretrain-rm", "train-rm"):
+        assert "no language model's head" in problems(stage, options={"lm_loss_coef": 0.5})
 
 
 def test_rl_has_its_reward_server() -> None:

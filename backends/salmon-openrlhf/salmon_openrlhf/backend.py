@@ -22,16 +22,23 @@ from salmon_core.kit.training import (
     read_metrics,
 )
 from salmon_openrlhf.algorithms import ALGORITHMS, ON_PREFERENCES
-from salmon_openrlhf.command import agent_json, critic_of, merging, program_of, row_problems, start_of, training
+from salmon_openrlhf.command import (
+    OUTSIDE,
+    agent_json,
+    critic_of,
+    merging,
+    program_of,
+    row_problems,
+    start_of,
+    training,
+)
 from salmon_openrlhf.layout import Layout, layout
 from salmon_openrlhf.memory import memory_of
-from salmon_openrlhf.options import PolicyOptions, RewardOptions, RowOptions, SFTOptions, TrainOptions
+from salmon_openrlhf.options import PolicyOptions, PretrainOptions, RewardOptions, RowOptions, SFTOptions, TrainOptions
 from salmon_openrlhf.scalars import read_scalars
 
 #: of OpenRLHF's own processes, beside what every trainer has: no usage reports of its parts either
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "VLLM_NO_USAGE_STATS": "1", "WANDB_MODE": "disabled"}
-#: run by path in OpenRLHF's interpreter, where no salmon is installed
-OUTSIDE = Path(__file__).parent / "outside"
 SERVICE = "reward"
 #: of OpenRLHF, whose flags the plan knows
 VERSION = "0.11."
@@ -44,7 +51,7 @@ class OpenRLHFBackend(TrainerBackend):
 
     name = "openrlhf"
     uses_python = True
-    stage_options = {"sft": SFTOptions, "train-rm": RewardOptions}  # noqa: RUF012
+    stage_options = {"sft": SFTOptions, "pretrain-rm": PretrainOptions, "train-rm": RewardOptions}  # noqa: RUF012
     algorithm_options = {**{name: each.options for name, each in ALGORITHMS.items()}, **ON_PREFERENCES}  # noqa: RUF012
     on_preferences = frozenset(ON_PREFERENCES)
 

@@ -22,6 +22,8 @@ from salmon_openrlhf.options import (
     TrainOptions,
 )
 
+#: run by path in OpenRLHF's interpreter, where no salmon is installed
+OUTSIDE = Path(__file__).parent / "outside"
 #: OpenRLHF clips rewards at 10 unless told otherwise; salmon's are what they are
 NO_CLIPPING = (-1000000000, 1000000000)
 #: more than any data set has: nothing is left out
@@ -34,7 +36,7 @@ def program_of(job: Job) -> str:
     """OpenRLHF's program that trains it, a module of `openrlhf.cli`."""
     if job.stage == "train-policy":
         return "train_dpo" if job.algorithm in ON_PREFERENCES else "train_ppo_ray"
-    return {"sft": "train_sft", "train-rm": "train_rm"}[job.stage]
+    return {"sft": "train_sft", "pretrain-rm": "train_rm", "train-rm": "train_rm"}[job.stage]
 
 
 def training(job: Job, options: TrainOptions, layout: Layout, python: str) -> tuple[tuple[str, ...], list[Problem]]:
@@ -45,7 +47,9 @@ def training(job: Job, options: TrainOptions, layout: Layout, python: str) -> tu
     except ConfigError as error:
         return (), list(error.problems)
     found = list(problems(program, ours, options.extra, options.attn_implementation))
-    argv = (*_launcher(options, layout, python, f"openrlhf.cli.{program}"), *as_argv(ours | options.extra))
+    goes_on = "start" in job.made
+    what = (str(OUTSIDE / "go_on.py"),) if goes_on else ("-m", f"openrlhf.cli.{program}")
+    argv = (*_launcher(options, layout, python, what), *as_argv(ours | options.extra))
     return argv, found
 
 
@@ -61,7 +65,7 @@ def start_of(job: Job) -> str:
 
     A reward model needs a pad token of its own; an adapter has to be merged, for OpenRLHF loads none.
     """
-    if job.stage == "train-rm" or job.model.adapter is not None:
+    if job.algorithm == "reward" or job.model.adapter is not None:
         return str(Path(job.folder) / "start")
     return job.model.path
 
@@ -89,22 +93,15 @@ def save_every(options: PolicyOptions) -> int:
     return _ROLLOUTS_BETWEEN
 
 
-def _launcher(options: TrainOptions, layout: Layout, python: str, module: str) -> tuple[str, ...]:
+def _launcher(options: TrainOptions, layout: Layout, python: str, what: tuple[str, ...]) -> tuple[str, ...]:
+    """How `what`, a script's path or `-m` and a module, is started."""
     if isinstance(options, PolicyOptions):
-        return (python, "-m", module)  # Ray starts the rest
+        return (python, *what)  # Ray starts the rest
     if isinstance(options, RowOptions) and options.hostfile is not None:
         machines = ("--hostfile", options.hostfile, "--num_nodes", str(options.nodes))
-        return (
-            python,
-            "-m",
-            "deepspeed.launcher.runner",
-            *machines,
-            "--num_gpus",
-            str(layout.gpus),
-            "--module",
-            module,
-        )
-    return (python, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={layout.gpus}", "-m", module)
+        named = ("--module", what[-1]) if what[0] == "-m" else what
+        return (python, "-m", "deepspeed.launcher.runner", *machines, "--num_gpus", str(layout.gpus), *named)
+    return (python, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={layout.gpus}", *what)
 
 
 def _dtype(job: Job) -> str:
@@ -282,6 +279,14 @@ def row_problems(job: Job, options: TrainOptions) -> list[str]:
     found = []
     if options.lora is not None and (reason := lora_reason(program_of(job))):
         found.append(reason)
+    start = job.made.get("start")
+    if start is not None and start.adapter:
+        found.append("OpenRLHF loads no adapter, and pretrain-rm would leave one: set merge: true in its options")
+    if getattr(options, "lm_loss_coef", 0):
+        found.append(
+            "lm_loss_coef: OpenRLHF's reward models have no language model's head, and its trainer no such loss;"
+            " leave it out, or use backend trl"
+        )
     for path in (job.folder, start_of(job)):
         if "," in path or "@" in path:
             found.append(f"OpenRLHF splits paths at commas and @, and {path} has one: give the run another folder")

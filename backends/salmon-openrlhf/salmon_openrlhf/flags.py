@@ -17,6 +17,7 @@ Flags = dict[str, Any]
 _TEXTS = "the texts reach OpenRLHF final: anything it does to them would change what the reward sees"
 _ROLLOUTS = "interventions are counted by generated batch, which this would make ambiguous"
 _BONUS = "a penalty of the trainer's own would not be in the reward that salmon shows; use a bonus"
+_HEAD = "OpenRLHF 0.11 does not save the score head of an adapter"
 _TOKEN = "a secret in a command line can be read by anyone on the machine; salmon's events and tb/ have the numbers"
 
 #: flag -> why it cannot be set. Broken upstream (0.11.2), or against a promise of salmon.
@@ -117,7 +118,7 @@ def lora_reason(program: str) -> str | None:
     """Why a program cannot train an adapter, or None."""
     return {
         "train_ppo_ray": "OpenRLHF 0.11 cannot send the weights of an adapter to vLLM (the sync fails)",
-        "train_rm": "OpenRLHF 0.11 does not save the score head of an adapter",
+        "train_rm": _HEAD,
     }.get(program)
 
 

@@ -19,6 +19,7 @@ from salmon_core.kit.training_options import (
     GroupFields,
     LoRAOptions,
     PPOFields,
+    PretrainFields,
     RewardModelFields,
     RolloutFields,
     RowFields,
@@ -106,6 +107,10 @@ class SFTOptions(RowOptions):
 
 class RewardOptions(RewardModelFields, RowOptions):
     """The principle-following reward model (arXiv 2310.05910, 3.2)."""
+
+
+class PretrainOptions(PretrainFields, RewardOptions):
+    """The same on preferences without principles, before."""
 
 
 #: losses of DPO that backend trl has -> why they are none here

@@ -15,6 +15,7 @@ from salmon_core.kit.training_options import (
     GroupFields,
     LoRAOptions,
     PPOFields,
+    PretrainFields,
     RewardModelFields,
     RolloutFields,
     RowFields,
@@ -74,8 +75,14 @@ class RewardOptions(RewardModelFields, RowOptions):
     """The principle-following reward model (arXiv 2310.05910, 3.2)."""
 
     head_init: Literal["zero", "default"] = Field(
-        "zero", description="zero: a fresh score head of zeros; default: the model's own head, or a random one"
+        "zero",
+        description="zero: a fresh score head of zeros; default: the model's own head, or a random one; after"
+        " pretrain-rm it is always that stage's",
     )
+
+
+class PretrainOptions(PretrainFields, RewardOptions):
+    """The same on preferences without principles, before."""
 
 
 class DPOOptions(DPOFields, FixedRowOptions):

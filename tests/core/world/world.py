@@ -271,7 +271,7 @@ if options["fail"] != "nothing":
 
 
 class ToyBackend(Backend):
-    stages = frozenset({"sft", "train-rm", "train-policy"})
+    stages = frozenset({"sft", "pretrain-rm", "train-rm", "train-policy"})
     algorithms = frozenset({"toy", "toy-two", "toy-pairs"})
     on_preferences = frozenset({"toy-pairs"})
     uses_python = True

@@ -66,7 +66,7 @@ def start_model(settings: dict[str, Any]) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     tokenizer = load_tokenizer(model["path"])
-    reward = settings["stage"] == "train-rm"
+    reward = settings["algorithm"] == "reward"
     new_pad = reward and (tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id)
     if new_pad:
         vocabulary = tokenizer.get_vocab()

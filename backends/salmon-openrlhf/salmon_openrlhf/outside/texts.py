@@ -94,7 +94,7 @@ def prepare_rows(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     if table.num_rows < settings["batch"]:
         raise Refused(f"has {table.num_rows} rows, fewer than one batch of {settings['batch']}", where)
     tokenizer = load_tokenizer(settings["model"]["start"])
-    limit, reward = settings["max_length"], settings["stage"] == "train-rm"
+    limit, reward = settings["max_length"], settings["algorithm"] == "reward"
     columns = [table[name].to_pylist() for name in (("chosen", "rejected") if reward else ("prompt", "completion"))]
     texts = [*columns[0], *columns[1]] if reward else [a + b for a, b in zip(*columns, strict=True)]
     check_ends(tokenizer, texts, where)
