@@ -1,36 +1,51 @@
-"""How fast pairs are judged: three ways side by side, in one run, on a Llama initialised here.
+"""How fast pairs are judged: several ways side by side, in one run, on a Llama initialised here.
 
     OMP_NUM_THREADS=2 python benchmarks/judging.py                                  # about 40 M parameters
     python benchmarks/judging.py --layers 2 --hidden 128 --pairs 2                   # a quick look
     OMP_NUM_THREADS=2 python benchmarks/judging.py --growth                          # by principles, and by length
+    SALMON_VLLM_PYTHON=PYTHON OMP_NUM_THREADS=2 python benchmarks/judging.py         # vLLM's interpreter: beside it
     python benchmarks/judging.py --device cuda --dtype bfloat16 --hidden 2048 --layers 24 --pairs 32
 
 Each pair is judged under every principle in both orders. Printed per way: pairs/s, its ratio to the padded way, and its
-share of the limit, which is the speed of plain unpadded forward passes divided by the pair's unique tokens.
-Weights are random: speed does not depend on them. The slow ways are timed on a sample of their batches.
+share of the limit, which is the speed of plain unpadded forward passes divided by the pair's unique tokens. These are
+counted in two ways. "Prefix and suffixes" counts the tokens of each order once, and each principle once for each order:
+what has to be computed when a prefix is read once. "Distinct" counts a token once in all texts in which everything up
+to it is the same, so both orders' instruction once, and once what all principles begin with: no exact way can compute
+less. The first is the denominator of the column `of limit`, so a way that shares more can have more than 100 %; beside
+it stands the share of the second, stricter limit.
+
+Plain passes, ours and vLLM's take turns, pair by pair or a few at a time (`--rounds`). Weights are random: speed does
+not depend on them. The slow ways are timed on a sample of their batches.
 
 `--growth` judges by 11, 44 and 110 principles, and pairs of 256 to 2,048 tokens: what a pair costs may not grow faster
-than its unique tokens do, but for a tenth. Exit code 1 where it does.
+than its distinct tokens do, but for a tenth. Printed too: the exponent of that growth from the smallest to the
+largest. Exit code 1 where it grows faster.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import resource
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import beside_vllm
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from salmon_core.api import ModelSpec, PrefixRequest
 from salmon_transformers.engine import TransformersEngine
+from salmon_transformers.grouping import common
 
 CHOICES = ("a", "b")
 SYLLABLES = ("ba", "do", "fi", "gu", "ke", "lo", "mi", "nu", "pa", "ri", "so", "ta", "ve", "xo", "zu")
@@ -69,9 +84,9 @@ def make_model(folder: str, args: argparse.Namespace) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def make_requests(args: argparse.Namespace) -> list[PrefixRequest]:
+def make_requests(args: argparse.Namespace, seed: int = 1) -> list[PrefixRequest]:
     """Two requests a pair: instruction and outputs in both orders, each with all principles."""
-    rng = random.Random(1)
+    rng = random.Random(seed)
     suffixes = tuple(f"[principle]\n{words(rng, rng.randint(40, 80))}\n[verdict]\n" for _ in range(args.principles))
     requests = []
     for _ in range(args.pairs):
@@ -110,111 +125,155 @@ class Measured:
     """One size.
 
     Attributes:
-        unique: tokens of a pair, what its texts share counted once; `total` those of all its texts.
+        unique: tokens of a pair, what the texts of an order share counted once; `total` those of all its texts.
+        distinct: the same, what any texts share counted once.
         limit: pairs/s of plain unpadded forward passes over the unique tokens.
-        rates: pairs/s by way; ours first.
+        rates: pairs/s by way.
         deviation: of our log-odds from plain logits, the largest; 0 where only ours was timed.
+        vllm: the same of vLLM's from ours.
         peak: memory of this process so far, MiB.
     """
 
     unique: float
+    distinct: float
     total: float
     limit: float
     rates: dict[str, float]
     deviation: float
+    vllm: float
     peak: float
 
 
-OURS = "ours (prefix once, suffixes packed)"
+OURS = "ours (what texts share once, suffixes packed)"
+VLLM = "vLLM, prefixes cached"
 PADDED = "padded to the longest, last logits, batches of 8"
+REFERENCE = "reference style: padded to 1536, all logits"
+
+
+def distinct(texts: Sequence[Sequence[int]]) -> int:
+    """Tokens with different ones before them, themselves included: the nodes of the texts' tree."""
+    ordered = sorted(map(list, texts))
+    return sum(map(len, ordered)) - sum(common(*two) for two in pairwise(ordered))
 
 
 def measure(args: argparse.Namespace, *, slow: bool) -> Measured:
-    """Times ours, and the slow ways where they are asked for."""
+    """Times ours and vLLM's, and the slow ways where they are asked for."""
     requests = make_requests(args)
+    each = 2 * math.ceil(args.pairs / args.rounds)
+    rounds = [requests[i : i + each] for i in range(0, len(requests), each)]
+    took: Counter[str] = Counter()
+    ours: list[list[tuple[float, float]]] = []
+    theirs: list[list[tuple[float, float]]] = []
     with tempfile.TemporaryDirectory() as folder:
         make_model(folder, args)
+        spec = ModelSpec(folder, dtype=args.dtype, device=args.device)
         engine = TransformersEngine(TransformersEngine.Options(batch_tokens=args.batch_tokens))
-        chooser = engine.chooser(ModelSpec(folder, dtype=args.dtype, device=args.device))
+        chooser = engine.chooser(spec)
         model = LlamaForCausalLM.from_pretrained(folder, dtype=getattr(torch, args.dtype)).to(args.device).eval()
-    codec = chooser.codec
-    texts = [codec.encode(text) for request in requests for text in request.texts]
-    prefixes = [codec.encode(request.prefix) for request in requests]
-    suffix_tokens = sum(len(codec.encode(suffix)) for suffix in requests[0].suffixes)
-    unique = (sum(map(len, prefixes)) + len(requests) * suffix_tokens) / args.pairs
-    batches = [texts[i : i + 8] for i in range(0, len(texts), 8)]
+        encode = chooser.codec.encode
+        # Suffixes are tokens of their own, as they begin with a bracket at the beginning of a line.
+        suffixes = sum(len(encode(suffix)) for suffix in requests[0].suffixes)
+        other = make_requests(argparse.Namespace(**{**vars(args), "pairs": 1, "tokens": 128}), seed=7)
+        vllm = beside_vllm.beside("chooser", spec, args) if slow else nullcontext()
+        with torch.inference_mode(), vllm as beside:
+            for warm in (chooser, beside):
+                if warm is not None:
+                    warm.choose(other, CHOICES)
+            model.model(input_ids=torch.tensor([encode(other[0].prefix)], device=args.device), use_cache=False)
+            for own in rounds:
+                prefixes = [torch.tensor([encode(request.prefix)], device=args.device) for request in own]
+                alone = seconds(lambda ids=prefixes: [model.model(input_ids=each, use_cache=False) for each in ids])  # type: ignore[misc]
+                tokens = sum(each.numel() for each in prefixes)
+                took["limit"] += alone * (tokens + len(own) * suffixes) / tokens
+                took["unique"] += tokens + len(own) * suffixes
+                took[OURS] += seconds(lambda own=own: ours.extend(chooser.choose(own, CHOICES)))  # type: ignore[misc]
+                if beside is not None:
+                    took[VLLM] += seconds(lambda own=own: theirs.extend(beside.choose(own, CHOICES)))  # type: ignore[misc]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    texts = [encode(text) for request in requests for text in request.texts]
+    rates = {name: args.pairs / took[name] for name in (OURS, VLLM) if took[name]}
+    deviation = 0.0
+    if slow:
+        found, deviation = padded_ways(model, texts, ours, [encode(choice)[0] for choice in CHOICES], args)
+        rates |= found
+    odds = [torch.tensor([[one - two for one, two in row] for row in rows]) for rows in (ours, theirs) if rows]
+    return Measured(
+        unique=took["unique"] / args.pairs,
+        distinct=distinct(texts) / args.pairs,
+        total=sum(map(len, texts)) / args.pairs,
+        limit=args.pairs / took["limit"],
+        rates=rates,
+        deviation=deviation,
+        vllm=(odds[0] - odds[1]).abs().max().item() if theirs else 0.0,
+        peak=peak,
+    )
+
+
+def padded_ways(
+    model: Any,
+    texts: Sequence[Sequence[int]],
+    ours: Sequence[Sequence[tuple[float, float]]],
+    choices: Sequence[int],
+    args: argparse.Namespace,
+) -> tuple[dict[str, float], float]:
+    """-> pairs/s of the ways that share nothing; the largest deviation of our logits from theirs."""
+    begins = list(range(0, len(texts), 8))
     # Every so many-th batch: a sample of all lengths.
-    sample = batches[:: max(1, len(batches) // args.sample)][: args.sample]
-    share = sum(map(len, sample)) / len(texts)
+    begins = begins[:: max(1, len(begins) // args.sample)][: args.sample]
+    sample = [texts[i : i + 8] for i in begins]
+    pairs = args.pairs / len(texts)
+    plain: list[torch.Tensor] = []
     with torch.inference_mode():
-        warm = torch.tensor([texts[0]], device=args.device)
-        model.model(input_ids=warm, use_cache=False)
-        chooser.choose(requests[:2], CHOICES)
-        took = seconds(
-            lambda: [
-                model.model(input_ids=torch.tensor([ids], device=args.device), use_cache=False) for ids in prefixes
-            ]
-        )
-        limit = sum(map(len, prefixes)) / took / unique
-        ours: list[list[tuple[float, float]]] = []
-        rates = {OURS: args.pairs / seconds(lambda: ours.extend(chooser.choose(requests, CHOICES)))}
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        deviation = 0.0
-        if slow:
-            plain: list[torch.Tensor] = []
-            rates[PADDED] = (
-                args.pairs * share / seconds(lambda: plain.extend(padded(model, batch, None, 1) for batch in sample))
-            )
-            rates["reference style: padded to 1536, all logits"] = (
-                args.pairs
-                * share
-                / seconds(lambda: [padded(model, batch, 1536, 0) for batch in sample[:2]])
-                * len(sample[:2])
-                / len(sample)
-            )
-            ids = [codec.encode(choice)[0] for choice in CHOICES]
-            flat = [pair for rows in ours for pair in rows]
-            step = max(1, len(batches) // args.sample)
-            begins = list(range(0, len(batches), step))[: args.sample]
-            picked = [pair for i in begins for pair in flat[i * 8 : i * 8 + 8]]
-            deviation = (torch.tensor(picked) - torch.cat(plain)[:, ids].cpu()).abs().max().item()
-    return Measured(unique, sum(map(len, texts)) / args.pairs, limit, rates, deviation, peak)
+        last = seconds(lambda: plain.extend(padded(model, batch, None, 1) for batch in sample))
+        every = seconds(lambda: [padded(model, batch, 1536, 0) for batch in sample[:2]])
+    rates = {
+        PADDED: pairs * sum(map(len, sample)) / last,
+        REFERENCE: pairs * sum(map(len, sample[:2])) / every,
+    }
+    flat = [pair for rows in ours for pair in rows]
+    picked = [pair for i in begins for pair in flat[i : i + 8]]
+    return rates, (torch.tensor(picked) - torch.cat(plain)[:, choices].cpu()).abs().max().item()
 
 
 def side_by_side(args: argparse.Namespace) -> int:
     """All ways on the same pairs."""
     found = measure(args, slow=True)
     print(f"{args.dtype}, {args.device}, {torch.get_num_threads()} threads; {args.pairs} pairs,")
-    print(f"{args.principles} principles, 2 orders; {found.unique:.0f} unique tokens a pair, {found.total:.0f} in all")
-    print(
-        f"limit {found.limit:.3f} pairs/s; largest deviation of ours from plain logits {found.deviation:.1e};", end=" "
-    )
-    print(f"{found.peak:.0f} MiB after ours\n")
-    print(f"{'':52}{'pairs/s':>9}{'ratio':>8}{'of limit':>10}")
+    print(f"{args.principles} principles, 2 orders; tokens a pair: {found.total:.0f} in all,", end=" ")
+    print(f"{found.unique:.0f} as prefix and suffixes, {found.distinct:.0f} distinct")
+    strict = found.limit * found.unique / found.distinct
+    print(f"limit {found.limit:.3f} pairs/s, for distinct tokens {strict:.3f}")
+    print(f"largest deviation of ours from plain logits {found.deviation:.1e}; {found.peak:.0f} MiB after ours", end="")
+    if VLLM in found.rates:
+        print(f"\nvLLM's process at most {beside_vllm.peak():.0f} MiB;", end=" ")
+        print(f"its log-odds from ours at most {found.vllm:.1e}", end="")
+    print(f"\n\n{'':52}{'pairs/s':>9}{'ratio':>8}{'of limit':>10}{'distinct':>10}")
     for name, rate in sorted(found.rates.items(), key=lambda item: item[1]):
-        print(f"{name:52}{rate:9.3f}{rate / found.rates[PADDED]:8.2f}{rate / found.limit:10.0%}")
+        print(f"{name:52}{rate:9.3f}{rate / found.rates[PADDED]:8.2f}{rate / found.limit:10.0%}{rate / strict:10.0%}")
     return 0
 
 
 def growth(args: argparse.Namespace) -> int:
-    """Ours alone, by size; 1 where a pair's cost grows faster than its unique tokens."""
+    """Ours alone, by size; 1 where a pair's cost grows faster than its distinct tokens."""
     series = {
         "principles": [(count, {"principles": count}) for count in (11, 44, 110)],
         "tokens of a pair's texts": [(tokens, {"tokens": tokens}) for tokens in (256, 512, 1024, 2048)],
     }
     good = True
     for what, sizes in series.items():
-        print(f"{what:26}{'unique tokens':>15}{'pairs/s':>10}{'of limit':>10}{'MiB':>8}")
-        first: Measured | None = None
+        print(f"{what:26}{'unique':>9}{'distinct':>10}{'pairs/s':>10}{'of limit':>10}{'MiB':>8}")
+        found: list[Measured] = []
         for size, changed in sizes:
-            found = measure(argparse.Namespace(**{**vars(args), **changed}), slow=False)
-            print(f"{size:<26}{found.unique:15.0f}{found.rates[OURS]:10.3f}", end="")
-            print(f"{found.rates[OURS] / found.limit:10.0%}{found.peak:8.0f}", flush=True)
-            first = first or found
-            cost, tokens = first.rates[OURS] / found.rates[OURS], found.unique / first.unique
-            good &= cost <= 1.1 * tokens
-        print()
-    print(f"a pair's cost grows no faster than its unique tokens, but for a tenth: {'holds' if good else 'FAILS'}")
+            found.append(measure(argparse.Namespace(**{**vars(args), **changed}), slow=False))
+            last = found[-1]
+            print(f"{size:<26}{last.unique:9.0f}{last.distinct:10.0f}{last.rates[OURS]:10.3f}", end="")
+            print(f"{last.rates[OURS] / last.limit:10.0%}{last.peak:8.0f}", flush=True)
+        costs = [found[0].rates[OURS] / each.rates[OURS] for each in found]
+        tokens = [each.distinct / found[0].distinct for each in found]
+        good &= all(cost <= 1.1 * times for cost, times in zip(costs, tokens, strict=True))
+        print(f"{tokens[-1]:.2f} times the tokens cost {costs[-1]:.2f} times as much,", end=" ")
+        print(f"exponent {math.log(costs[-1]) / math.log(tokens[-1]):.2f}\n")
+    print(f"a pair's cost grows no faster than its distinct tokens, but for a tenth: {'holds' if good else 'FAILS'}")
     return 0 if good else 1
 
 
@@ -231,8 +290,11 @@ def main() -> int:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--batch-tokens", type=int, default=None)
     parser.add_argument("--sample", type=int, default=4, help="batches of 8 timed for each of the slow ways")
+    parser.add_argument("--rounds", type=int, default=None, help="turns; by default 4 on a CPU, 1 on a GPU")
+    beside_vllm.add_arguments(parser)
     parser.add_argument("--growth", action="store_true", help="by the number of principles, and by length")
     args = parser.parse_args()
+    args.rounds = min(args.pairs, args.rounds or (4 if args.device == "cpu" else 1))
     return growth(args) if args.growth else side_by_side(args)
 
 

@@ -1,13 +1,15 @@
-"""How fast completions are sampled: this engine beside transformers' `generate`, on a Llama initialised here.
+"""How fast completions are sampled: this engine beside transformers' `generate` and vLLM, on a Llama initialised here.
 
     OMP_NUM_THREADS=2 python benchmarks/sampling.py                                  # about 40 M parameters
     python benchmarks/sampling.py --model FOLDER --prompts 64                        # a model of yours
+    SALMON_VLLM_PYTHON=PYTHON OMP_NUM_THREADS=2 python benchmarks/sampling.py        # vLLM's interpreter: beside it
     python benchmarks/sampling.py --device cuda --dtype bfloat16 --hidden 2048 --layers 24 --batch 128 --prompts 1024
 
 Prompts and completions are of mixed length: a share of the vocabulary ends a completion, so that lengths are spread
 geometrically around `--mean`. `generate` is timed twice: with the prompts in the order they come, and sorted by length,
 so that little is padding. All ways have the same prompts, batch size and limit of new tokens, and are timed
-alternately; what counts is tokens up to each completion's end.
+alternately, with other prompts in each repeat; what counts is tokens up to each completion's end. vLLM takes as many
+rows at once as the batch size says. Ratios are to the faster of the two ways of `generate`; "holds" where ours has 1.2.
 """
 
 from __future__ import annotations
@@ -15,10 +17,13 @@ from __future__ import annotations
 import argparse
 import random
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
+import beside_vllm
 import torch
 from judging import make_model, seconds, words
 from transformers import AutoModelForCausalLM
@@ -67,7 +72,20 @@ class Generate:
         return lengths
 
 
-def main() -> None:
+#: how much faster than the faster way of `generate`
+GOAL = 1.2
+OURS = "ours (ended rows make room for others)"
+VLLM = "vLLM"
+
+
+def make_prompts(count: int, seed: int) -> list[tuple[Prompt, str]]:
+    """Of 10 to 200 tokens, about."""
+    rng = random.Random(seed)
+    texts = [words(rng, rng.randint(10, 200)) for _ in range(count)]
+    return [(Prompt(f"p{i}", ({"role": "user", "content": text},)), text) for i, text in enumerate(texts)]
+
+
+def main() -> int:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="a folder; by default a Llama is made")
@@ -81,43 +99,23 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--repeats", type=int, default=3)
+    beside_vllm.add_arguments(parser)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as held:
+        folder = held.enter_context(tempfile.TemporaryDirectory())
         if args.model is None:
             make_model(folder, args)
         spec = ModelSpec(args.model or folder, dtype=args.dtype, device=args.device)
-        sampler = TransformersEngine().sampler(spec)
+        sampler = held.enter_context(TransformersEngine().sampler(spec))
         dtype = "auto" if args.dtype == "auto" else getattr(torch, args.dtype)
         model = AutoModelForCausalLM.from_pretrained(spec.path, dtype=dtype).to(args.device).eval()
-    codec = sampler.codec
-    model.generation_config.eos_token_id = ending_ids(model, args.mean, codec.eos_id)
-    sampler._part.eos_ids = frozenset(model.generation_config.eos_token_id)
-    rng = random.Random(2)
-    texts = [words(rng, rng.randint(10, 200)) for _ in range(args.prompts)]
-    prompts = [(Prompt(f"p{i}", ({"role": "user", "content": text},)), text) for i, text in enumerate(texts)]
-    by_length = sorted(texts, key=lambda text: -len(codec.encode(text)))
-    generate = Generate(model, codec, args)
-    settings = {"temperature": 1.0, "max_new_tokens": args.new, "samples": 1, "batch_size": args.batch}
-
-    def ours(seed: int) -> list[int]:
-        return [len(each.token_ids) for each in sampler.sample(prompts, Sampling(seed=seed, **settings))]
-
-    ways: dict[str, Callable[[int], list[int]]] = {
-        "transformers' generate, as they come": lambda seed: generate(texts),
-        "transformers' generate, sorted by length": lambda seed: generate(by_length),
-        "ours (ended rows make room for others)": ours,
-    }
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    torch.manual_seed(0)
-    with torch.inference_mode():
-        sampler.sample(prompts[:2], Sampling(**settings))
-        generate(texts[:2])
-        for repeat in range(args.repeats):
-            for name, way in ways.items():
-                lengths: list[int] = []
-                took = seconds(lambda way=way, lengths=lengths, repeat=repeat: lengths.extend(way(repeat)))  # type: ignore[misc]
-                rates[name].append(sum(lengths) / took)
-                print(f"{name}: {sum(lengths)} tokens, longest {max(lengths)}, {took:.1f} s", flush=True)
+        vllm = held.enter_context(beside_vllm.beside("sampler", spec, args, max_num_seqs=args.batch))
+        ends = ending_ids(model, args.mean, sampler.codec.eos_id)
+        model.generation_config.eos_token_id = ends
+        sampler._part.eos_ids = frozenset(ends)
+        if vllm is not None:
+            vllm._eos = frozenset(ends)
+        rates = measure(args, model, sampler, vllm)
     size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     print(f"\n{size:.1f} M parameters, {args.dtype}, {args.device}, {torch.get_num_threads()} threads;")
     print(f"{args.prompts} prompts, batches of {args.batch}, at most {args.new} new tokens\n")
@@ -126,7 +124,46 @@ def main() -> None:
     base = max(rate for name, rate in middle.items() if name.startswith("transformers"))
     for name, rate in sorted(middle.items(), key=lambda item: item[1]):
         print(f"{name:48}{rate:10.1f}{rate / base:8.2f}")
+    holds = middle[OURS] >= GOAL * base
+    print(f"\nours at least {GOAL} times as fast as generate: {'holds' if holds else 'FAILS'}")
+    return 0
+
+
+def measure(args: argparse.Namespace, model: Any, sampler: Any, vllm: Any) -> dict[str, list[float]]:
+    """-> tokens/s by way, one number a repeat."""
+    generate = Generate(model, sampler.codec, args)
+    settings = {"temperature": 1.0, "max_new_tokens": args.new, "samples": 1, "batch_size": args.batch}
+
+    def in_order(prompts: Sequence[tuple[Prompt, str]]) -> list[int]:
+        return generate([text for _, text in prompts])
+
+    def by_length(prompts: Sequence[tuple[Prompt, str]]) -> list[int]:
+        return generate(sorted((text for _, text in prompts), key=lambda text: -len(sampler.codec.encode(text))))
+
+    def sampled(model: Any) -> Callable[[Sequence[tuple[Prompt, str]]], list[int]]:
+        return lambda prompts: [len(each.token_ids) for each in model.sample(prompts, Sampling(seed=0, **settings))]
+
+    ways: dict[str, Callable[[Sequence[tuple[Prompt, str]]], list[int]]] = {
+        "transformers' generate, as they come": in_order,
+        "transformers' generate, sorted by length": by_length,
+        OURS: sampled(sampler),
+    }
+    if vllm is not None:
+        ways[VLLM] = sampled(vllm)
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        for way in ways.values():
+            way(make_prompts(2, seed=1))
+        for repeat in range(args.repeats):
+            prompts = make_prompts(args.prompts, seed=2 + repeat)
+            for name, way in ways.items():
+                lengths: list[int] = []
+                took = seconds(lambda way=way, lengths=lengths, prompts=prompts: lengths.extend(way(prompts)))  # type: ignore[misc]
+                rates[name].append(sum(lengths) / took)
+                print(f"{name}: {sum(lengths)} tokens, longest {max(lengths)}, {took:.1f} s", flush=True)
+    return rates
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

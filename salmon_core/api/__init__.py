@@ -15,6 +15,7 @@ from salmon_core.api.evaluation import (
 )
 from salmon_core.api.judge import Judge, JudgeContext, TryAgain
 from salmon_core.api.labeller import Labeller, Labels, MadeLabels, judged_by
+from salmon_core.api.memory import KeptModel, Logits, LowRank, ModelPass, Phase, ProcessMemory, Use
 from salmon_core.api.models import (
     Ability,
     Chooser,
@@ -61,6 +62,7 @@ __all__ = [
     "Job",
     "Judge",
     "JudgeContext",
+    "KeptModel",
     "Labeller",
     "Labels",
     "Launch",
@@ -68,14 +70,19 @@ __all__ = [
     "Leaves",
     "Limits",
     "LoggedStep",
+    "Logits",
+    "LowRank",
     "MadeLabels",
     "Metrics",
+    "ModelPass",
     "ModelSpec",
     "OpenModel",
     "Oracle",
+    "Phase",
     "PrefixRequest",
     "Principle",
     "PrincipleSet",
+    "ProcessMemory",
     "PromptSource",
     "RewardConversation",
     "RewardModelAccuracy",
@@ -95,6 +102,7 @@ __all__ = [
     "TokenCodec",
     "TrainingStage",
     "TryAgain",
+    "Use",
     "able",
     "judged_by",
     "paper",

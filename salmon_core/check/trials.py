@@ -24,7 +24,7 @@ from salmon_core.api.models import (
     TokenCodec,
 )
 from salmon_core.data.gold import read_gold
-from salmon_core.data.preferences import read_preferences
+from salmon_core.data.preferences import PreferenceSource, read_preferences
 from salmon_core.errors import PluginError, SalmonError, StageError, boundary
 from salmon_core.pipeline import SECTIONS
 from salmon_core.plugins.options import require
@@ -126,6 +126,9 @@ class Trials:
             yield "judge.gold", "judge.gold", partial(read_gold, config.files["gold"], names)
         if config.preferences is not None:
             yield "preferences", "preferences", self._preferences
+        if config.pretrains_reward_model:
+            key = "reward_model.pretrain.preferences"
+            yield key, key, self._pretraining
         if "judge" in self._sources.stages or config.evaluators:
             yield f"judge {config.judge.name}", "judge.judge", self._judge
         if "label" in self._sources.stages:
@@ -162,8 +165,14 @@ class Trials:
             pass
 
     def _preferences(self) -> None:
-        source = self._config.preferences
-        assert source is not None
+        assert self._config.preferences is not None
+        self._some_rows(self._config.preferences)
+
+    def _pretraining(self) -> None:
+        assert self._config.pretraining is not None
+        self._some_rows(self._config.pretraining.source)
+
+    def _some_rows(self, source: PreferenceSource) -> None:
         few = _ROWS if source.limit is None else min(_ROWS, source.limit)
         read_preferences(source if source.ratings else replace(source, limit=few))
 

@@ -58,14 +58,23 @@ NAMES = {
     "reward_model.path": "models",
 }
 #: sections with a trainer, and the stage that it does
-TRAINERS = {"sft": "sft", "reward_model": "train-rm", "train": "train-policy"}
+TRAINERS = {
+    "sft": "sft",
+    "reward_model.pretrain": "pretrain-rm",
+    "reward_model": "train-rm",
+    "train": "train-policy",
+}
 #: what the shape of a section does not say by itself
 _FURTHER: Mapping[str, Schema] = {
     "Expectation": {"anyOf": [{"required": ["min"]}, {"required": ["max"]}]},
     "RewardModelSection": {
         "not": {
-            "required": ["path", "options"],
-            "properties": {"path": {"type": "string"}, "options": {"minProperties": 1}},
+            "required": ["path"],
+            "properties": {"path": {"type": "string"}},
+            "anyOf": [
+                {"required": ["options"], "properties": {"options": {"minProperties": 1}}},
+                {"required": ["pretrain"], "properties": {"pretrain": {"type": "object"}}},
+            ],
         }
     },
 }
@@ -154,7 +163,8 @@ class _Builder:
 
     def trainer(self, section: str, stage: str) -> None:
         """Offers the trainers of a stage in its section, each with its own options."""
-        here = self.defs[first_ref(self.root["properties"][section])]
+        above, key = self.at(section)
+        here = self.defs[first_ref(above["properties"][key])]
         found = self.trainers(stage)
         here["properties"]["backend"]["anyOf"] = [{"type": "null"}, self.text("backends", found)]
         here["properties"]["options"] = {"type": "object"}
@@ -165,7 +175,9 @@ class _Builder:
             here["properties"]["algorithm"] = offered | without(here["properties"]["algorithm"], "type")
         conditions: list[Schema] = []
         for owned, backend in found:
-            who = says("backend", self.spelled(owned), default=self.is_default(owned))
+            # Without a backend of its own, pre-training has that of the section above.
+            standing_in = self.is_default(owned) and stage != "pretrain-rm"
+            who = says("backend", self.spelled(owned), default=standing_in)
             models: dict[type[BaseModel], list[str]] = {}
             for algorithm in sorted(backend.algorithms) if stage == "train-policy" else [None]:
                 with suppress(Exception):  # of a broken backend; the options may then be any

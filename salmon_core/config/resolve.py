@@ -121,6 +121,7 @@ def _resolved(look: Lookup) -> RunConfig | None:
     reward_principles = rewarding.reward_principles(look)
     known = (*(judge_principles or ()), *(reward_principles or ()))
     preferences = training.preferences(look, known)
+    pretraining = training.pretraining(look, known)
     interventions = rewarding.interventions(look, reward_principles)
     bonuses = rewarding.bonuses(look)
     evaluators = [
@@ -164,6 +165,7 @@ def _resolved(look: Lookup) -> RunConfig | None:
         evaluators=tuple(spec for spec in evaluators if spec is not None),
         files=MappingProxyType(files),
         preferences=preferences,
+        pretraining=pretraining,
         file_plugins=look.files,
         launch=launch,
         python=training.interpreter(look),

@@ -14,7 +14,7 @@ from salmon_core.api.reward import BonusSpec, ScheduledPrinciple
 from salmon_core.api.templates import Limits, Template
 from salmon_core.api.training import Launch
 from salmon_core.config.schema import Config
-from salmon_core.data.preferences import PreferenceSource
+from salmon_core.data.preferences import PreferenceSource, Pretraining
 from salmon_core.plugins.registry import Registry
 from salmon_core.principles.per_prompt import PerPrompt, Pools
 from salmon_core.records import ShownPrinciple
@@ -48,6 +48,7 @@ class RunConfig:
         models: `policy`, and where the configuration names others: `judge`, `reward`, `reward-init`.
         files: `sft`, `gold`: data files of the configuration's own, absolute.
         preferences: rows of the user's own, where there are any.
+        pretraining: what the reward model is trained on first, where that is anything.
         reward_asked: whether an evaluator asks the reward model.
         python: interpreter of the RL trainer, or None for the running one.
     """
@@ -72,6 +73,7 @@ class RunConfig:
     evaluators: tuple[ComponentSpec, ...]
     files: Mapping[str, Path]
     preferences: PreferenceSource | None
+    pretraining: Pretraining | None
     file_plugins: tuple[Path, ...]
     launch: Launch
     python: str | None
@@ -93,6 +95,11 @@ class RunConfig:
         """Whether the run makes its own reward model; where the policy needs none, only for evaluators."""
         wanted = self.reward_asked or not self.trains_on_preferences
         return self.config.reward_model.path is None and self.config.reward.rm_weight != 0 and wanted
+
+    @property
+    def pretrains_reward_model(self) -> bool:
+        """Whether that is done on other preferences first."""
+        return self.pretraining is not None and self.trains_reward_model
 
     @property
     def makes_preferences(self) -> bool:

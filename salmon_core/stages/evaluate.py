@@ -6,17 +6,19 @@ from dataclasses import dataclass
 
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.evaluation import Evaluator
+from salmon_core.api.memory import Use
 from salmon_core.api.models import Sampling
 from salmon_core.api.reward import RewardSpec
 from salmon_core.config.run_config import RunConfig
 from salmon_core.errors import boundary
 from salmon_core.plugins.options import require
+from salmon_core.plugins.registry import Registry
 from salmon_core.principles.per_prompt import Pools
 from salmon_core.reward.spec import reward_spec
-from salmon_core.stages.base import ModelInput, Sources, Stage, StageOutput, Work
+from salmon_core.stages.base import ModelInput, Opens, Sources, Stage, StageOutput, Work
 from salmon_core.stages.judge import JudgeSetup, judge_setup
 from salmon_core.stages.results import checked, metrics_to_json
-from salmon_core.stages.sample import sampling_of
+from salmon_core.stages.sample import sampler_use, sampling_of
 from salmon_core.stages.texts import Texts, texts_of
 
 
@@ -87,6 +89,22 @@ class Evaluate(Stage[EvaluateInputs]):
             texts=texts_of(sources, "reward"),
             evaluators=config.evaluators,
         )
+
+    def opens(self, inputs: EvaluateInputs, registry: Registry) -> tuple[Opens, ...]:
+        """Those of the roles that an evaluator needs, each by itself."""
+        needs: set[str] = set()
+        for spec in inputs.evaluators:
+            needs |= set(getattr(registry.build(spec), "needs", ()))
+        limits = inputs.texts.limits
+        sampled = sampler_use(inputs.sampling, limits)
+        found = [
+            Opens(inputs.engine, model.spec, sampled)
+            for role, model in (("initial", inputs.initial), ("policy", inputs.policy))
+            if role in needs
+        ]
+        if "reward" in needs and inputs.reward.model is not None:
+            found.append(Opens(inputs.reward.engine, inputs.reward.model, Use("scorer", text=limits.total)))
+        return (*found, *(inputs.judge.opens(registry) if "judge" in needs else ()))
 
     def work(self, inputs: EvaluateInputs, work: Work) -> None:
         from salmon_core.stages.evaluated_run import StageRun

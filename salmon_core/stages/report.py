@@ -21,7 +21,8 @@ from salmon_core.stages.verdict import FILE as VERDICT_FILE
 from salmon_core.stages.verdict import STAGE as VERDICT_STAGE
 
 FILE = "report.json"
-#: true of every run
+_PRETRAINING = "preference-model pre-training"
+#: true of every run that says nothing else
 ALWAYS: tuple[dict[str, str], ...] = (
     {
         "what": "order in the reward model's text",
@@ -29,7 +30,7 @@ ALWAYS: tuple[dict[str, str], ...] = (
         "here": "instruction, completion, principles, each with a closing marker (the judge's order)",
     },
     {
-        "what": "preference-model pre-training",
+        "what": _PRETRAINING,
         "paper": "HH-RLHF and SHP first",
         "here": "none, unless `reward_model.init` names such a model",
     },
@@ -122,6 +123,9 @@ def _by_name(results: Sequence[Metrics]) -> dict[str, dict[str, Any]]:
 def deviations(config: RunConfig) -> list[dict[str, Any]]:
     """Where the configuration differs from the numbers that its options say the paper has."""
     found: list[dict[str, Any]] = [dict(item) for item in ALWAYS]
+    if config.pretraining is not None and config.pretrains_reward_model:
+        own = next(item for item in found if item["what"] == _PRETRAINING)
+        own |= {"key": "reward_model.pretrain", "here": f"{config.pretraining.source.name} first"}
     found += _in_model(config.config, "")
     chosen = [("judge.judge", config.judge), ("label", config.labeller)]
     chosen += [(f"reward.bonuses.{bonus.label}", bonus.component) for bonus in config.bonuses]
@@ -129,7 +133,8 @@ def deviations(config: RunConfig) -> list[dict[str, Any]]:
         model = options_model(config.registry.owned(spec).load())
         if model is not None:
             found += _in_model(model.model_validate(dict(spec.options)), key)
-    for stage, key in (("train-rm", "reward_model"), ("train-policy", "train")):
+    stages = (("pretrain-rm", "reward_model.pretrain"), ("train-rm", "reward_model"), ("train-policy", "train"))
+    for stage, key in stages:
         if stage in config.backends:
             choice = config.backends[stage]
             backend = config.registry.build(choice.component)

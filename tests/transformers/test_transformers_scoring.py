@@ -7,12 +7,15 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from salmon_core.api import ModelSpec, PrefixRequest
 from salmon_core.errors import SalmonError
 from salmon_transformers import scoring
 from salmon_transformers.engine import TransformersEngine
+from salmon_transformers.grouping import STEM, WASTE, families
 from salmon_transformers.packed import PackedLinear, can_pack
 
 VERDICT = "[[verdict]]\n"
@@ -139,23 +142,92 @@ def test_texts_beyond_a_sliding_window_are_read_alone(make, engine):
     assert all(len(text) > 32 for text in plain)
 
 
-def test_each_prefix_is_encoded_once(make, engine):
-    loaded = engine(make(), "chooser")
-    seen = []
+def tokens_seen(loaded) -> list[tuple[int, ...]]:
+    """Shapes of what the model's body is given from now on."""
+    seen: list[tuple[int, ...]] = []
     loaded._part._body.register_forward_pre_hook(
-        lambda module, args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
+        lambda module, args, kwargs: seen.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
     )
-    requests = judge_requests()
+    return seen
+
+
+def alike(texts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all of them begin with."""
+    return next(i for i, column in enumerate(zip(*texts, strict=False)) if len(set(column)) > 1)
+
+
+def test_each_beginning_is_encoded_once(make, engine):
+    """The instruction for both orders and for pairs of one prompt, an order for its principles, their marker too."""
+    loaded = engine(make(), "chooser", batch_tokens=1)  # nothing is padded
+    encode, seen = loaded.codec.encode, tokens_seen(loaded)
+    suffixes = tuple(f"[[principle]] {text}\n{VERDICT}" for text in ("one two", "be brief", "and the river"))
+    requests, unique = [], 0
+    for words, pairs in (("the salmon swims up", (("one", "two"),)), ("a river runs", (("x", "y"), ("u v", "w")))):
+        instruction = f"[[instruction]] {words * 3}\n[[output a]]\n"
+        orders = [order for pair in pairs for order in (pair, pair[::-1])]
+        family = [f"{instruction}{first}\n[[output b]]\n{second}\n" for first, second in orders]
+        requests += [PrefixRequest(prefix, suffixes) for prefix in family]
+        marker = alike([encode(suffix) for suffix in suffixes])
+        tails = sum(len(encode(suffix)) - marker for suffix in suffixes)
+        stem = alike([encode(prefix) for prefix in family])
+        assert stem > 16
+        assert marker > 1
+        unique += stem + sum(len(encode(prefix)) - stem + marker + tails for prefix in family)
+    got = loaded.choose(requests, ("a", "b"))
+    assert sum(rows * width for rows, width in seen) == unique
+    expected = plain_logits(make(), loaded.codec, requests)
+    assert torch.allclose(torch.tensor(got), torch.tensor(expected), atol=1e-5, rtol=0)
+
+
+def test_batches_are_hardly_padded(make, engine):
+    loaded = engine(make(), "chooser", batch_tokens=100_000)
+    seen, encode, requests = tokens_seen(loaded), loaded.codec.encode, judge_requests()
     loaded.choose(requests, ("a", "b"))
-    encode = loaded.codec.encode
     unique = sum(len(encode(r.prefix)) + sum(len(encode(s)) for s in r.suffixes) for r in requests)
-    assert sum(seen) <= unique * (1 + scoring_waste())
+    assert sum(rows * width for rows, width in seen) <= unique * (1 + WASTE)
 
 
-def scoring_waste() -> float:
-    from salmon_transformers.reading import WASTE
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 60), st.lists(st.integers(0, 1), min_size=1, max_size=5)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_families_share_what_they_say(drawn):
+    prefixes = [[first + 10, *[5] * length, *rest] for first, length, rest in drawn]
+    found = families(prefixes)
+    assert sorted(row for each in found for row in each.rows) == list(range(len(prefixes)))
+    for each in found:
+        assert (each.stem >= STEM) == (len(each.rows) > 1)
+        stem = prefixes[each.rows[0]][: each.stem]
+        assert all(prefixes[row][: each.stem] == stem and len(prefixes[row]) > each.stem for row in each.rows)
 
-    return WASTE
+
+def test_families_save_the_most():
+    """All begin alike, but what a prompt's own pairs share is more."""
+    system, one, two = [1] * 20, [2] * 100, [3] * 100
+    prefixes = [[*system, *task, answer] for answer in range(7, 11) for task in (one, two)]
+    found = families(prefixes)
+    assert sorted((each.stem, sorted(each.rows)) for each in found) == [(120, [0, 2, 4, 6]), (120, [1, 3, 5, 7])]
+    short = [[*system, *([4] * 3), answer] for answer in range(7, 9)]
+    assert [(each.stem, len(each.rows)) for each in families(short)] == [(23, 2)]
+    assert families([]) == []
+
+
+def test_pairs_of_one_prompt_whose_batches_are_several(make, engine):
+    """Rows of one family in batches of their own, all behind the one stem, which none of them may change."""
+    folder = make(max_position_embeddings=1024)
+    texts = ("a", "b and more of it " * 9, "c and more " * 5, "d")
+    prefixes = [f"[[instruction]] {'the salmon swims ' * 9}\n{one}\n{two}\n" for one in texts for two in texts]
+    suffixes = tuple(f"[[principle]] {'words and ' * (i + 3)}\n{VERDICT}" for i in range(6))
+    requests = [PrefixRequest(prefix, suffixes) for prefix in prefixes]
+    loaded = engine(folder, "chooser", batch_tokens=700)
+    seen = tokens_seen(loaded)
+    got = loaded.choose(requests, ("a", "b"))
+    assert len({rows for rows, _ in seen}) > 1
+    expected = plain_logits(folder, loaded.codec, requests)
+    assert torch.allclose(torch.tensor(got), torch.tensor(expected), atol=1e-5, rtol=0)
 
 
 def seen_by_last_block(loaded) -> list[tuple[int, ...]]:
@@ -297,14 +369,29 @@ def packed_layers(loaded) -> int:
     return sum(isinstance(each, PackedLinear) for each in loaded._part._body.modules())
 
 
-def test_linear_layers_are_packed_where_the_cpu_gains_by_it(make, engine):
-    """That scores stay right is what the other tests say: they all run packed here."""
-    loaded = engine(make(reward=True), "scorer")
+def test_linear_layers_are_packed_where_the_cpu_gains_by_it(make, engine, monkeypatch):
     if not can_pack(torch.nn.Linear(2, 2)):
         pytest.skip("no x86 CPU, or a PyTorch without oneDNN")
-    assert packed_layers(loaded) == 2 * 7
-    half = TransformersEngine().scorer(ModelSpec(make(reward=True), dtype="bfloat16", device="cpu"))
-    assert packed_layers(half) == 0
+    folder = make(reward=True)
+    for gains in (False, True):
+        monkeypatch.setattr(scoring, "gains", lambda gains=gains: gains)
+        assert packed_layers(engine(folder, "scorer")) == gains * 2 * 7
+        half = TransformersEngine().scorer(ModelSpec(folder, dtype="bfloat16", device="cpu"))
+        assert packed_layers(half) == 0
+
+
+@pytest.mark.parametrize("budget", [1, 100_000])
+def test_packed_layers_judge_the_same(make, engine, monkeypatch, budget):
+    """Whatever this CPU's maker: sequences filled up to a multiple, behind stems and behind prefixes."""
+    if not can_pack(torch.nn.Linear(2, 2)):
+        pytest.skip("no x86 CPU, or a PyTorch without oneDNN")
+    monkeypatch.setattr(scoring, "gains", lambda: True)
+    loaded = engine(make(), "chooser", batch_tokens=budget)
+    seen = tokens_seen(loaded)
+    got = loaded.choose(judge_requests(), ("a", "b"))
+    assert all(width % 16 == 0 for _, width in seen)
+    expected = plain_logits(make(), loaded.codec, judge_requests())
+    assert torch.allclose(torch.tensor(got), torch.tensor(expected), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (5, 3), (2, 7, 3), (40, 3)])
@@ -317,6 +404,7 @@ def test_a_packed_layer_computes_the_same(shape):
 
 
 def test_layers_that_compute_otherwise_when_packed_stay_as_they_are(make, engine, monkeypatch):
+    monkeypatch.setattr(scoring, "gains", lambda: True)
     honest = PackedLinear.forward
     monkeypatch.setattr(PackedLinear, "forward", lambda self, inputs: 1.01 * honest(self, inputs))
     folder = make(reward=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,9 +17,16 @@ class _Layer(DynamicLayer):
     """One layer's keys and values, [rows, heads, positions, size] each, at the beginning of tensors with more room.
 
     transformers' own layer makes new tensors at every step, which copies all it has.
+
+    Args:
+        room: positions that its tensors are longer than what they hold when they are made.
     """
 
     _whole: tuple[torch.Tensor, torch.Tensor]
+
+    def __init__(self, room: int = _ROOM):
+        super().__init__()
+        self._room = room
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
@@ -45,6 +53,22 @@ class _Layer(DynamicLayer):
         for whole, part in zip(self._whole, parts, strict=True):
             whole[:, :, :width] = part.index_select(0, index.to(part.device))
         self._show(width)
+
+    def branch(self, index: torch.Tensor, room: int) -> _Layer:
+        """Another layer that begins with these rows [n] of this one, and grows on its own."""
+        other = _Layer(room)
+        if self.is_initialized:
+            assert self.keys is not None
+            assert self.values is not None
+            other.lazy_initialization(self.keys, self.values)
+            other.keys, other.values, other._whole = self.keys, self.values, self._whole
+            other.select(index, 0)
+        return other
+
+    def rewind(self, width: int) -> None:
+        """Forgets what came behind the first `width` positions; its place is written anew."""
+        if self.is_initialized:
+            self._show(width)
 
     def join(self, other: _Layer) -> None:
         """Puts another layer's rows behind its own; the shorter ones begin with zeros, for a mask to hide."""
@@ -74,10 +98,40 @@ class _Layer(DynamicLayer):
         keys, values = self._whole
         self.keys, self.values = keys[:, :, :width], values[:, :, :width]
 
-    @staticmethod
-    def _empty(rows: int, width: int, like: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-        keys, values = (part.new_empty((rows, part.shape[1], width + _ROOM, part.shape[3])) for part in like)
+    def _empty(self, rows: int, width: int, like: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+        keys, values = (part.new_empty((rows, part.shape[1], width + self._room, part.shape[3])) for part in like)
         return keys, values
+
+
+class PrefixCache:
+    """The cache of beginnings that several texts share. All layers keep all keys and values, whatever the model.
+
+    Args:
+        room: positions that will come behind what is put in first.
+
+    Attributes:
+        inner: what the model is given as `past_key_values`.
+    """
+
+    def __init__(self, room: int):
+        self.inner = DynamicCache()
+        self.inner.layer_class_to_replicate = partial(_Layer, room)  # type: ignore[assignment]
+
+    @property
+    def width(self) -> int:
+        """Positions that it holds."""
+        return int(self.inner.get_seq_length())
+
+    def branch(self, index: torch.Tensor, room: int) -> PrefixCache:
+        """A copy of these rows [n], with room for what comes behind them; a row may be named more than once."""
+        other = PrefixCache(room)
+        other.inner.layers = [layer.branch(index, room) for layer in self.inner.layers]  # type: ignore[attr-defined]
+        return other
+
+    def rewind(self, width: int) -> None:
+        """Forgets what came behind the first `width` positions."""
+        for layer in self.inner.layers:
+            layer.rewind(width)  # type: ignore[attr-defined]
 
 
 class Cache:

@@ -15,9 +15,10 @@ import torch
 from salmon_core.api import PrefixRequest
 from salmon_core.kit.hf import HFCodec
 from salmon_core.kit.reading import choice_ids, text_ids
+from salmon_transformers.grouping import Family, Shared
 from salmon_transformers.last_layer import LastBlock
-from salmon_transformers.packed import can_pack, pack, unpack
-from salmon_transformers.reading import Reader, Shared
+from salmon_transformers.packed import ROWS, can_pack, gains, pack, unpack
+from salmon_transformers.reading import Reader
 
 _log = logging.getLogger("salmon")
 #: relative deviation at which the probe calls two ways of computing the same thing different
@@ -187,11 +188,13 @@ class Scorer:
 
     def _pack(self) -> None:
         """Faster linear layers, where they change nothing."""
-        if not can_pack(self._body):
+        if not can_pack(self._body) or not gains():
             return
         plain = self._probe_features()
         layers = pack(self._body)
-        if not self._alike(self._probe_features(), plain):
+        if self._alike(self._probe_features(), plain):
+            self._reader = replace(self._reader, multiple=ROWS)
+        else:
             unpack(self._body, layers)
 
     def _probe_last_block(self) -> LastBlock | None:
@@ -241,21 +244,31 @@ class Scorer:
     def _compare_sharing(self) -> str | None:
         """-> why sharing is wrong for this model, or None."""
         first, second, *tails = self._probe_ids()
-        requests = [Shared(first, tuple(tails[:3])), Shared(second, tuple(tails[3:]))]
+        ends = tuple(tails[:3]), tuple(tails[3:])
+        prefixes = [first, [*first[:9], *second[:8]], second, [*second[:5], *first[:7]]]
+        requests = [Shared(prefix, ends[i // 2]) for i, prefix in enumerate(prefixes)]
         texts = [[*request.prefix, *suffix] for request in requests for suffix in request.suffixes]
-        packed: dict[int, torch.Tensor] = {}
         plain: dict[int, torch.Tensor] = {}
+        packed: dict[int, torch.Tensor] = {}
+        again: dict[int, torch.Tensor] = {}
         try:
             self._reader.plain(texts, lambda rows, f: plain.update(zip(rows, f.float(), strict=True)))
-            read = self._reader.shared_batch  # both in one batch, to try padded prefixes and suffixes too
-            read(
-                [0, 1],
-                requests,
-                lambda names, f: packed.update(zip([r * 3 + i for r, i in names], f.float(), strict=True)),
-            )
+            # All in one batch, to try padded stems, prefixes and suffixes too.
+            for group, found in (
+                ([Family(0, (row,)) for row in range(4)], packed),
+                ([Family(9, (0, 1)), Family(5, (2, 3))], again),
+            ):
+                self._reader.batch(
+                    range(4),
+                    requests,
+                    self._reader.trunk(group, requests),
+                    lambda names, f, found=found: found.update(  # type: ignore[misc]
+                        zip([row * 3 + i for row, i in names], f.float(), strict=True)
+                    ),
+                )
         except Exception as error:  # any architecture may fail in its own way; plain passes remain
             return f"a packed pass fails ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
-        if all(self._close(packed[i], plain[i]) for i in range(len(texts))):
+        if all(self._close(found[i], plain[i]) for found in (packed, again) for i in range(len(texts))):
             return None
         return "packed and plain passes differ"
 
