@@ -13,7 +13,7 @@ FLIPS = {0.0: BASE} | {
     share: Arm(f"{share:.0%} of labels wrong", (f"label.flip={share}", *BOTH)) for share in (0.1, 0.2, 0.3, 0.4, 0.5)
 }
 #: logits for the completion shown first; the base's judge is the one of 0
-LEVELS = (1.0, 2.0, 4.0, 8.0)
+LEVELS = {"agree": (0.5, 1.0, 2.0), "mean": (0.5, 1.0, 2.0, 4.0, 8.0)}
 BIASED = {
     orders: {0.0: none}
     | {
@@ -26,7 +26,7 @@ BIASED = {
                 *BOTH,
             ),
         )
-        for level in LEVELS
+        for level in LEVELS[orders]
     }
     for orders, none in (("agree", BASE), ("mean", ORDERS_MEAN))
 }
@@ -59,6 +59,17 @@ def _write(results: Results) -> list[str]:
     lines += ["A judge that prefers what it is shown first, by so many logits more:", ""]
     lines += arms_table(results, biased, rows)
     lines += differences(results, [arm for arm in biased if arm is not BASE], BASE, COLUMNS)
+    none_left = [
+        f"{level:g}"
+        for level, arm in BIASED["mean"].items()
+        if (found := results.interval(arm, rows["orders agree"])) is not None and found.mean == 0
+    ]
+    if none_left:
+        lines += [
+            f"At {' and '.join(none_left)} logits the two orders agree on no pair: `orders: agree` leaves nothing to "
+            "train on there, and a run of it stops.",
+            "",
+        ]
     drawn = panels(
         results.figures / "noise.svg",
         {
