@@ -96,14 +96,16 @@ class Folder:
         own, sources = self._resolved(arm, seed)
         shared = []
         for name in sources.stages:
-            target = own.stage(name).path
-            if not stage(name).keeps or target.exists():
+            if not stage(name).keeps:
                 continue
-            made_from = sources.made_from(name)
+            target, made_from = own.stage(name).path, sources.made_from(name)
+            if own.stage(name).finished(made_from):
+                continue
             with self._lock:
                 candidates = list(self._finished.get((name, made_from.fingerprint), ()))
             source = next((run for run in candidates if StageFolder(run, name).finished(made_from)), None)
             if source is not None:
+                shutil.rmtree(target, ignore_errors=True)  # of other settings or other code, or not finished
                 _link(source / name, target)
                 shared.append(name)
         return shared
