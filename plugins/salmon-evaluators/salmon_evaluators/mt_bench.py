@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -42,17 +42,14 @@ class MTBench(Evaluator):
             None,
             description="JSON Lines: `id`, `category`, `turns` (two), `reference` (at most two); null: eight of ours",
         )
-        modes: list[str] = Field(["rating", "pairwise"], min_length=1, description="`rating`, `pairwise`")
+        modes: list[Literal["rating", "pairwise"]] = Field(
+            ["rating", "pairwise"], min_length=1, description="each answer alone, or both against each other"
+        )
         temperature: float | None = Field(
             None, ge=0, le=10, description="of the answers; null: as `sample.temperature`"
         )
         judge_tokens: int = Field(512, ge=8, description="of a judge's answer; a longer one is cut off and unread")
         judge_temperature: float = Field(0.0, ge=0, le=10, description="of the judge's answers")
-
-        def model_post_init(self, _: Any) -> None:
-            """Refuses modes that there are not."""
-            if unknown := sorted(set(self.modes) - {"rating", "pairwise"}):
-                raise ValueError(f"there is no mode {', '.join(unknown)}; there are rating, pairwise")
 
     def __init__(self, options: Options | None = None):
         self.options = options or self.Options()

@@ -21,8 +21,8 @@ _CARE = (
 )
 _RATE = f"""\
 Rate the answer to the {{which}} question. {_CARE}
-The scale: 1 is useless or wrong, 3 has grave faults, 5 does half of what was asked, 7 is good with small faults, 9 is very
-good, 10 could not be better.
+The scale: 1 is useless or wrong, 3 has grave faults, 5 does half of what was asked, 7 is good with small faults, 9 is
+very good, 10 could not be better.
 First argue in two or three sentences. Then close with one line that holds the rating and nothing else, a whole number
 from 1 to 10:
 Rating: N
