@@ -70,8 +70,8 @@ def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Co
             errors = tuple(each.get(f"{name}_stderr,{rest}") for each in (earlier, own))
             one, other = (error if _finite(error) else None for error in errors)
             leaves = sorted(_leaves(task, groups))
-            sides = [_documents(each, leaves, metric) for each in (before, after)]
-            ci, paired = _paired(*sides, old, value), True
+            documents, later = (_documents(each, leaves, metric) for each in (before, after))
+            ci, paired = _paired(documents, later, old, value), True
             if ci is None:
                 paired = False
                 if one is not None and other is not None:
@@ -86,7 +86,7 @@ def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Co
                 (one, other),
                 ci,
                 paired and ci is not None,
-                len(sides[1]) or _counted(after, leaves),
+                len(later) or _counted(after, leaves),
                 {True: "more", False: "less"}.get(better, ""),  # type: ignore[arg-type]
                 task in inner,
             )
