@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from salmon_core.api import ModelSpec
+from salmon_core.config.resolve import load
 from salmon_core.errors import DataError, SalmonError
 from salmon_core.testing import build_component, registry_of
 from salmon_lm_eval import plugin
@@ -308,6 +309,13 @@ def test_the_check_of_a_configuration_says_it(tmp_path: Path) -> None:
     assert done.code == 2, done.text
     clear(done.text)
     assert f"evaluate[0]: {tmp_path / 'bad.yaml'}: is no task" in done.err
+
+
+def test_the_example_is_a_configuration() -> None:
+    root = Path(__file__).resolve().parents[2] / "examples"
+    config = load(root / "evaluate-lm-eval.yaml", [f"prompts={root / 'real' / 'prompts.jsonl'}"])
+    named = [task for spec in config.evaluators if spec.name == "lm-eval" for task in spec.options["tasks"]]
+    assert named == ["bbh", "truthfulqa_mc2", "humaneval"]
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,8 @@ def _read(file: Path) -> Iterable[tuple[str, Any]]:
         return
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            key, answer = json.loads(line)
-        except ValueError:  # torn by a kill
+            item = json.loads(line)
+        except (ValueError, RecursionError):  # torn by a kill
             continue
-        yield key, answer
+        if isinstance(item, list) and len(item) == 2 and isinstance(item[0], str):
+            yield item[0], item[1]
