@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from salmon_core.closing import Closing
+from salmon_core.data.files import write_text
 
 _ASKED = ("loglikelihood", "loglikelihood_rolling", "generate_until")
 
@@ -29,9 +30,8 @@ class Answers(Closing):
 
     def __init__(self, model: Any, file: Path, progress: Callable[[str, int], Callable[[int], None]]):
         self._known = dict(_read(file))
-        whole = "".join(json.dumps(item) + "\n" for item in self._known.items())
-        if not file.is_file() or file.read_text(encoding="utf-8") != whole:  # a line may be torn
-            file.write_text(whole, encoding="utf-8")
+        # Without a line that a kill has torn: the next would be written behind it.
+        write_text(file, "".join(json.dumps(item) + "\n" for item in self._known.items()))
         self._file: TextIOWrapper = file.open("a", encoding="utf-8")
         self._progress = progress
         self._tell: Callable[[int], None] = lambda done: None
