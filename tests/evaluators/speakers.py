@@ -18,14 +18,14 @@ _ANSWER = re.compile(r"\[\[answer (\d)( of [ab]|)\]\]\n(.*?)\n\[\[end of answer 
 class Codec:
     """A token is a character."""
 
-    eos_token, eos_id, bos_token = "</s>", 0, None
+    eos_token, eos_id, bos_token = "</s>", 0x110000, None
     special_tokens, max_length = ("</s>",), 20000
 
     def encode(self, text: str) -> list[int]:
-        return [0 if part == "</s>" else ord(part) for part in re.findall("</s>|.", text, re.DOTALL)]
+        return [self.eos_id if part == "</s>" else ord(part) for part in re.findall("</s>|.", text, re.DOTALL)]
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
-        return "".join("" if i == 0 else chr(i) for i in ids)
+        return "".join(chr(i) if i != self.eos_id else "" if skip_special else "</s>" for i in ids)
 
     def chat(self, messages: Sequence[Any]) -> str:
         return "".join(f"<{m['role']}>{m['content']}\n" for m in messages) + "<assistant>"
