@@ -36,6 +36,8 @@ from salmon_core.plugins.registry import Owned, Registry
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 #: where a component is chosen by name or by a mapping with its options, and of which kind
 CHOICES = {
+    "evaluate[].judge.engine": "engines",
+    "evaluate[].judge.judge": "judges",
     "prompts": "prompts",
     "sample.engine": "engines",
     "judge.engine": "engines",
@@ -47,6 +49,7 @@ CHOICES = {
 }
 #: where a name alone stands
 NAMES = {
+    "evaluate[].judge.model": "models",
     "policy.template": "templates",
     "reward.template": "templates",
     "judge.principles": "principle_sets",
@@ -99,16 +102,18 @@ class _Builder:
     def schema(self) -> Schema:
         """The whole; see the module."""
         strict: Schema = {}
-        for place, kind in CHOICES.items():
-            self.choose(place, kind)
-            put_at(strict, place, self.only(kind))
+        # Names before choices: of an evaluator's own judge a copy goes into each evaluator's options.
         for place, kind in NAMES.items():
             self.name(place, kind)
-            put_at(strict, place, self.only(kind))
+        for place, kind in CHOICES.items():
+            self.choose(place, kind)
+        for place, kind in (CHOICES | NAMES).items():
+            if not place.startswith("evaluate[]."):
+                put_at(strict, place, self.only(kind))
         for section, stage in TRAINERS.items():
             self.trainer(section, stage)
             put_at(strict, f"{section}.backend", self.only("backends", self.trainers(stage)))
-        for unused in ("Selection", "DefaultSelection", "BonusChoice", "PromptChoice"):
+        for unused in ("Selection", "DefaultSelection", "BonusChoice", "EvaluatorChoice", "PromptChoice"):
             self.defs.pop(unused, None)
         made_with = sorted({f"{owner.distribution} {owner.version}" for owner in self.registry.owners})
         return {

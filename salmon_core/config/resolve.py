@@ -14,6 +14,7 @@ from typing import Any
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.templates import Template
 from salmon_core.config import rewarding, training
+from salmon_core.config.evaluating import evaluation_judges
 from salmon_core.config.load import parse_config, read_config
 from salmon_core.config.lookup import Lookup
 from salmon_core.config.names import find_template
@@ -127,6 +128,7 @@ def _resolved(look: Lookup) -> RunConfig | None:
     evaluators = [
         look.select("evaluators", choice, f"evaluate[{index}]") for index, choice in enumerate(config.evaluate)
     ]
+    own_judges = evaluation_judges(look, template)
     rl = backends.get("train-policy")
     on_preferences = rl is not None and rl.on_preferences
     if rl is not None and judge_principles is not None:
@@ -169,5 +171,6 @@ def _resolved(look: Lookup) -> RunConfig | None:
         file_plugins=look.files,
         launch=launch,
         python=training.interpreter(look),
+        evaluation_judges=MappingProxyType(dict(own_judges)),
         reward_asked=asked,
     )

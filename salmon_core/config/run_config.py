@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.models import ModelSpec
@@ -34,6 +34,22 @@ class BackendChoice:
     on_preferences: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class JudgeChoice:
+    """Another judge than the run's; None: as the run's.
+
+    Attributes:
+        model: whose path is resolved.
+        initial: the initial policy judges, whatever `model` of the run does.
+    """
+
+    judge: ComponentSpec | None = None
+    engine: ComponentSpec | None = None
+    model: ModelSpec | None = None
+    initial: bool = False
+    form: Literal["auto", "chat", "text"] | None = None
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """A configuration with everything looked up.
@@ -49,6 +65,7 @@ class RunConfig:
         files: `sft`, `gold`: data files of the configuration's own, absolute.
         preferences: rows of the user's own, where there are any.
         pretraining: what the reward model is trained on first, where that is anything.
+        evaluation_judges: for evaluators that do not ask the run's judge, by their place among `evaluators`.
         reward_asked: whether an evaluator asks the reward model.
         python: interpreter of the RL trainer, or None for the running one.
     """
@@ -77,6 +94,7 @@ class RunConfig:
     file_plugins: tuple[Path, ...]
     launch: Launch
     python: str | None
+    evaluation_judges: Mapping[int, JudgeChoice] = field(default_factory=dict)
     reward_asked: bool = True
 
     @property

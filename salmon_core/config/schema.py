@@ -62,6 +62,21 @@ class BonusChoice(Selection):
     label: str | None = Field(None, min_length=1)
 
 
+class OwnJudge(Section):
+    """Who judges for one evaluator alone; what is left out is as in `judge`."""
+
+    judge: DefaultChoice | None = Field(None, description="a judge; null: as `judge.judge`")
+    engine: DefaultChoice | None = Field(None, description="an engine; null: as `judge.engine`")
+    model: str | None = Field(None, min_length=1, description="`policy`, or another model; null: as `judge.model`")
+    form: Literal["auto", "chat", "text"] | None = Field(None, description="null: as `judge.form`")
+
+
+class EvaluatorChoice(Selection):
+    """An evaluator, and who judges for it."""
+
+    judge: OwnJudge | None = Field(None, description="another judge than the run's, for this evaluator")
+
+
 class PromptChoice(Selection):
     """A prompt source, and what becomes of rows that cannot be used as they are."""
 
@@ -433,5 +448,5 @@ class Config(Section):
     reward_model: RewardModelSection = RewardModelSection()
     reward: RewardSection = RewardSection()
     train: TrainSection = TrainSection()
-    evaluate: Annotated[list[Choice], BeforeValidator(_listed)] = []
+    evaluate: Annotated[list[Annotated[EvaluatorChoice, BeforeValidator(_named)]], BeforeValidator(_listed)] = []
     expect: list[Expectation] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.memory import Use
 from salmon_core.api.principles import Principle
-from salmon_core.config.run_config import RunConfig
+from salmon_core.config.run_config import JudgeChoice, RunConfig
 from salmon_core.data import parquet
 from salmon_core.plugins.engines import open_model
 from salmon_core.plugins.registry import Registry
@@ -95,6 +95,22 @@ class JudgeSetup:
             "orders": self.orders,
         }
         return kind(**as_configured | otherwise)
+
+
+def other_setup(setup: JudgeSetup, sources: Sources, choice: JudgeChoice) -> JudgeSetup:
+    """The same with another judge, engine or model, as far as the choice says so."""
+    model = setup.model
+    if choice.initial:
+        model = sources.initial()
+    elif choice.model is not None:
+        model = ModelInput(choice.model, None, sources.config.registry)
+    return replace(
+        setup,
+        judge=choice.judge or setup.judge,
+        engine=choice.engine or setup.engine,
+        model=model,
+        form=choice.form or setup.form,
+    )
 
 
 def judge_setup(sources: Sources) -> JudgeSetup:

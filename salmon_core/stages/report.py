@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 import salmon_core
-from salmon_core.api.evaluation import Metrics
+from salmon_core.api.evaluation import Metrics, Section
 from salmon_core.config.run_config import RunConfig
 from salmon_core.config.schema import PrincipleChoice
 from salmon_core.data.json import read_json, write_json
@@ -98,7 +98,7 @@ def build_report(
         "judge": verdict or {},
         "rm": {} if accuracy is None else asdict(accuracy),
         "evaluators": _by_name(results),
-        "sections": [asdict(part) for metrics in results for part in metrics.sections],
+        "sections": [_section(part, verdict) for metrics in results for part in metrics.sections],
         "deviations": deviations(config),
         "stages": {
             name: {"seconds": m.get("seconds"), "metrics": m.get("metrics", {})} for name, m in manifests.items()
@@ -106,6 +106,16 @@ def build_report(
     }
     report["expect"] = [_check(item.model_dump(), report) for item in section.expect]
     return report
+
+
+def _section(section: Section, verdict: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Below what a judge said stands whether it can be believed."""
+    found = asdict(section)
+    judged = found.pop("judged")
+    if judged:
+        said = verdict["whole"]["verdict"] if verdict else "there is none"
+        found["note"] = " ".join(filter(None, (section.note, f"The run's judge said so; the verdict on it: {said}.")))
+    return found
 
 
 def _by_name(results: Sequence[Metrics]) -> dict[str, dict[str, Any]]:
