@@ -66,7 +66,7 @@ def test_files_and_environment_only_in_full(tmp_path: Path, cli: Cli) -> None:
     assert len(short) < len(full)
     stages = json.loads(cli("plan", "--json", config).out)
     assert list(stages) == ["prompts", "sample", "judge", "verdict", "label", "train-rm", "train-policy", "evaluate"]
-    assert all({"steps", "services", "files", "expects", "counts"} == set(plan) for plan in stages.values())
+    assert all({"steps", "services", "files", "expects", "counts", "memory"} == set(plan) for plan in stages.values())
 
 
 def test_more_samples_epochs_and_principles(tmp_path: Path, cli: Cli) -> None:
@@ -112,7 +112,7 @@ def test_quick_reads_nothing(limit: int | None, tmp_path: Path, cli: Cli) -> Non
     shown = numbers(done.out)
     assert shown["prompts"] == ("?" if limit is None else "5")
     assert shown["judge calls"] == ("?" if limit is None else "20")
-    assert "note" not in done.out
+    assert "note the prompts" not in done.out
     assert counts(cli, config, "--quick")["prompts"] == {"train": limit, "test": None}
 
 
