@@ -86,6 +86,11 @@ lint: $(INSTALLED)
 prove: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/prove.py
 
+# Every question, five seeds each, and docs/evidence.md: hours; ended at any time, the same command continues.
+.PHONY: prove-all
+prove-all: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/prove_all.py
+
 # Kills and damages small runs through every stage, and compares what the same command again makes of them.
 # OpenRLHF's own stages too, where SALMON_OPENRLHF_PYTHON names its interpreter.
 .PHONY: prove-kills

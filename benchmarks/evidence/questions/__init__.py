@@ -1,0 +1,20 @@
+"""One module for each question, in the order of the page."""
+
+from __future__ import annotations
+
+from evidence.question import Question
+from evidence.questions import (
+    ablations,
+    algorithms,
+    conflicts,
+    experiments,
+    noise,
+    per_prompt,
+    scale,
+    transfer,
+)
+
+QUESTIONS: dict[str, Question] = {
+    module.QUESTION.name: module.QUESTION
+    for module in (experiments, ablations, scale, conflicts, transfer, noise, algorithms, per_prompt)
+}
