@@ -166,7 +166,7 @@ def make_document(
     plain = codec_markers(policy)
     values: dict[str, Any] = {
         "salmon_core": salmon_core.__version__,
-        "template": {"name": name, **asdict(template)},
+        "template": {"name": name, **{key: each for key, each in asdict(template).items() if key != "preamble"}},
         "limits": asdict(limits),
         "combine": combine,
         "dtype": model.dtype,
