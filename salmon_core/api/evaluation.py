@@ -24,7 +24,7 @@ from salmon_core.records import (
 )
 
 #: the models of a run: before RL, after it, the reward model, and who judges
-Role = Literal["initial", "policy", "reward", "judge"]
+Role = Literal["base", "initial", "policy", "reward", "judge"]
 
 
 @dataclass(frozen=True, slots=True)

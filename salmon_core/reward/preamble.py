@@ -7,11 +7,12 @@ tokens of the tokenizers in use and the markers of their chat formats are made p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from salmon_core.api.models import TokenCodec
 from salmon_core.api.templates import Template
+from salmon_core.data.worked import Invented, Worked
 from salmon_core.principle import Principle
 from salmon_core.records import Message
 from salmon_core.reward.markers import (
@@ -23,31 +24,8 @@ from salmon_core.reward.markers import (
     views,
 )
 from salmon_core.reward.sanitizer import Sanitizer
+from salmon_core.reward.sections import TEMPLATE, Section, joined
 from salmon_core.reward.shape import PLAIN, ShapeCheck
-
-
-@dataclass(frozen=True, slots=True)
-class Worked:
-    """A worked exemplar.
-
-    Attributes:
-        thought: which principles apply and what follows from them; kept from who asked.
-        applies: names of those principles.
-    """
-
-    prompt: str
-    answer: str
-    thought: str = ""
-    applies: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Invented:
-    """A question that was asked for a topic and of a kind."""
-
-    topic: str
-    kind: str
-    instruction: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +64,7 @@ class PreambleRenderer:
         self._inventing, _, end = own.invented.partition("{instruction}")
         # Most tokenizers join a space to the word behind it.
         self._opening, self._inventing = self._opening.rstrip(" "), self._inventing.rstrip(" ")
+        self._made: tuple[Section, ...] = ()
         #: what ends an answer, and what ends an invented question
         self.stop, self.stop_inventing = _end(ending), _end(end)
 
@@ -108,13 +87,14 @@ class PreambleRenderer:
         cases = [(each.prompt, each.thought, each.answer) for each in exemplars]
         texts = [(safe(name), safe(text)) for name, text in shown]
         worked = [(safe(a), safe(b), safe(c)) for a, b, c in cases]
-        text = self._answering(thorough, texts, worked, self._instruction(messages, safe))
+        self._made = self._answering(thorough, texts, worked, self._instruction(messages, safe))
+        text = _text(self._made)
         blank = self._blank
 
         def plain() -> str:
             # A long instruction of several turns has its headings, which are trusted.
             turns = self._instruction(messages, lambda _: blank)
-            return self._answering(thorough, [(blank, blank)] * len(texts), [(blank,) * 3] * len(worked), turns)
+            return _text(self._answering(thorough, [(blank, blank)] * len(texts), [(blank,) * 3] * len(worked), turns))
 
         roles = tuple(message["role"] for message in messages)
         self._shape(text, ("answering", thorough, len(texts), len(worked), roles), plain, where=where)
@@ -127,7 +107,7 @@ class PreambleRenderer:
             SalmonError: the ids have another structure than with plain contents.
         """
         safe, blank = self._text, self._blank
-        texts = [(safe(each.topic), safe(each.kind), safe(each.instruction)) for each in shown]
+        texts = [(safe(each.topic), safe(each.kind), safe(each.prompt)) for each in shown]
         text = self._invented(texts, safe(asked.topic), safe(asked.kind))
         count = len(texts)
         self._shape(
@@ -153,33 +133,33 @@ class PreambleRenderer:
         """The principles that a thought names, in their order."""
         return tuple(each.name for each in principles if names(thought, each))
 
+    def sections(self, text: str) -> tuple[Section, ...]:
+        """Of the text that `answering` gave last."""
+        assert "".join(section.text for section in self._made) == text
+        return self._made
+
     def _answering(
         self,
         thorough: bool,
         principles: Sequence[tuple[str, str]],
         worked: Sequence[tuple[str, ...]],
         instruction: str,
-    ) -> str:
+    ) -> tuple[Section, ...]:
         own = self.template.preamble
-        rules = "".join(
-            _filled(own.principle, {"number": str(number), "name": name, "principle": text})
-            for number, (name, text) in enumerate(principles, 1)
-        )
-        cases = "".join(
-            _filled(self._pattern, {"instruction": asked, "thought": thought, "completion": answer})
-            for asked, thought, answer in worked
-        )
-        last = _filled(self._opening, {"instruction": instruction})
-        task = own.task + self.thoughts * own.hidden + thorough * own.thorough
-        return (self.codec.bos_token or "") + task + rules + cases + last
+        found = [Section(TEMPLATE, (self.codec.bos_token or "") + own.task)]
+        found[-1] = Section(TEMPLATE, found[-1].text + self.thoughts * own.hidden + thorough * own.thorough)
+        for number, (name, text) in enumerate(principles, 1):
+            found += _filled(own.principle, {"number": str(number), "name": name, "principle": text})
+        for asked, thought, answer in worked:
+            found += _filled(self._pattern, {"instruction": asked, "thought": thought, "completion": answer})
+        return joined([*found, *_filled(self._opening, {"instruction": instruction})])
 
     def _invented(self, shown: Sequence[tuple[str, ...]], topic: str, kind: str) -> str:
         own = self.template.preamble
-        cases = "".join(
-            _filled(own.invented, dict(zip(("topic", "kind", "instruction"), each, strict=True))) for each in shown
-        )
-        last = _filled(self._inventing, {"topic": topic, "kind": kind})
-        return (self.codec.bos_token or "") + own.inventing + cases + last
+        found = [Section(TEMPLATE, (self.codec.bos_token or "") + own.inventing)]
+        for each in shown:
+            found += _filled(own.invented, dict(zip(("topic", "kind", "instruction"), each, strict=True)))
+        return _text([*found, *_filled(self._inventing, {"topic": topic, "kind": kind})])
 
     def _instruction(self, messages: Sequence[Message], safe: Callable[[str], str]) -> str:
         if len(messages) == 1:
@@ -203,9 +183,14 @@ def _title(principle: Principle) -> str:
     return principle.title or principle.name.replace("-", " ")
 
 
-def _filled(pattern: str, values: Mapping[str, str]) -> str:
+def _filled(pattern: str, values: Mapping[str, str]) -> Iterator[Section]:
     """Braces in values are ordinary characters."""
-    return PREAMBLE_SLOT.sub(lambda match: values[match[1]], pattern)
+    for index, piece in enumerate(PREAMBLE_SLOT.split(pattern)):
+        yield Section(piece, values[piece]) if index % 2 else Section(TEMPLATE, piece)
+
+
+def _text(sections: Iterable[Section]) -> str:
+    return "".join(section.text for section in sections)
 
 
 def _separator(between: str) -> re.Pattern[str]:

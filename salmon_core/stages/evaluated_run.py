@@ -25,6 +25,7 @@ from salmon_core.stages.sample import pairs_of, sampled
 
 #: role -> what its model is opened for
 ABILITIES: dict[str, Ability] = {
+    "base": "sampler",
     "initial": "sampler",
     "policy": "sampler",
     "reward": "scorer",
@@ -144,7 +145,8 @@ class SeenRun:
         if role == "judge":
             engine, model = inputs.judge.engine, inputs.judge.model.spec
         else:
-            engine, model = inputs.engine, (inputs.initial if role == "initial" else inputs.policy).spec
+            of_role = {"base": inputs.base, "initial": inputs.initial, "policy": inputs.policy}
+            engine, model = inputs.engine, of_role[role].spec
         return self._stage.models.get(engine, model, ABILITIES[role])
 
     def _allow(self, role: str) -> None:
