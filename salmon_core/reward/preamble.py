@@ -186,7 +186,8 @@ def _title(principle: Principle) -> str:
 def _filled(pattern: str, values: Mapping[str, str]) -> Iterator[Section]:
     """Braces in values are ordinary characters."""
     for index, piece in enumerate(PREAMBLE_SLOT.split(pattern)):
-        yield Section(piece, values[piece]) if index % 2 else Section(TEMPLATE, piece)
+        kind = piece if index % 2 and piece != "number" else TEMPLATE
+        yield Section(kind, values[piece] if index % 2 else piece)
 
 
 def _text(sections: Iterable[Section]) -> str:

@@ -373,7 +373,6 @@ def preamble_tokens(inputs: SelfAlignInputs, registry: Registry, prompt: Prompt)
             raise DataError(
                 f"a preamble has {size} tokens, and the model has room for {max(0, room)}: {longest} positions less the"
                 f" {new} of an answer",
-                where="self_align",
                 hint="lower show_exemplars, show_principles or max_new_tokens",
             )
         most = max(most, size)
