@@ -56,7 +56,7 @@ class Case:
     answer: str
 
 
-def base_settings(steps: int = 1600, seed: int = 0) -> Settings:
+def base_settings(steps: int = 1000, seed: int = 0) -> Settings:
     """What made the shipped base."""
     return Settings(
         steps=steps, rows=5, learning_rate=1.2e-3, seed=seed, decay_from=0.35, bare_until=0, simple_until=0,
@@ -82,6 +82,26 @@ def thought_of(prompt: WorldPrompt, shown: Mapping[str, str]) -> str:
         shown: principle -> its text, in the order of the preamble.
     """
     return "\n".join(text for name, text in shown.items() if applies(name, prompt, tuple(shown)))
+
+
+def shown_text(prompt: WorldPrompt, rng: random.Random, exemplars: int = 3) -> str:
+    """A prompt behind a preamble of all principles but `concise`, up to where the model begins its thought."""
+    shown = {name: PRINCIPLES[name].text() for name in NAMES if name != "concise"}
+    habits = dict.fromkeys(HABITS, 0.0)
+    for name in shown:
+        habits |= _FOLLOWED[name]
+    text = "".join(_fill(PREAMBLE.principle, {"principle": rule}) for rule in shown.values())
+    for _ in range(exemplars):
+        other = draw_prompt(rng)
+        answer = speak(other, draw_plan(other, rng, habits))
+        values = {"instruction": other.text, "thought": thought_of(other, shown), "completion": answer}
+        text += _fill(PREAMBLE.worked, values)
+    return text + _fill(PREAMBLE.worked.partition("{thought}")[0], {"instruction": prompt.text})
+
+
+def answer_of(text: str) -> str:
+    """What comes after the thought."""
+    return text.partition("\nAssistant:\n")[2]
 
 
 class BaseRows(RowMaker):
