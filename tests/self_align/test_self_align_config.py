@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from core_world import document, make_folder
+from core_world import make_folder
 
 from salmon_core.config.resolve import load
 from salmon_core.data.worked import read_exemplars, read_topics
@@ -15,7 +14,6 @@ from salmon_core.errors import ConfigError
 from salmon_core.pipeline import Pipeline
 from salmon_core.principles.files import bundled_dir, load_principle_set
 from salmon_core.reward.preamble import names
-from salmon_core.stages.base import Sources
 from salmon_core.stages.self_align import question_for
 
 
@@ -82,10 +80,6 @@ def stages(folder: Path, **changes: Any) -> tuple[str, ...]:
 def test_it_stands_before_sft_which_it_brings_along(tmp_path: Path) -> None:
     assert stages(tmp_path, self_align={})[:4] == ("prompts", "self-align", "sft", "sample")
     assert "self-align" not in stages(tmp_path)
-    own = document(self_align={}, sft={"data": "prompts.jsonl"})
-    (tmp_path / "salmon.yaml").write_text(yaml.safe_dump(own))
-    inputs = Sources(Pipeline(load(tmp_path / "salmon.yaml")).run_of).made_from  # the stage can be told apart
-    assert inputs is not None
 
 
 def test_topics_meet_each_kind_once_before_one_comes_again() -> None:
