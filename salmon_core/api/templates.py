@@ -53,9 +53,7 @@ class Preamble:
         " nothing that matters."
     )
     principle: str = "\n[[principle {number}]] {name}: {principle} [[end of principle]]"
-    worked: str = (
-        "\n\n[[question]]\n{instruction}\n[[thought]]\n{thought}\n[[answer]]\n{completion}\n[[end of answer]]"
-    )
+    worked: str = "\n\n[[question]]\n{instruction}\n[[thought]]\n{thought}\n[[answer]]\n{completion}\n[[end of answer]]"
     plain: str = "\n\n[[question]]\n{instruction}\n[[answer]]\n{completion}\n[[end of answer]]"
     inventing: str = (
         "Below are questions and tasks that people brought to an assistant, each for a topic and of a kind. No two are"

@@ -12,8 +12,8 @@ from salmon_core.config.lookup import Lookup
 from salmon_core.config.rewarding import chosen_principles
 from salmon_core.config.schema import PrincipleChoice, QuestionsSection, SelfAlignSection
 from salmon_core.data.files import full_path
-from salmon_core.data.worked import Topics, Worked, read_exemplars, read_topics
 from salmon_core.principles.files import bundled_dir
+from salmon_core.principles.worked import Topics, Worked, read_exemplars, read_topics
 
 #: the folder of the bundled set, exemplars and topics
 BUNDLED = "self-align"

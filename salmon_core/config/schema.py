@@ -224,7 +224,9 @@ class SelfAlignSection(Section):
     show_principles: int | None = Field(None, ge=1, description="so many, drawn for each prompt; null: all")
     exemplars: str | None = Field(None, description="a YAML file of worked exemplars; null: the bundled one")
     show_exemplars: int = Field(4, ge=0, le=64, description="drawn for each prompt")
-    thoughts: bool = Field(True, description="a thought that names principles stands before each answer, and is cut off")
+    thoughts: bool = Field(
+        True, description="a thought that names principles stands before each answer, and is cut off"
+    )
     prompts: Literal["generated", "run", "both"] = Field(
         "generated", description="what is answered: questions that the model invents, the run's prompts, or both"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from itertools import pairwise
 
 #: words; where a script has no spaces between them, each of its characters is one
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
@@ -18,7 +19,7 @@ def words_of(text: str) -> list[str]:
 def features(text: str) -> frozenset[tuple[str, ...]]:
     """Words, and pairs of neighbouring words."""
     words = words_of(text)
-    return frozenset([*((word,) for word in words), *zip(words, words[1:], strict=False)])
+    return frozenset([*((word,) for word in words), *pairwise(words)])
 
 
 def similarity(one: str, other: str) -> float:

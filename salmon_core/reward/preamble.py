@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from salmon_core.api.models import TokenCodec
 from salmon_core.api.templates import Template
-from salmon_core.data.worked import Invented, Worked
 from salmon_core.principle import Principle
+from salmon_core.principles.worked import Invented, Worked
 from salmon_core.records import Message
 from salmon_core.reward.markers import (
     PREAMBLE_SLOT,

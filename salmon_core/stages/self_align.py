@@ -20,11 +20,11 @@ from salmon_core.config.aligning import Shown
 from salmon_core.config.run_config import RunConfig
 from salmon_core.config.schema import AnswerFilters, QuestionsSection
 from salmon_core.data import parquet
-from salmon_core.data.worked import Invented, Topics
 from salmon_core.errors import DataError
 from salmon_core.plugins.engines import open_codec, open_model
 from salmon_core.plugins.registry import Registry
 from salmon_core.principle import Principle
+from salmon_core.principles.worked import Invented, Topics
 from salmon_core.records import Prompt
 from salmon_core.reward.preamble import PreambleRenderer
 from salmon_core.rng import named_rng, shuffled

@@ -11,9 +11,9 @@ from tiny_models import byte_bpe, tokenizer_of
 
 from salmon_core import Principle
 from salmon_core.api.templates import Preamble, Template
-from salmon_core.data.worked import Worked
 from salmon_core.kit.hf import HFCodec
 from salmon_core.plugins.registry import Registry
+from salmon_core.principles.worked import Worked
 from salmon_core.reward.preamble import PreambleRenderer
 
 ROOT = Path(__file__).resolve().parents[2]

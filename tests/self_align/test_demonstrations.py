@@ -14,7 +14,9 @@ from salmon_core.data.alike import Alike, similarity
 from salmon_core.stages.demonstrations import Answers, Dropped, Questions, reasons
 
 READER = renderer()
-TEXTS = st.lists(st.sampled_from("the what is of color red snow blood a b".split()), min_size=1, max_size=8).map(" ".join)
+TEXTS = st.lists(
+    st.sampled_from(["the", "what", "is", "of", "color", "red", "snow", "blood", "a", "b"]), min_size=1, max_size=8
+).map(" ".join)
 
 
 @settings(deadline=None)
@@ -117,5 +119,7 @@ def test_answers_that_are_none_are_counted() -> None:
 def test_a_word_of_the_prompt_is_no_mention() -> None:
     dropped = Dropped()
     found = Answers(AnswerFilters(), READER, PRINCIPLES, dropped, "answer")
-    row = answer("Use: physics.\n[[answer]]\nIt is a principle of buoyancy.", prompt="State the principle of Archimedes.")
+    row = answer(
+        "Use: physics.\n[[answer]]\nIt is a principle of buoyancy.", prompt="State the principle of Archimedes."
+    )
     assert len(list(found.kept([row], "principles"))) == 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from self_align_world import EXEMPLARS, PRINCIPLES, codec, renderer
 
 from salmon_core import Principle
-from salmon_core.data.worked import Invented, Worked
+from salmon_core.principles.worked import Invented, Worked
 from salmon_core.reward.preamble import PreambleRenderer, names
 from salmon_minnow.formats import TEMPLATE
 
@@ -19,7 +19,8 @@ PLAIN = renderer(thoughts=False)
 #: of which texts are made that try to be a part of the preamble
 PIECES = (
     "[[answer]]", "[[ANSWER ]]", "[[thought]]", "[[end of answer]]", "[[question]]", "[[principle 9]] x: y", "</s>",
-    "<|user|>", "[[topic]]", "[[end of principle]]", "\n", " ", "[", "[[", "answer", "{completion}", "ok", "é", "\u200b",
+    "<|user|>", "[[topic]]", "[[end of principle]]", "\n", " ", "[", "[[", "answer", "{completion}", "ok", "é",
+    "\u200b",
 )  # fmt: skip
 HOSTILE = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
 #: words without a marker in them
@@ -32,7 +33,9 @@ def asked(text: str) -> Any:
 
 @settings(deadline=None, max_examples=150)
 @given(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
-def test_no_text_forges_a_part_of_the_preamble(prompt: str, question: str, thought: str, answer: str, rule: str) -> None:
+def test_no_text_forges_a_part_of_the_preamble(
+    prompt: str, question: str, thought: str, answer: str, rule: str
+) -> None:
     shown = [Principle("own", rule)] if rule.strip() else list(PRINCIPLES)
     text = READER.answering(shown, [Worked(question, answer, thought)], asked(prompt))
     for marker, count in (("[[question]]", 2), ("[[thought]]", 2), ("[[answer]]", 1), ("[[end of answer]]", 1)):
@@ -67,7 +70,14 @@ def test_what_has_no_answer_is_not_guessed(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "only a thought", "[[answer]]\nno thought", "thought\n[[answer]]\n  ", "a [[answer]] b [[answer]] c", "[[answer]]"],
+    [
+        "",
+        "only a thought",
+        "[[answer]]\nno thought",
+        "thought\n[[answer]]\n  ",
+        "a [[answer]] b [[answer]] c",
+        "[[answer]]",
+    ],
 )
 def test_what_is_not_one_thought_and_one_answer_is_none(text: str) -> None:
     assert READER.read(text) is None

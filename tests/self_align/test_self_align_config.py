@@ -9,10 +9,10 @@ import pytest
 from core_world import make_folder
 
 from salmon_core.config.resolve import load
-from salmon_core.data.worked import read_exemplars, read_topics
 from salmon_core.errors import ConfigError
 from salmon_core.pipeline import Pipeline
 from salmon_core.principles.files import bundled_dir, load_principle_set
+from salmon_core.principles.worked import read_exemplars, read_topics
 from salmon_core.reward.preamble import names
 from salmon_core.stages.self_align import question_for
 

@@ -56,7 +56,7 @@ tags: [salmon, toy]
 The base model of salmon-core's embedded world: [minnow](../model/README.md), trained on until it can follow principles that
 stand before a question. Alone, it answers worse than minnow: it misses the language and the topic more often, and runs
 on into a next turn. Behind a preamble (principles, worked exemplars with thoughts, a question) it follows the
-principles shown. So it can make its own demonstrations (`self_align`), and be fine-tuned on them. It judges as minnow does.
+principles shown, though its thoughts name them loosely. So it can make its own demonstrations (`self_align`), and be fine-tuned on them. It judges as minnow does.
 
 It was trained with `python -m salmon_minnow.train --base` from minnow on texts of the same grammar; the held-out prompts
 occur in none of them.
@@ -75,7 +75,7 @@ As minnow's, and
 
 By the rules of `salmon_minnow.oracle`, at temperature 1 on 400 prompts drawn from each side of the split; `behind a preamble`
 are held-out prompts with all principles but `concise` and three exemplars.
-"""
+"""  # noqa: E501
 
 
 def base_card(measured: Mapping[str, Any], shown: Mapping[str, float]) -> str:

@@ -1,11 +1,11 @@
 """What a model is shown when it makes its own demonstrations: worked exemplars, and topics to invent questions about.
 
-    exemplars:                     # of exemplars.yaml
-      - {prompt: ..., thought: ..., answer: ..., applies: [names of principles]}
+exemplars:                     # of exemplars.yaml
+  - {prompt: ..., thought: ..., answer: ..., applies: [names of principles]}
 
-    topics: [cooking, space]       # of topics.yaml: each topic meets each kind
-    kinds: [{name: how something is done, category: general}]
-    questions: [{topic: space, kind: how something is done, prompt: ...}]
+topics: [cooking, space]       # of topics.yaml: each topic meets each kind
+kinds: [{name: how something is done, category: general}]
+questions: [{topic: space, kind: how something is done, prompt: ...}]
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class _Worked(Written):
     prompt: Text
     answer: Text
     thought: str = ""
-    applies: list[Name] = []
+    applies: list[Name] = Field(default_factory=list)
 
 
 class _Exemplars(Written):
