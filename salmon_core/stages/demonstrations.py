@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +16,8 @@ from salmon_core.principle import Principle
 from salmon_core.records import Prompt
 from salmon_core.reward.preamble import PreambleRenderer
 
+#: a reason, and whether it holds
+_Check = tuple[str, Callable[[], bool]]
 #: what `sft` trains on
 DEMONSTRATIONS = "demonstrations.parquet"
 #: what was left out, with the reason, for people
@@ -122,7 +124,7 @@ class Questions:
 
     def _reason(self, text: str, *, stopped: bool) -> str | None:
         words = len(words_of(text))
-        checks = (
+        checks: tuple[_Check, ...] = (
             ("no end", lambda: not stopped),
             ("another turn", lambda: self._renderer.marked(text)),
             ("too short", lambda: words < self._how.min_words),
@@ -186,7 +188,7 @@ class Answers:
 
     def _reason(self, prompt: str, identifier: str, answer: str) -> str | None:
         most = self._how.same_answer
-        checks = (
+        checks: tuple[_Check, ...] = (
             ("another turn", lambda: self._renderer.marked(answer)),
             ("too short", lambda: len(answer) < self._how.min_characters),
             ("repeats the prompt", lambda: self._repeats(prompt, answer)),
