@@ -108,3 +108,18 @@ def test_a_lost_shard_alone_is_made_again(aligned: tuple[Path, str], tmp_path: P
     assert "answers-00001.parquet is missing" in " ".join((done.stdout + done.stderr).split())
     assert lost.read_bytes() == before
     assert other.stat().st_mtime_ns == kept
+
+
+def test_thorough_answers_stand_beside_the_first_ones(tmp_path: Path) -> None:
+    """And no thoughts: all that the model says is the answer."""
+    changes = ("self_align.verbose.keep=both", "self_align.thoughts=false", "prompts.limit=16")
+    settings = [part for each in (*changes, "self_align.questions.generate=8") for part in ("--set", each)]
+    done = run(tmp_path, *settings, "--until", "self-align")
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = rows(tmp_path / "minnow-self-align", "demonstrations.parquet")
+    assert {row["made_by"] for row in made} == {"principles", "verbose"}
+    assert {row["source"] for row in made} == {"run", "generated"}
+    assert not any(row["thought"] for row in made)
+    first, second = ({row["id"] for row in made if row["made_by"] == way} for way in ("principles", "verbose"))
+    assert second <= first
+    assert len(first) <= 24
