@@ -49,7 +49,8 @@ def show_text(
     """Prints what a model reads."""
     run = _opened(config, overrides, file_plugins=file_plugins)
     if reader in ("policy", "self-align") and (completions or principles):
-        raise SalmonError("takes neither completions nor principles", where=f"show {reader}", hint="leave them out")
+        where = "the policy" if reader == "policy" else reader
+        raise SalmonError("reads neither completions nor principles", where=where, hint="leave them out")
     with patient(run.config, run.path if run.path.is_dir() else Path.cwd()):
         asked = one_prompt(prompts_of(run), prompt)
         if reader == "policy":
