@@ -6,7 +6,7 @@
 Every row is a process of its own that trains by the real worker's functions, or opens a model by the real engine.
 Measured is its highest resident memory less what it held after its imports, before the model is loaded. Estimated is
 what backend or engine say of the same job, without the constant for a GPU's context. Weights are random and texts as
-long as the options allow: an estimate is for the longest. Exit code 1 if one is further than 15 % from what was measured.
+long as the options allow: an estimate is for the longest. Exit code 1 if one is further off than 15 %.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def _rows(folder: Path, options: Mapping[str, Any], *, reward: bool) -> dict[str
     texts, longest = _texts(64, given.pop("tokens"), folder)
     end = "</s>"
     if reward:
-        rows = [{"chosen": a + end, "rejected": b + end, "margin": 1.0} for a, b in zip(texts, texts[1:], strict=False)]
+        rows = [{"chosen": a + end, "rejected": b + end, "margin": 1.0} for a, b in pairwise(texts)]
     else:
         rows = [{"prompt": text[:20], "completion": text[20:] + end} for text in texts]
     stage = folder / "stage"
@@ -135,9 +136,7 @@ CASES = {
             "bf16": False,
         },
     ),
-    "sampling": Case(
-        "sampling", _engine, {"ability": "sampler", "texts": 32, "tokens": 128, "new": 96}, {"layers": 6}
-    ),
+    "sampling": Case("sampling", _engine, {"ability": "sampler", "texts": 32, "tokens": 128, "new": 96}, {"layers": 6}),
     "judging": Case("judging", _engine, {"ability": "chooser", "texts": 8, "tokens": 512}, {"layers": 16}),
 }
 

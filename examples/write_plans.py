@@ -19,9 +19,7 @@ START, END = "# PLAN\n", "# PLAN END\n"
 
 def printed(name: str) -> str:
     """The numbers of an example, each line as a comment."""
-    words = next(
-        line.split() for line in (HERE / name).read_text().splitlines() if line.startswith("#   salmon plan ")
-    )
+    words = next(line.split() for line in (HERE / name).read_text().splitlines() if line.startswith("#   salmon plan "))
     argv = [sys.executable, "-m", "salmon_core", *words[2:]]
     done = subprocess.run(argv, cwd=HERE, capture_output=True, text=True, check=False)
     if done.returncode:

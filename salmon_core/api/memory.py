@@ -1,7 +1,7 @@
 """What a process keeps in memory, as trainers and engines say it before anything runs.
 
-They say which models it keeps, what of them is trained, and what its passes make; `salmon_core.memory` knows the sizes of
-the models and computes the bytes, so no plugin does.
+They say which models it keeps, what of them is trained, and what its passes make; `salmon_core.memory` knows the sizes
+of the models and computes the bytes, so no plugin does.
 """
 
 from __future__ import annotations

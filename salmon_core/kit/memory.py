@@ -27,7 +27,7 @@ def prompt_tokens(job: Job) -> int:
 
 
 def reward_process(job: Job) -> ProcessMemory | None:
-    """What the reward's engine keeps to score a job's rollouts; None where there is no reward model, or it does not say."""
+    """What the reward's engine keeps to score rollouts; None where there is no reward model, or it does not say."""
     spec = job.reward
     if spec is None or spec.model is None:
         return None
@@ -38,7 +38,7 @@ def reward_process(job: Job) -> ProcessMemory | None:
 
 
 def beside(process: ProcessMemory, other: ProcessMemory | None, role: str) -> ProcessMemory:
-    """One process that keeps what two would: the first's phases, then those of the second, whose model gets this role."""
+    """One process that keeps what two would: the first's phases, then the second's, whose model gets this role."""
     if other is None or other.host != process.host or other.spread != 1:
         return process
     models = tuple(replace(each, role=role) for each in other.models)

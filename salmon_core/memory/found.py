@@ -42,8 +42,8 @@ class FoundShapes:
             base, dtype = self.made[path]
             shape = self._of(base)
             return shape if dtype == "auto" else replace(shape, dtype=dtype)
-        if (base := _adapter_base(folder)) is not None:
-            return self._of(base)
+        if (below := _adapter_base(folder)) is not None:
+            return self._of(below)
         if (cached := _cached(path)) is not None:
             return read_shape(cached)
         raise SalmonError("its config.json is not here", where=path)

@@ -56,8 +56,9 @@ def weights(kept: KeptModel, shape: Shape) -> Weights:
 
     Parameters: numbers x their width; of linear layers in blocks by `NF4` or `INT8` where they are quantised, while
     embeddings, norms and heads are not (`salmon_core.kit.quantization`). Gradients and optimizer: numbers that are
-    trained x what the trainer keeps for each. Each is divided over the processes that share it (ZeRO, arXiv 1910.02054),
-    and counts nothing where it lies in the host's memory; buffers of the exchange between them count as parameters.
+    trained x what the trainer keeps for each. Each is divided over the processes that share it (ZeRO, arXiv
+    1910.02054), and counts nothing where it lies in the host's memory; buffers of the exchange between them count as
+    parameters.
     """
     each, count = dtype_bytes(kept, shape), parameters(kept, shape)
     if kept.quantization is None:

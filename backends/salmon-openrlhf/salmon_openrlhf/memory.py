@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from salmon_core.api import Job, KeptModel, Logits, ModelPass, ModelSpec, Phase, ProcessMemory
-from salmon_core.kit.memory import low_rank, placed, prompt_tokens, reward_process
+from salmon_core.kit.memory import low_rank, placed, reward_process
 from salmon_openrlhf.command import critic_of
 from salmon_openrlhf.layout import Layout
 from salmon_openrlhf.options import PolicyOptions, RewardOptions, RowOptions, SFTOptions, TrainOptions
@@ -132,9 +132,7 @@ def _roles(how: _How, job: Job, options: PolicyOptions, layout: Layout) -> tuple
     return (*found, _vllm(job, options, layout, gpus[3], tokens, turns=turns), *_server(job))
 
 
-def _vllm(
-    job: Job, options: PolicyOptions, layout: Layout, gpu: str, tokens: int, *, turns: bool
-) -> ProcessMemory:
+def _vllm(job: Job, options: PolicyOptions, layout: Layout, gpu: str, tokens: int, *, turns: bool) -> ProcessMemory:
     kept = KeptModel("policy", placed(job.model, "bfloat16"))
     each = ModelPass("policy", 1, tokens, 2, cached=tokens)
     return ProcessMemory(
