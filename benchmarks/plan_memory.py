@@ -6,7 +6,7 @@
 Every row is a process of its own that trains by the real worker's functions, or opens a model by the real engine.
 Measured is its highest resident memory less what it held after its imports, before the model is loaded. Estimated is
 what backend or engine say of the same job, without the constant for a GPU's context. Weights are random and texts as
-long as the options allow: an estimate is for the longest. Exit code 1 if one is more than 15 % from what was measured.
+long as the options allow: an estimate is for the longest. Exit code 1 if one is further off than 15 %.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ from salmon_core.records import (
     ShownPrinciple,
 )
 
-#: the models of a run: before RL, after it, the reward model, and who judges
-Role = Literal["initial", "policy", "reward", "judge"]
+#: the models of a run: before any training, before RL, after it, the reward model, and who judges
+Role = Literal["base", "initial", "policy", "reward", "judge"]
 
 
 @dataclass(frozen=True, slots=True)

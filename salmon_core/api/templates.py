@@ -1,4 +1,4 @@
-"""How judge and reward model are asked."""
+"""How judge and reward model are asked, and a model that makes its own demonstrations."""
 
 from __future__ import annotations
 
@@ -18,6 +18,58 @@ class RewardConversation:
 
     principles: Literal["none", "system", "user"] = "none"
     heading: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preamble:
+    """How a model is asked in context to follow principles, as one plain text (SELF-ALIGN, arXiv 2305.03047).
+
+    The text is `task` with `hidden` where there are thoughts and `thorough` where such answers are asked for, then the
+    principles, worked exemplars by `worked`, and `worked` once more up to where the model goes on. What ends an answer
+    there is where sampling stops. A space before that place is left to the model.
+
+    Attributes:
+        task: what the text is.
+        hidden: that the one who asked does not see the thoughts.
+        thorough: that the answers are thorough.
+        principle: slots `number`, `name`, `principle`.
+        worked: slots `instruction`, `thought`, `completion`: a question, the thought, and the answer.
+        plain: slots `instruction`, `completion`; the same without thoughts.
+        inventing: what the text is in which questions are invented.
+        invented: slots `topic`, `kind`, `instruction`.
+        markers: strings that untrusted text must not contain, beside those that are read off these texts.
+    """
+
+    task: str = (
+        "Below are principles, then questions that someone asked and how they were answered. Every answer follows the"
+        " principles and never speaks of them."
+    )
+    hidden: str = (
+        " Before it stands a thought that the one who asked never sees: it says which of the principles matter here,"
+        " and what follows from them."
+    )
+    thorough: str = (
+        " Every answer is thorough: it explains what lies behind it, gives what is needed to act on it, and leaves out"
+        " nothing that matters."
+    )
+    principle: str = "\n[[principle {number}]] {name}: {principle} [[end of principle]]"
+    worked: str = "\n\n[[question]]\n{instruction}\n[[thought]]\n{thought}\n[[answer]]\n{completion}\n[[end of answer]]"
+    plain: str = "\n\n[[question]]\n{instruction}\n[[answer]]\n{completion}\n[[end of answer]]"
+    inventing: str = (
+        "Below are questions and tasks that people brought to an assistant, each for a topic and of a kind. No two are"
+        " alike, and each can be answered as it stands."
+    )
+    invented: str = "\n\n[[topic]] {topic} [[kind]] {kind} [[question]]\n{instruction}\n[[end of question]]"
+    #: without their ends, so that variations of a marker are forbidden as well
+    markers: tuple[str, ...] = (
+        "[[principle",
+        "[[end of",
+        "[[question",
+        "[[thought",
+        "[[answer",
+        "[[topic",
+        "[[kind",
+    )
 
 
 @dataclass(frozen=True)
@@ -42,6 +94,7 @@ class Template:
             trained first. None: those two, with nothing between them.
         conversation: how a sequence classifier that was trained on conversations is asked; `reward` and `score` are
             not used then. None: by them.
+        preamble: how a model is asked to follow principles in context.
     """
 
     judge: str
@@ -59,6 +112,7 @@ class Template:
     answers: tuple[str, str] | None = None
     conversation: RewardConversation | None = None
     plain: tuple[str, str] | None = None
+    preamble: Preamble = Preamble()
 
     def without_principles(self) -> Template:
         """The template of texts that show no principles."""

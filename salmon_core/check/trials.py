@@ -38,6 +38,8 @@ from salmon_core.stages.evaluated_run import ABILITIES
 from salmon_core.stages.judge import JudgeSetup, judge_setup
 from salmon_core.stages.prompts import STAGE as PROMPTS
 from salmon_core.stages.prompts import prepared
+from salmon_core.stages.self_align import STAGE as SELF_ALIGN
+from salmon_core.stages.self_align import preamble_tokens
 from salmon_core.stages.sft import STAGE as SFT
 from salmon_core.stages.sft import rows_of
 from salmon_core.stages.training import Trainer, TrainingStage
@@ -51,6 +53,7 @@ _MODELS: dict[str, tuple[str, str, Ability]] = {
     "judge": ("judge.model", "judge", "chooser"),
     "reward": ("reward_model.path", "reward", "scorer"),
     "reward-init": ("reward_model.init", "sample", "sampler"),
+    "self-align": ("self_align.model", "self_align", "sampler"),
 }
 
 
@@ -80,7 +83,12 @@ class Trials:
         if config.trains_reward_model and "reward" not in config.models:
             yield f"engine {config.engines['reward'].name}", "reward.engine", partial(self._able, "reward", "scorer")
         yield f"prompts {config.prompts.name}", "prompts", self._prompts
-        if "sft" in self._sources.stages:
+        if config.self_align is not None:
+            if "self-align" not in config.models:
+                trial = partial(self._model, "self_align", config.models["policy"], "sampler")
+                yield f"engine {config.engines['self_align'].name}", "self_align.engine", trial
+            yield "self_align", "self_align", self._preamble
+        if "sft" in config.files:
             yield "sft.data", "sft.data", self._demonstrations
         if "gold" in config.files and "verdict" in self._sources.stages:
             names = tuple(config.judge_principles.names)
@@ -125,8 +133,14 @@ class Trials:
         self._prompt = next(prompt for prompt in found if prompt.split == "train")
 
     def _demonstrations(self) -> None:
-        for _ in islice(rows_of(SFT.inputs(self._sources), self._registry), _ROWS):
+        for _ in islice(rows_of(SFT.inputs(self._sources), self._registry, made=False), _ROWS):
             pass
+
+    def _preamble(self) -> None:
+        """The preamble of a prompt, and the text that asks for a question, have room in the model."""
+        tokens, room = preamble_tokens(SELF_ALIGN.inputs(self._sources), self._registry, self._prompt)
+        beside = "" if room is None else f" of {room}"
+        self._note(f"self-align: a preamble has about {tokens}{beside} tokens, beside those of the answer")
 
     def _preferences(self) -> None:
         assert self._config.preferences is not None

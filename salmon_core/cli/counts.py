@@ -67,6 +67,7 @@ def counts_of(pipeline: Pipeline, *, read: bool = True) -> Counts:
     work = _Counting(pipeline)
     work.prompts(read=read)
     for name, count in (
+        ("self-align", work.demonstrations),
         ("sample", work.completions),
         ("judge", work.judge_calls),
         ("verdict", work.verdict_calls),
@@ -140,6 +141,27 @@ class _Counting:
     @cached_property
     def _questions(self) -> Questions:
         return Questions(self._config, self._read_of, self._train)
+
+    def demonstrations(self) -> None:
+        """Of the stage `self-align`."""
+        section = self._section.self_align
+        assert section is not None
+        questions = section.questions
+        invented = 0 if section.prompts == "run" else questions.generate
+        own = 0 if section.prompts == "generated" else self._train
+        prompts = None if own is None else own + invented
+        passes = 1 if section.verbose is None else 2
+        answers = _times(prompts, section.samples * passes)
+        if invented:
+            most = invented * questions.attempts
+            self.line("questions", invented, f"invented, of {most:,} that are asked for at most")
+        each = f"{section.samples} for each prompt" + ("" if passes == 1 else ", and as many thorough ones at most")
+        self.line("demonstrations", answers, f"at most, {each}")
+        tokens = _times(prompts, section.samples * section.max_new_tokens)
+        if section.verbose is not None and tokens is not None and prompts is not None:
+            tokens += prompts * section.samples * (section.verbose.max_new_tokens or section.max_new_tokens)
+        self.line("answer tokens", tokens, "at most, thoughts included")
+        self.found.stages["self-align"] = {"questions": invented, "demonstrations": answers, "tokens": tokens}
 
     def completions(self) -> None:
         """Of the stage `sample`."""

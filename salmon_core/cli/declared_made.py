@@ -66,7 +66,7 @@ def export(folder: Path, form: Any, output: Path | None, principles: Any, no_fil
 
 
 @click.command()
-@click.argument("reader", type=click.Choice(["judge", "reward", "policy"]))
+@click.argument("reader", type=click.Choice(["judge", "reward", "policy", "self-align"]))
 @CONFIG
 @overrides_option
 @file_plugins_option
@@ -84,7 +84,7 @@ def show(
     principles: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Show the very text that judge, reward model or policy reads, with the tokens of its sections.
+    """Show the very text that judge, reward model, policy or self-align reads, with the tokens of its sections.
 
     CONFIG is a configuration, or the folder of a run. The text is as the model gets it: prompts and completions made
     safe and cut to length. No weights are read.

@@ -53,6 +53,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     console.print(f"\n[bold]{heading}, rewarded: {shown}")
     if report["principles"]["interventions"]:
         console.print(f"interventions: {escape(', '.join(report['principles']['interventions']))}")
+    _print_demonstrations(report["stages"].get("self-align", {}).get("metrics") or {}, console)
     _print_judge(report.get("judge") or {}, console)
     if report["targets"]:
         console.print(_targets(report["targets"]))
@@ -74,6 +75,18 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
         verdict = "[green]holds[/green]" if item["holds"] else "[red]FAILS[/red]"
         value = "missing" if item["value"] is None else short(item["value"])
         console.print(f"{verdict}  {escape(item['metric'])} = {escape(value)} ({bounds})")
+
+
+def _print_demonstrations(made: Mapping[str, Any], console: Console) -> None:
+    """What the model made of its own demonstrations, and why the rest was left out."""
+    if not made:
+        return
+    parts = [f"{made['demonstrations']} of its own"]
+    for what in ("questions", "answers", "verbose_answers"):
+        if dropped := made.get(f"{what}_dropped"):
+            reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+            parts.append(f"{what.replace('_', ' ')} left out: {reasons}")
+    console.print(escape(f"demonstrations: {'; '.join(parts)}"))
 
 
 def _targets(targets: list[Mapping[str, Any]]) -> Table:

@@ -18,7 +18,7 @@ from salmon_core.kit.commands import announce_file_plugin
 from salmon_core.reward.sections import ANSWER, TEMPLATE
 from salmon_core.run.run import Run
 from salmon_core.seeing.asked import one_prompt, prompts_of
-from salmon_core.seeing.texts import Reader, Shown, ShownText, show_judge, show_policy, show_reward
+from salmon_core.seeing.texts import Reader, Shown, ShownText, show_judge, show_policy, show_reward, show_self_align
 
 _COLOURS = {
     TEMPLATE: "dim",
@@ -48,12 +48,15 @@ def show_text(
 ) -> None:
     """Prints what a model reads."""
     run = _opened(config, overrides, file_plugins=file_plugins)
-    if reader == "policy" and (completions or principles):
-        raise SalmonError("reads neither completions nor principles", where="the policy", hint="leave them out")
+    if reader in ("policy", "self-align") and (completions or principles):
+        where = "the policy" if reader == "policy" else reader
+        raise SalmonError("reads neither completions nor principles", where=where, hint="leave them out")
     with patient(run.config, run.path if run.path.is_dir() else Path.cwd()):
         asked = one_prompt(prompts_of(run), prompt)
         if reader == "policy":
             shown = show_policy(run, asked)
+        elif reader == "self-align":
+            shown = show_self_align(run, asked)
         elif reader == "reward":
             shown = show_reward(run, asked, completions, principles)
         else:

@@ -39,6 +39,7 @@ CHOICES = {
     "evaluate[].judge.engine": "engines",
     "evaluate[].judge.judge": "judges",
     "prompts": "prompts",
+    "self_align.engine": "engines",
     "sample.engine": "engines",
     "judge.engine": "engines",
     "judge.judge": "judges",
@@ -52,10 +53,13 @@ NAMES = {
     "evaluate[].judge.model": "models",
     "policy.template": "templates",
     "reward.template": "templates",
+    "self_align.principles": "principle_sets",
+    "self_align.verbose.principles": "principle_sets",
     "judge.principles": "principle_sets",
     "reward.principles": "principle_sets",
     "reward.interventions[].from_set": "principle_sets",
     "policy.model": "models",
+    "self_align.model": "models",
     "judge.model": "models",
     "reward_model.init": "models",
     "reward_model.path": "models",
@@ -157,14 +161,14 @@ class _Builder:
         """Offers the names of this kind at a place."""
         section, key = self.at(place)
         own = section["properties"][key]
-        if kind == "principle_sets" and "$ref" in own:
-            mapping = self.defs["PrincipleChoice"]
-            mapping["properties"]["name"] = self.text(kind)
-            own["anyOf"] = [self.text(kind), {"$ref": own.pop("$ref")}]
-            return
-        nullable = {"type": "null"} in own.pop("anyOf", ())
-        own.pop("type", None)
-        own["anyOf"] = [*([{"type": "null"}] if nullable else []), self.text(kind)]
+        nullable = [{"type": "null"}] if {"type": "null"} in own.get("anyOf", ()) else []
+        mapping = first_ref(own) if kind == "principle_sets" and next(refs(own), None) else None
+        for shape in ("$ref", "anyOf", "type"):
+            own.pop(shape, None)
+        own["anyOf"] = [*nullable, self.text(kind)]
+        if mapping is not None:
+            self.defs["PrincipleChoice"]["properties"]["name"] = self.text(kind)
+            own["anyOf"].append({"$ref": f"#/$defs/{mapping}"})
 
     def trainer(self, section: str, stage: str) -> None:
         """Offers the trainers of a stage in its section, each with its own options."""

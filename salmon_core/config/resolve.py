@@ -13,7 +13,7 @@ from typing import Any
 
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.templates import Template
-from salmon_core.config import rewarding, training
+from salmon_core.config import aligning, rewarding, training
 from salmon_core.config.evaluating import evaluation_judges
 from salmon_core.config.load import parse_config, read_config
 from salmon_core.config.lookup import Lookup
@@ -108,6 +108,7 @@ def _resolved(look: Lookup) -> RunConfig | None:
             ("sample", config.sample.engine),
             ("judge", config.judge.engine),
             ("reward", config.reward.engine),
+            *([("self_align", config.self_align.engine)] if config.self_align is not None else []),
         )
         if (found := look.select("engines", choice, f"{role}.engine")) is not None
     }
@@ -117,6 +118,7 @@ def _resolved(look: Lookup) -> RunConfig | None:
     if config.judge.principles.negate:
         look.problem("judge.principles.negate", "judging always asks for the principle itself")
     files = training.data_files(look)
+    self_align = aligning.self_align(look)
     backends = training.backends(look)
     launch = training.launch(look)
     reward_principles = rewarding.reward_principles(look)
@@ -173,4 +175,5 @@ def _resolved(look: Lookup) -> RunConfig | None:
         python=training.interpreter(look),
         evaluation_judges=MappingProxyType(dict(own_judges)),
         reward_asked=asked,
+        self_align=self_align,
     )

@@ -13,6 +13,7 @@ from salmon_core.api.principles import Principle, PrincipleSet
 from salmon_core.api.reward import BonusSpec, ScheduledPrinciple
 from salmon_core.api.templates import Limits, Template
 from salmon_core.api.training import Launch
+from salmon_core.config.aligning import SelfAlign
 from salmon_core.config.schema import Config
 from salmon_core.data.preferences import PreferenceSource, Pretraining
 from salmon_core.plugins.registry import Registry
@@ -59,14 +60,15 @@ class RunConfig:
         source: the file's name, for messages.
         template: by which the judge is asked.
         reward_template: by which the reward model is asked; `reward_template_spec` is where it comes from.
-        engines: by the stage that uses them: `sample`, `judge`, `reward`.
+        engines: by the stage that uses them: `sample`, `judge`, `reward`, and `self_align` where there is one.
         backends: by training stage.
-        models: `policy`, and where the configuration names others: `judge`, `reward`, `reward-init`.
+        models: `policy`, and where the configuration names others: `judge`, `reward`, `reward-init`, `self-align`.
         files: `sft`, `gold`: data files of the configuration's own, absolute.
         preferences: rows of the user's own, where there are any.
         pretraining: what the reward model is trained on first, where that is anything.
         evaluation_judges: for evaluators that do not ask the run's judge, by their place among `evaluators`.
         reward_asked: whether an evaluator asks the reward model.
+        self_align: how the model makes demonstrations of its own; None: it makes none.
         python: interpreter of the RL trainer, or None for the running one.
     """
 
@@ -96,6 +98,7 @@ class RunConfig:
     python: str | None
     evaluation_judges: Mapping[int, JudgeChoice] = field(default_factory=dict)
     reward_asked: bool = True
+    self_align: SelfAlign | None = None
 
     @property
     def limits(self) -> Limits:

@@ -44,6 +44,8 @@ def models(look: Lookup, template: Template | None, reward_template: Template | 
         named["reward"] = ("reward_model.path", config.reward_model.path)
     elif config.reward.rm_weight != 0 and config.reward_model.init != "policy":
         named["reward-init"] = ("reward_model.init", config.reward_model.init)
+    if config.self_align is not None and config.self_align.model != "policy":
+        named["self-align"] = ("self_align.model", config.self_align.model)
     found = {}
     policy = config.policy
     adapter = policy.adapter
@@ -96,8 +98,14 @@ def data_files(look: Lookup) -> dict[str, Path]:
         named["rubrics"] = ("prompts.rubrics", config.prompts.rubrics)
     if config.judge.gold is not None:
         named["gold"] = ("judge.gold", config.judge.gold)
-    if config.sft is not None:
+    if config.sft is not None and config.sft.data is not None:
         named["sft"] = ("sft.data", config.sft.data)
+    elif config.sft is not None and config.self_align is None:
+        look.problem(
+            "sft.data",
+            "is needed: there are no demonstrations",
+            "name a file, or let the model make its own: `self_align: {}`",
+        )
     found = {}
     for role, (where, name) in named.items():
         path = full_path(look.base / name)

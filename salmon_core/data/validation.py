@@ -11,6 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from salmon_core.errors import Problem
 
+#: places that a hint names at most
+_FEW = 3
+
 
 def problems_of(
     error: ValidationError,
@@ -85,9 +88,10 @@ def _elsewhere(
     if elsewhere is None:
         return None
     places = list(elsewhere.get(key, ()))
-    if len(places) == 1:
-        place = f"under `{places[0]}`" if places[0] else "at the top level of the file"
-        return f"there is one {place}" if near else f"it belongs {place}"
+    if 1 <= len(places) <= _FEW:
+        named = [f"under `{place}`" if place else "at the top level of the file" for place in places]
+        where = " or ".join(named)
+        return f"there is one {where}" if near else f"it belongs {where}"
     if not near and "options" in known:
         return f"if it is the trainer's, it goes under `{path.removesuffix(key)}options`"
     return None

@@ -27,7 +27,7 @@ def prompt_tokens(job: Job) -> int:
 
 
 def reward_process(job: Job) -> ProcessMemory | None:
-    """What the reward's engine keeps to score rollouts; None without a reward model, or where it does not say."""
+    """What the reward's engine keeps to score rollouts; None where there is no reward model, or it does not say."""
     spec = job.reward
     if spec is None or spec.model is None:
         return None

@@ -52,7 +52,7 @@ def groups(found: Sequence[Estimated]) -> list[list[Estimated]]:
 
 
 def fits(found: Sequence[Estimated]) -> list[int]:
-    """Sizes in GB that are enough for every GPU of a stage; a model that spreads over all GPUs is not divided here."""
+    """Sizes in GB that are enough for every GPU of a stage."""
     return [size for size in GPUS if all(on_gpu(group, size) for group in groups(found))]
 
 

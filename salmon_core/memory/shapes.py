@@ -1,4 +1,4 @@
-"""The sizes of a model, from its `config.json` and the header of its weights; no weight is read, and no torch."""
+"""The sizes of a model, from its `config.json` and the header of its weights; no weight is read, no torch needed."""
 
 from __future__ import annotations
 
@@ -14,38 +14,17 @@ from salmon_core.errors import SalmonError
 
 #: architectures whose feed-forward block has two matrices; all newer ones have three, one of them a gate
 _PLAIN = frozenset(
-    [
-        "bloom",
-        "codegen",
-        "falcon",
-        "gpt2",
-        "gpt_bigcode",
-        "gpt_neo",
-        "gpt_neox",
-        "gptj",
-        "mpt",
-        "opt",
-        "phi",
-        "starcoder2",
-        "gpt_neox_japanese",
-        "xglm",
-    ]
+    (
+        *("bloom", "codegen", "falcon", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "mpt", "opt", "phi"),
+        *("starcoder2", "xglm"),
+    )
 )
+#: architectures whose embeddings are one, where the configuration does not say
 _TIED = frozenset(
-    [
-        "gpt2",
-        "gpt_bigcode",
-        "gpt_neo",
-        "bloom",
-        "falcon",
-        "gemma",
-        "gemma2",
-        "gemma3",
-        "gemma3_text",
-        "opt",
-        "mpt",
-        "xglm",
-    ]
+    (
+        *("bloom", "falcon", "gemma", "gemma2", "gemma3", "gemma3_text", "gpt2", "gpt_bigcode", "gpt_neo", "mpt"),
+        *("opt", "xglm"),
+    )
 )
 #: a key of ours -> keys of config.json, the first that is there counts
 _KEYS: Mapping[str, tuple[str, ...]] = {
@@ -181,7 +160,7 @@ def shape_of(config: Mapping[str, Any], where: str) -> Shape:
 
 
 def read_shape(folder: Path) -> Shape:
-    """Sizes of a model's folder: by its configuration, and all parameters by the header of its weights, if it has some.
+    """Sizes of a model's folder, or of a file like its `config.json`; parameters by the weights' header, if any.
 
     Raises:
         SalmonError: no such file, or not that of a decoder-only transformer.

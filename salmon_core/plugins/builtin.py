@@ -18,7 +18,7 @@ def salmon_prompts() -> Iterable[Component]:
 
 @hookimpl
 def salmon_principle_sets() -> Iterable[Component]:
-    from salmon_core.principles.files import bundled_dir, bundled_names
+    from salmon_core.principles.files import bundled_file, bundled_names
 
     for name in bundled_names():
-        yield Component(name, bundled_dir() / f"{name}.yaml", "bundled with salmon-core")
+        yield Component(name, bundled_file(name), "bundled with salmon-core")

@@ -29,6 +29,9 @@ Lookup = Callable[[str], PrincipleSet]
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
+#: the file of a set that lies in a folder of its own
+_SET = "principles.yaml"
+
 #: files being read right now, outermost first; finds cycles, also those that go through a plugin's lookup
 _open: ContextVar[tuple[Path, ...]] = ContextVar("open_principle_files", default=())
 
@@ -41,7 +44,14 @@ def bundled_dir() -> Path:
 
 def bundled_names() -> tuple[str, ...]:
     """Names of the bundled sets, sorted."""
-    return tuple(sorted(path.stem for path in bundled_dir().glob("*.yaml")))
+    alone = [path.stem for path in bundled_dir().glob("*.yaml")]
+    return tuple(sorted([*alone, *(path.parent.name for path in bundled_dir().glob(f"*/{_SET}"))]))
+
+
+def bundled_file(name: str) -> Path:
+    """The file of a bundled set; one that has more beside it lies in a folder of its own."""
+    alone = bundled_dir() / f"{name}.yaml"
+    return alone if alone.is_file() else bundled_dir() / name / _SET
 
 
 def load_principle_set(source: str | Path, *, lookup: Lookup | None = None, base: Path | None = None) -> PrincipleSet:
@@ -72,7 +82,7 @@ def _by_name(name: str, lookup: Lookup | None, where: str = "") -> PrincipleSet:
         except SalmonError as error:
             raise ConfigError([Problem(where, error.message, error.hint)]) from None
     if name in bundled_names():
-        return _read(bundled_dir() / f"{name}.yaml", lookup)
+        return _read(bundled_file(name), lookup)
     hint = f"bundled are {', '.join(bundled_names())}; a file is named with its ending, .yaml"
     raise ConfigError([Problem(where, f"there is no principle set named {name!r}", hint)])
 

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from salmon_core.api.models import TokenCodec
-from salmon_core.api.templates import Template
+from salmon_core.api.templates import Preamble, Template
 from salmon_core.records import Message
 from salmon_core.reward.folding import PAIRS, Normalize, View
 from salmon_core.reward.sanitizer import Forbidden
 
 ROLES = ("system", "user", "assistant", "tool")
 SLOT = re.compile(r"\{(instruction|first|second|completion|principle|role|content)\}")
+#: of a preamble's texts
+PREAMBLE_SLOT = re.compile(r"\{(number|name|principle|instruction|thought|completion|topic|kind)\}")
 
 
 #: contents of probe conversations; such words stand in no template
@@ -60,6 +62,14 @@ def template_markers(template: Template) -> Forbidden:
 def text_markers(pieces: Sequence[str]) -> Forbidden:
     """The headings and bracketed markers in the trusted pieces between contents."""
     return _markers(pieces)
+
+
+def preamble_markers(preamble: Preamble) -> Forbidden:
+    """The markers that a preamble names, and the headings in its texts."""
+    found = Forbidden.of(preamble.markers)
+    for part in (preamble.principle, preamble.worked, preamble.plain, preamble.invented):
+        found |= _markers(PREAMBLE_SLOT.split(part)[::2])
+    return found
 
 
 def added_tokens(codec: TokenCodec) -> frozenset[str]:

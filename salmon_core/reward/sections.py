@@ -88,7 +88,7 @@ class SectionedRenderer(Renderer):
     def _remember_sections(self, text: str, found: list[Section]) -> None:
         if "".join(section.text for section in found) != text:
             found = [Section("conversation", text)]  # a chat template that changes what its turns say
-        self.made[text] = _joined(found)
+        self.made[text] = joined(found)
 
 
 def tokens_of(sections: Iterable[Section], codec: TokenCodec) -> list[int]:
@@ -119,7 +119,7 @@ def _by_sentinels(pattern: str, kinds: Sequence[str], values: Sequence[str]) -> 
             yield Section(kinds[int(piece)], values[int(piece)])
 
 
-def _joined(sections: Iterable[Section]) -> Sections:
+def joined(sections: Iterable[Section]) -> Sections:
     """Without empty ones of the template, and neighbours of it as one."""
     found: list[Section] = []
     for section in sections:

@@ -12,6 +12,8 @@ from dataclasses import asdict, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from pydantic import BaseModel
+
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.models import ModelSpec
 from salmon_core.api.reward import RewardSpec
@@ -66,6 +68,8 @@ def identity(value: Any, registry: Registry) -> Any:
         return _fields(value, registry, without=("model", "policy", "file_plugins"))
     if is_dataclass(value) and not isinstance(value, type):
         return _fields(value, registry)
+    if isinstance(value, BaseModel):  # a section of the configuration
+        return identity(value.model_dump(mode="json"), registry)
     if isinstance(value, Mapping):
         return {str(key): identity(item, registry) for key, item in value.items()}
     if isinstance(value, list | tuple):

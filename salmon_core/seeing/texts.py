@@ -23,9 +23,11 @@ from salmon_core.run.run import Run
 from salmon_core.seeing.asked import chosen
 from salmon_core.stages.base import ModelInput, Sources
 from salmon_core.stages.judge import judge_setup
+from salmon_core.stages.self_align import STAGE as SELF_ALIGN
+from salmon_core.stages.self_align import renderer_of, text_for
 from salmon_core.stages.texts import texts_of
 
-Reader = Literal["judge", "reward", "policy"]
+Reader = Literal["judge", "reward", "policy", "self-align"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,31 @@ def show_policy(run: Run, prompt: Prompt) -> Shown:
     renderer = SectionedRenderer(texts.template, codec, limits=texts.limits)
     text = renderer.policy(prompt)
     return Shown("policy", config.config.policy.model, prompt.id, "", (_shown("prompt", renderer.made[text], codec),))
+
+
+def show_self_align(run: Run, prompt: Prompt) -> Shown:
+    """What the model goes on with when it makes its own demonstrations: a prompt behind its preamble.
+
+    Raises:
+        SalmonError: the configuration has no `self_align`.
+    """
+    config = run.config
+    if config.self_align is None:
+        hint = "`self_align: {}` has the model make its own demonstrations"
+        raise SalmonError("the configuration has no self_align", where=config.source, hint=hint)
+    inputs = SELF_ALIGN.inputs(Sources(run))
+    renderer = renderer_of(inputs, config.registry)
+    passes = [("the first pass", inputs.shown, False)]
+    if inputs.verbose is not None:
+        passes.append(("thorough answers", inputs.verbose.shown, True))
+    found = []
+    for title, shown, verbose in passes:
+        text = text_for(inputs, renderer, shown, prompt, verbose=verbose)
+        found.append(_shown(title, renderer.sections(text), renderer.codec))
+    note = f"sampling stops at {renderer.stop!r}"
+    section = config.self_align.section
+    named = config.config.policy.model if section.model == "policy" else section.model
+    return Shown("self-align", named, prompt.id, "", tuple(found), 0, note)
 
 
 def show_reward(

@@ -164,7 +164,7 @@ def make_document(
         policy: the tokenizer of the model that is rewarded.
     """
     plain = codec_markers(policy)
-    wording = {key: value for key, value in asdict(template).items() if key != "plain"}  # of training alone
+    wording = {key: value for key, value in asdict(template).items() if key not in ("plain", "preamble")}
     values: dict[str, Any] = {
         "salmon_core": salmon_core.__version__,
         "template": {"name": name, **wording},

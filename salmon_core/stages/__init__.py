@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 #: names, in order; the stage `train-rm` is `STAGE` in the module `train_rm`
 STAGES = (
     "prompts",
+    "self-align",
     "sft",
     "sample",
     "judge",

@@ -227,15 +227,21 @@ class Work:
         """Tells `salmon run` how far the work is, a few times a second."""
         return Told(self.path / _PROGRESS, what, total)
 
-    def parts(self, total: int, size: int) -> dict[int, str]:
-        """Shards still to be made, by the index of their first item. What was not written to its end is made again."""
+    def parts(self, total: int, size: int, name: str = "part") -> dict[int, str]:
+        """Shards still to be made, by the index of their first item. What was not written to its end is made again.
+
+        Args:
+            name: that the files begin with.
+        """
         done = Outputs(self.path)
-        parts = {start: f"part-{start // size:05d}.parquet" for start in range(0, total, size)}
+        parts = {start: f"{name}-{start // size:05d}.parquet" for start in range(0, total, size)}
         return {start: part for start, part in parts.items() if not done.has(self.path / part)}
 
-    def shards(self, items: Iterable[T], total: int, size: int) -> Iterator[tuple[str, int, list[T]]]:
+    def shards(
+        self, items: Iterable[T], total: int, size: int, name: str = "part"
+    ) -> Iterator[tuple[str, int, list[T]]]:
         """The same with the items of each: (file, index of its first item, items)."""
-        parts, left = self.parts(total, size), iter(items)
+        parts, left = self.parts(total, size, name), iter(items)
         for start in range(0, total, size):
             own = list(islice(left, size))
             if start in parts:

@@ -28,6 +28,7 @@ class EvaluateInputs:
     """All that evaluators see of a run.
 
     Attributes:
+        base: the configured policy, before any training.
         initial: the policy before RL, `policy` after it.
         engine: samples them.
         sampling: of held-out prompts: as configured, with a seed of its own and without stop strings, so that a policy
@@ -39,6 +40,7 @@ class EvaluateInputs:
 
     seed: int
     prompts: StageOutput
+    base: ModelInput
     initial: ModelInput
     policy: ModelInput
     engine: ComponentSpec
@@ -73,6 +75,7 @@ class Evaluate(Stage[EvaluateInputs]):
         return EvaluateInputs(
             seed=config.config.run.seed,
             prompts=sources.output("prompts"),
+            base=sources.base(),
             initial=sources.initial(),
             policy=sources.aligned(),
             engine=config.engines["sample"],

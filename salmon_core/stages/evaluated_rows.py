@@ -14,8 +14,8 @@ from salmon_core.records import Completion, Judgment, Pair
 from salmon_core.run.identity import fingerprint
 from salmon_core.stages.base import Work
 
-#: pairs, or questions, in one file: what a killed run repeats at most
-PART = 64
+#: pairs, and questions, in one file: what a killed run repeats at most
+PAIRS, QUESTIONS = 64, 16
 
 
 class Kept:
@@ -43,8 +43,8 @@ class Kept:
             return parquet.read_rows(self._work.path / file, parquet.JUDGMENTS, parquet.to_judgment)
 
         progress, found = self._work.progress("pairs judged", len(pairs)), list[Judgment]()
-        for start in range(0, len(pairs), PART):
-            some = pairs[start : start + PART]
+        for start in range(0, len(pairs), PAIRS):
+            some = pairs[start : start + PAIRS]
             file = f"judged-{fingerprint([key, [asked(pair) for pair in some]])}.parquet"
             if not self._work.has(file):
                 progress(start)
@@ -62,8 +62,8 @@ class Kept:
             return [each.id, each.text, dict(each.parts), each.closing]
 
         progress, found = self._work.progress("questions answered", len(questions)), list[Completion]()
-        for start in range(0, len(questions), PART):
-            some = questions[start : start + PART]
+        for start in range(0, len(questions), QUESTIONS):
+            some = questions[start : start + QUESTIONS]
 
             def draw(some: Sequence[Question] = some, start: int = start) -> list[Completion]:
                 progress(start)

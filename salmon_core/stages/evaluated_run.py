@@ -29,6 +29,7 @@ from salmon_core.stages.sample import pairs_of, sampled
 
 #: role -> what its model is opened for
 ABILITIES: dict[str, Ability] = {
+    "base": "sampler",
     "initial": "sampler",
     "policy": "sampler",
     "reward": "scorer",
@@ -211,7 +212,8 @@ class SeenRun:
             if inputs.reward_model is None:
                 raise StageError("there is no reward model to ask", where=self._what)
             return inputs.reward_model.spec
-        return {"initial": inputs.initial, "policy": inputs.policy, "judge": self._judge.model}[role].spec
+        of_role = {"base": inputs.base, "initial": inputs.initial, "policy": inputs.policy, "judge": self._judge.model}
+        return of_role[role].spec
 
     @property
     def folder(self) -> Path:

@@ -33,7 +33,7 @@ from salmon_core.testing import rows
 from salmon_core.testing.makers import make_breakdown, make_completion, make_principles, make_reward_spec
 from salmon_core.testing.models import ByteModel
 
-ROLES: tuple[Role, ...] = ("initial", "policy", "reward", "judge")
+ROLES: tuple[Role, ...] = ("base", "initial", "policy", "reward", "judge")
 _BEFORE = ("I do not know.", "That is a long story, and I shall tell all of it.", "Well, it depends on much.")
 _AFTER = ("Yes.", "It is short.", "It depends.")
 

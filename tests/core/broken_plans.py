@@ -117,6 +117,8 @@ TEMPLATES = (
              principle="[[rule]] {principle} {principle} [[end]]\n"),
     template("turned round", "what_is_shown_is_shown",
              judge="[[ask]] {instruction} [[a]] {second} [[b]] {first} [[by]]"),
+    template("plain without a slot", "texts_without_principles_are_whole",
+             plain=("[[ask]] {instruction} [[reply]]", "[[reply]]")),
     template("one choice", "choices_differ", choices=("a", "a")),
     template("a marker of nothing", "markers_are_there", markers=(*_TEMPLATE["markers"], "[[nothing")),
     template("no marker", "markers_are_there", markers=()),

@@ -15,6 +15,7 @@ from salmon_core.pipeline import Pipeline
 from salmon_core.run.outputs import Outputs
 from salmon_core.run.processes import Lock
 from salmon_core.run.run import Run
+from salmon_core.run.workers import Workers
 from salmon_core.stages import stage as stage_named
 from salmon_core.stages.base import Process, Sources
 
@@ -66,7 +67,7 @@ def test_a_trainer_that_ends_well_without_a_result(fail: str, says: str, tmp_pat
         (stage.path / name).touch()
         Outputs(stage.path).add(stage.path / name)
     with Lock(run.path) as lock, pytest.raises(SalmonError, match=says):
-        own.execute(own.inputs(Sources(run)), Process(run, stage, lock, lambda *_, **__: None))
+        own.execute(own.inputs(Sources(run)), Process(run, stage, lock, lambda *_, **__: None, Workers(lock, run.path)))
 
 
 def _manifest(folder: Path, stage: str) -> dict[str, Any]:

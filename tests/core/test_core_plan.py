@@ -66,7 +66,7 @@ def test_files_and_environment_only_in_full(tmp_path: Path, cli: Cli) -> None:
     assert len(short) < len(full)
     stages = json.loads(cli("plan", "--json", config).out)
     assert list(stages) == ["prompts", "sample", "judge", "verdict", "label", "train-rm", "train-policy", "evaluate"]
-    assert all({"steps", "services", "files", "expects", "counts"} == set(plan) for plan in stages.values())
+    assert all({"steps", "services", "files", "expects", "counts", "memory"} == set(plan) for plan in stages.values())
 
 
 def test_more_samples_epochs_and_principles(tmp_path: Path, cli: Cli) -> None:
@@ -112,7 +112,7 @@ def test_quick_reads_nothing(limit: int | None, tmp_path: Path, cli: Cli) -> Non
     shown = numbers(done.out)
     assert shown["prompts"] == ("?" if limit is None else "5")
     assert shown["judge calls"] == ("?" if limit is None else "20")
-    assert "note" not in done.out
+    assert all("memory is not known" in line for line in done.out.splitlines() if "note" in line)
     assert counts(cli, config, "--quick")["prompts"] == {"train": limit, "test": None}
 
 
@@ -185,3 +185,32 @@ def test_the_embedded_world(tmp_path: Path, cli: Cli) -> None:
         counts(cli, example, "--set", "train.options.max_steps=null", "--set", "train.epochs=2")["train-policy"]["rows"]
         == 2 * found["prompts"]["train"]
     )
+
+
+def test_memory_of_the_embedded_world(tmp_path: Path, cli: Cli) -> None:
+    """A table of all stages that load a model, and the same in bytes."""
+    example = Path(__file__).resolve().parents[2] / "examples/minnow.yaml"
+    shown = cli("plan", "--quick", example).out
+    assert re.search(r"^  GiB per process +number +parameters +gradients +optimizer +activations", shown, re.M)
+    assert re.search(r"^  train-policy  +1( +\d+\.\d\d){7}$", shown, re.M)
+    assert "\n  train-policy fits GPUs of 16, " in shown
+    stages = json.loads(cli("plan", "--quick", "--json", example).out)
+    assert stages["prompts"]["memory"] is None
+    for name in ("sample", "judge", "train-rm", "train-policy", "evaluate"):
+        (process,) = stages[name]["memory"]["processes"]
+        parts = ("parameters", "gradients", "optimizer", "activations", "cache", "context")
+        assert process["total"] == pytest.approx(sum(process[part] for part in parts), abs=3)
+        assert stages[name]["memory"]["fits"][0] == 16
+    cpu = json.loads(cli("plan", "--quick", "--json", example, "--set", "policy.device=cpu").out)
+    assert cpu["train-policy"]["memory"]["fits"] == []
+    assert cpu["train-policy"]["memory"]["processes"][0]["context"] == 0
+
+
+def test_memory_that_is_not_known_is_said(tmp_path: Path, cli: Cli) -> None:
+    config = make_folder(tmp_path)
+    said = cli("plan", "--quick", config).out
+    assert re.search(r"note sample.*: memory is not known: the engine \S+ does not say what it keeps", said)
+    assert "note train-rm, train-policy: memory is not known: the backend does not say" in said
+    done = cli("plan", "--quick", config, "--model-config", "lab/model=nowhere.json")
+    assert done.code == 2
+    assert "--model-config: 'lab/model=nowhere.json' names no file (write MODEL=FILE" in done.text

@@ -64,6 +64,38 @@ OTHER: dict[str, Any] = {
     "limits.total": 513,
     "prompts": "others.jsonl",
     "held_out": 0.5,
+    "self_align.model": "./other",
+    "self_align.engine": {"name": "bytes", "scale": 2.0},
+    "self_align.principles": {"name": "self-align", "without": ["measure"]},
+    "self_align.show_principles": 3,
+    "self_align.exemplars": "worked.yaml",
+    "self_align.show_exemplars": 1,
+    "self_align.thoughts": False,
+    "self_align.prompts": "generated",
+    "self_align.questions.generate": 7,
+    "self_align.questions.attempts": 7,
+    "self_align.questions.topics": "topics.yaml",
+    "self_align.questions.show": 1,
+    "self_align.questions.temperature": 0.5,
+    "self_align.questions.top_p": 0.5,
+    "self_align.questions.max_new_tokens": 7,
+    "self_align.questions.min_words": 1,
+    "self_align.questions.max_words": 70,
+    "self_align.questions.similar": 0.5,
+    "self_align.samples": 3,
+    "self_align.temperature": 0.5,
+    "self_align.top_p": 0.5,
+    "self_align.max_new_tokens": 7,
+    "self_align.batch_size": 7,
+    "self_align.shard_size": 7,
+    "self_align.filters.min_characters": 7,
+    "self_align.filters.repeats": 0.5,
+    "self_align.filters.mentions": ["rule"],
+    "self_align.filters.same_answer": 7,
+    "self_align.verbose.principles": {"name": "self-align", "without": ["measure"]},
+    "self_align.verbose.exemplars": "worked.yaml",
+    "self_align.verbose.max_new_tokens": 7,
+    "self_align.verbose.keep": "both",
     "sft.data": "others.jsonl",
     "sft.backend": "toy-too",
     "sft.options": {"steps": 4},
@@ -131,6 +163,8 @@ BESIDE: dict[str, dict[str, Any]] = {
         f"reward_model.pretrain.{key}": {"reward_model.pretrain": {"preferences": "own.parquet"}}
         for key in ("preferences", "principles", "keep", "min_margin", "limit", "backend", "options")
     },
+    "self_align.principles": {"self_align.exemplars": "worked.yaml"},
+    "self_align.verbose.principles": {"self_align.exemplars": "worked.yaml"},
 }
 
 
@@ -158,7 +192,9 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 def start() -> dict[str, Any]:
     """Every stage active."""
-    return document(sft={"data": "sft.jsonl", "backend": "toy"}, evaluate=["toy-count", "toy-agreement"])
+    own = {"engine": "bytes", "prompts": "both", "verbose": {}}
+    sft = {"data": "sft.jsonl", "backend": "toy"}
+    return document(self_align=own, sft=sft, evaluate=["toy-count", "toy-agreement"])
 
 
 def prepare(folder: Path) -> None:
@@ -168,6 +204,10 @@ def prepare(folder: Path) -> None:
     (folder / "others.jsonl").write_text(line * 2)
     (folder / "own.parquet").write_bytes(b"rows")
     (folder / "others.parquet").write_bytes(b"other rows")
+    worked = "".join(f"  - {{prompt: Who is {name}?, thought: Use., answer: Nobody.}}\n" for name in "abcd")
+    (folder / "worked.yaml").write_text(f"exemplars:\n{worked}")
+    questions = "".join(f"  - {{topic: a, kind: b, prompt: Who is {name}?}}\n" for name in "abcde")
+    (folder / "topics.yaml").write_text(f"topics: [a]\nkinds: [b]\nquestions:\n{questions}")
     (folder / "other").mkdir()
     (folder / "other" / "config.json").write_text('{"other": 1}')
     (folder / "more.py").write_text(

@@ -46,7 +46,7 @@ def plans(backend: Backend, stage: str, **more: Any) -> bool:
 
 LORA = {"lora": {"r": 8}}
 CLAIMS: dict[str, Callable[[Backend], bool]] = {
-    **{name: (lambda backend, name=name: name in backend.stages) for name in ("sft", "train-rm")},  # type: ignore[misc]
+    **{name: (lambda backend, name=name: name in backend.stages) for name in ("sft", "pretrain-rm", "train-rm")},  # type: ignore[misc]
     **{
         name: (lambda backend, name=name: name in backend.algorithms)  # type: ignore[misc]
         for name in ("ppo", "grpo", "rloo", "dpo", "reinforce++", "reinforce++-baseline")

@@ -41,8 +41,10 @@ WEIGHTS = {
 
 
 def test_all_of_them_are_here() -> None:
-    assert set(bundled_names()) == set(WEIGHTS)
-    assert {path.name for path in bundled_dir().iterdir()} == {f"{name}.yaml" for name in WEIGHTS}
+    assert set(bundled_names()) == {*WEIGHTS, "self-align"}
+    assert {path.name for path in bundled_dir().iterdir()} == {*(f"{name}.yaml" for name in WEIGHTS), "self-align"}
+    own = {path.name for path in (bundled_dir() / "self-align").iterdir()}
+    assert own == {"principles.yaml", "exemplars.yaml", "topics.yaml"}
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
@@ -92,7 +94,7 @@ def test_they_are_found_from_any_folder_without_loading_yaml(tmp_path: Path) -> 
     code = (
         f"import sys; sys.path.insert(0, {str(root)!r})\n"
         "from salmon_core.principles.files import bundled_names\n"
-        "assert len(bundled_names()) == 6\n"
+        "assert len(bundled_names()) == 7\n"
         "assert not {'yaml', 'pydantic', 'torch'} & set(sys.modules), sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)

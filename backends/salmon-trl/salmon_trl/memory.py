@@ -192,7 +192,7 @@ def _training(how: _How, passes: tuple[ModelPass, ...], *, accumulates: bool = F
 
 
 def _preferred(how: _How, job: Job, options: DPOOptions) -> ProcessMemory:
-    """DPO: chosen and rejected in one pass of the policy, and one of the reference, a copy without an adapter."""
+    """DPO: chosen and rejected in one pass; the reference is a copy, unless an adapter is trained."""
     rows, tokens = 2 * options.per_device_train_batch_size, options.max_length
     tile = how.tile(rows * tokens, backward=True)
     policy = how.trained("policy", job.model, "language")

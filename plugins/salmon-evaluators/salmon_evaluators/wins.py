@@ -36,7 +36,7 @@ class Wins:
 
     @property
     def rate(self) -> Estimate:
-        """Of after over before, ties counted half; its interval counts prompts, its `n` comparisons."""
+        """Of after over before, ties counted half; its interval and its `n` count prompts."""
         return clustered_rate(self.by_prompt)
 
     def to_json(self) -> dict[str, Any]:
@@ -76,10 +76,10 @@ def at_equal_length(wins: Sequence[tuple[str, float, float]]) -> Estimate | None
         None where it cannot be told: too few prompts, or lengths or lack of ties that decide everything.
     """
     clusters = sorted({prompt for prompt, _, _ in wins})
-    n = len(wins)
-    if len(clusters) < 2:
+    n = len(clusters)
+    if n < 2:
         return None
-    spread = math.sqrt(sum(length * length for *_, length in wins) / n)
+    spread = math.sqrt(sum(length * length for *_, length in wins) / len(wins))
     rows = [(prompt, value, math.tanh(length / spread) if spread else 0.0) for prompt, value, length in wins]
     varies = any(x != rows[0][2] for *_, x in rows)
     a, b = 0.0, 0.0

@@ -1,4 +1,4 @@
-"""The model card of the shipped policy."""
+"""The model cards of the shipped policy and the shipped base."""
 
 from __future__ import annotations
 
@@ -41,6 +41,52 @@ was trained on.
 
 By the rules of `salmon_minnow.oracle`, at temperature 1 on 400 prompts drawn from each side of the split.
 """  # noqa: E501
+
+
+_BASE = """\
+---
+license: apache-2.0
+language: [en, de, es]
+library_name: transformers
+tags: [salmon, toy]
+---
+
+# minnow-base
+
+The base model of salmon-core's embedded world: [minnow](../model/README.md), trained on until it can follow principles that
+stand before a question. Alone, it answers worse than minnow: it misses the language and the topic more often, and runs
+on into a next turn. Behind a preamble (principles, worked exemplars with thoughts, a question) it follows the
+principles shown, though its thoughts name them loosely. So it can make its own demonstrations (`self_align`), and be fine-tuned on them. It judges as minnow does.
+
+It was trained with `python -m salmon_minnow.train --base` from minnow on texts of the same grammar; the held-out prompts
+occur in none of them.
+
+## Format
+
+As minnow's, and
+
+| text | format |
+|---|---|
+| preamble | `<|rule|>{principle}<|end|>` for each principle, then the exemplars |
+| exemplar | `\\nUser: {prompt}\\nThought:\\n{principles that apply, a line each}\\nAssistant:\\n{answer}<|eos|>` |
+| invented question | `\\nTopic: {capital, color, ...}, {en, de, es}\\nUser: {prompt}<|eos|>` |
+
+## Measured
+
+By the rules of `salmon_minnow.oracle`, at temperature 1 on 400 prompts drawn from each side of the split; `behind a preamble`
+are held-out prompts with all principles but `concise` and three exemplars.
+"""  # noqa: E501
+
+
+def base_card(measured: Mapping[str, Any], shown: Mapping[str, float]) -> str:
+    """The card of the base.
+
+    Args:
+        shown: rates behind a preamble.
+    """
+    answers = {side: {"rates": found["rates"]} for side, found in measured.items()}
+    lines = _rates(answers | {"behind a preamble": {"rates": shown}})
+    return "\n".join([_BASE, *lines, "", *_judging(measured), ""])
 
 
 def model_card(measured: Mapping[str, Any]) -> str:

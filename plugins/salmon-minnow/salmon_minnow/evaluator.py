@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,8 +14,6 @@ from salmon_core.records import Prompt, ShownPrinciple
 from salmon_core.rng import named_rng
 from salmon_minnow.oracle import MEASURES, RATES, Attributes, prefers, read
 from salmon_minnow.world import PROMPTS_BY_TEXT, WorldPrompt
-
-_ROLES: tuple[Role, ...] = ("initial", "policy")
 
 #: Principle -> the quality that shows whether an answer follows it. `concise` is seen in the number of words.
 QUALITIES = {
@@ -52,9 +50,7 @@ class MinnowTruth(Oracle):
 
 
 class MinnowOracle(Evaluator):
-    """Rates of each quality in answers to held-out prompts, before and after RL."""
-
-    needs = frozenset({"initial", "policy"})
+    """Rates of each quality in answers to held-out prompts, before and after training."""
 
     class Options(BaseModel):
         """What a configuration may set."""
@@ -62,9 +58,14 @@ class MinnowOracle(Evaluator):
         model_config = ConfigDict(extra="forbid")
 
         samples: int = Field(8, ge=1, description="completions per held-out prompt")
+        before: Literal["initial", "base"] = Field(
+            "initial", description="`initial`: the policy before RL; `base`: before any training, SFT as well"
+        )
 
     def __init__(self, options: Options | None = None) -> None:
         self._options = options or self.Options()
+        self._roles: tuple[Role, ...] = (self._options.before, "policy")
+        self.needs = frozenset(self._roles)
 
     def evaluate(self, run: EvaluatedRun) -> Metrics:
         """The qualities that the shown principles ask for as targets; as values `rates`, every quality.
@@ -72,7 +73,7 @@ class MinnowOracle(Evaluator):
         Each has `before`, `after` and `change`, with 95 % intervals that resample prompts. A quality that no held-out
         prompt can show is left out.
         """
-        by_role = {role: self._read(run, role) for role in _ROLES}
+        by_role = {role: self._read(run, role) for role in self._roles}
         rates: dict[str, Any] = {}
         for name, value in _qualities().items():
             before, after = ({key: [*map(value, own)] for key, own in _told(name, each)} for each in by_role.values())

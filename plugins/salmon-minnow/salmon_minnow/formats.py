@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from salmon_core.api.templates import Template
+from salmon_core.api.templates import Preamble, Template
 from salmon_core.reward.rendering import fill
 
 #: What the tokenizer pads with and ends a turn with.
@@ -21,6 +21,19 @@ LEAK = "\nUser:"
 #: The judge's two answers: the first output is better, or the second. Each is one token.
 CHOICES = ("A", "B")
 
+#: How `plugin:minnow-base` is asked to follow principles: few words, each of them a token where that is possible.
+PREAMBLE = Preamble(
+    task="",
+    hidden="",
+    thorough="",
+    principle=f"{RULE}{{principle}}{END}",
+    worked=f"\nUser: {{instruction}}\nThought:\n{{thought}}\nAssistant:\n{{completion}}{EOS}",
+    plain=f"\nUser: {{instruction}}\nAssistant:\n{{completion}}{EOS}",
+    inventing="",
+    invented=f"\nTopic: {{topic}}, {{kind}}\nUser: {{instruction}}{EOS}",
+    markers=(),
+)
+
 TEMPLATE = Template(
     judge=f"User: {{instruction}}\nAssistant:\n{{first}}{OTHER}{{second}}",
     principle=f"{RULE}{{principle}}{END}",
@@ -31,6 +44,7 @@ TEMPLATE = Template(
     choices=CHOICES,
     turn="{role}: {content}\n",
     stop=(LEAK,),
+    preamble=PREAMBLE,
 )
 
 #: Renders a conversation for the policy; a single user turn becomes `policy_text(prompt)`.

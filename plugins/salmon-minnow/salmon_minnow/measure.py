@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from salmon_minnow.base import answer_of, shown_text
 from salmon_minnow.formats import CHOICES, cut_leak, pair_text, policy_text, rules_text
 from salmon_minnow.oracle import prefers, prefers_jointly, rates, read
 from salmon_minnow.pretrain import Branch, Row, collate, verdict_logits
@@ -49,11 +50,17 @@ class Gauge:
         return found
 
     @torch.no_grad()
-    def say(self, prompts: Sequence[WorldPrompt], max_new_tokens: int = 64) -> list[tuple[str, bool]]:
-        """Answers at temperature 1, and whether each was ended with EOS."""
+    def say(
+        self, prompts: Sequence[WorldPrompt], max_new_tokens: int = 64, texts: Sequence[str] | None = None
+    ) -> list[tuple[str, bool]]:
+        """Answers at temperature 1, and whether each was ended with EOS.
+
+        Args:
+            texts: that are gone on with, where they are not the policy's.
+        """
         torch.manual_seed(self._seed)
         eos = self._tokenizer.eos_token_id
-        texts = [policy_text(prompt.text) for prompt in prompts]
+        texts = texts or [policy_text(prompt.text) for prompt in prompts]
         batch = self._tokenizer(texts, return_tensors="pt", padding=True, padding_side="left")
         ids = self._model.generate(
             input_ids=batch["input_ids"],
@@ -64,6 +71,13 @@ class Gauge:
             max_new_tokens=max_new_tokens,
         )[:, batch["input_ids"].shape[1] :].tolist()
         return [(str(self._tokenizer.decode(row, skip_special_tokens=True)), eos in row) for row in ids]
+
+    def shown(self, answers: int = 400) -> dict[str, float]:
+        """Rates of answers to held-out prompts behind a preamble; for the base."""
+        rng = random.Random(self._seed)
+        prompts = [draw_prompt(rng, True) for _ in range(answers)]
+        said = self.say(prompts, 112, [shown_text(prompt, rng) for prompt in prompts])
+        return rates(prompts, [read(p, answer_of(text), ended) for p, (text, ended) in zip(prompts, said, strict=True)])
 
     @torch.no_grad()
     def lean(self, pairs: Sequence[Pair], rules: Sequence[Sequence[str]], batch_size: int = 32) -> list[float]:

@@ -10,12 +10,15 @@ from salmon_core.api.hooks import hookimpl
 
 #: The shipped policy, a plain Hugging Face folder.
 MODEL = Path(__file__).parent / "data" / "model"
+#: The shipped base, likewise.
+BASE = Path(__file__).parent / "data" / "base"
 
 
 @hookimpl
 def salmon_models() -> Iterable[Component]:
-    """The model `plugin:minnow`."""
+    """The models `plugin:minnow` and `plugin:minnow-base`."""
     yield Component("minnow", MODEL, "half a million parameters that answer, and judge, in a tiny world")
+    yield Component("minnow-base", BASE, "the same with worse habits, and able to follow principles that it is shown")
 
 
 @hookimpl

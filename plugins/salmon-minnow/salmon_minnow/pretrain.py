@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -71,6 +71,8 @@ class Settings:
     judge_loss: float = 1.5
     weights: dict[str, float] = field(default_factory=lambda: {"language": 5.0})
     set_weight: float = 1.5
+    #: How often an answer shows each quality, and ends by itself.
+    habits: Mapping[str, float] = field(default_factory=lambda: HABITS)
 
 
 @dataclass
@@ -131,7 +133,7 @@ class RowMaker:
         if contrast and not simple:
             return Row(ids, [], branches)
         following = [IGNORED] * (len(question) - 1) + answers[0]
-        if bare or self.rng.random() < HABITS["stop"]:
+        if bare or self.rng.random() < self.settings.habits["stop"]:
             following.append(self._eos)
         else:
             leak = self._leak()
@@ -150,7 +152,7 @@ class RowMaker:
 
     def _habits(self, contrast: bool) -> tuple[dict[str, float], dict[str, float]]:
         """The habits behind the two answers."""
-        first, second = dict(HABITS), dict(HABITS)
+        first, second = dict(self.settings.habits), dict(self.settings.habits)
         if contrast:
             for quality in CONTRASTED:
                 if self.rng.random() < self.settings.contrast:
@@ -168,7 +170,7 @@ class RowMaker:
                 first[quality] = float(self.rng.random() < 0.5)
                 second[quality] = 1 - first[quality]
             elif quality in ("language", "vivid", "steps", "refusal"):
-                first[quality] = second[quality] = float(self.rng.random() < HABITS[quality])
+                first[quality] = second[quality] = float(self.rng.random() < self.settings.habits[quality])
         return first, second
 
     def _leak(self) -> list[int]:
@@ -335,9 +337,10 @@ def pretrain(
     settings: Settings,
     report: Callable[[int, dict[str, float]], None],
     every: int = 100,
+    maker: RowMaker | None = None,
 ) -> None:
     """Pretrain ``model`` in place; ``report(step, mean losses)`` is called now and then."""
-    maker = RowMaker(tokenizer, settings, random.Random(settings.seed))
+    maker = maker or RowMaker(tokenizer, settings, random.Random(settings.seed))
     answers = (maker.encode(CHOICES[0])[0], maker.encode(CHOICES[1])[0])
     pad_id = maker.encode(PAD)[0]
     optimizer = torch.optim.AdamW(

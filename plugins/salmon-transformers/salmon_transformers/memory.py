@@ -20,7 +20,8 @@ _ROOM = 64
 def memory_of(model: ModelSpec, use: Use, how: How, budget: int | None) -> ProcessMemory:
     """One process with one model.
 
-    On a CPU in float32, the linear layers are laid out anew while those as loaded are still there (`packed`).
+    On a CPU in float32, linear layers are laid out anew (`packed`), and the file that they were read from stays
+    mapped as long as any other weight is used where it lies.
     """
     host = model.device == "cpu"
     score = use.ability == "scorer"
@@ -36,13 +37,8 @@ def memory_of(model: ModelSpec, use: Use, how: How, budget: int | None) -> Proce
         tokens, pack = CPU if host else GPU
         tokens = max(budget or tokens, use.text)
         mask = max(1, tokens // max(1, use.text)) * pack * use.text
-        phases = [
-            Phase(
-                "reading",
-                (ModelPass("model", 1, tokens, width, attention=attention, cached=tokens, mask=mask),),
-            )
-        ]
-        if host and width == 4 and how.quantization is None:
-            phases.append(Phase("loading", (ModelPass("model", 1, 1, width, again=True),)))
+        again = host and width == 4 and how.quantization is None
+        read = ModelPass("model", 1, tokens, width, attention=attention, cached=tokens, mask=mask, again=again)
+        phases = [Phase("reading", (read,))]
     spread = 0 if how.device_map is not None else 1
     return ProcessMemory((kept,), tuple(phases), spread=spread, host=host)

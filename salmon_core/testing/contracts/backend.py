@@ -15,6 +15,7 @@ from salmon_core.api.training import Backend, Job, LaunchPlan, Service, Step, Tr
 from salmon_core.errors import ConfigError, SalmonError, boundary
 from salmon_core.plugins.options import checked_options, require
 from salmon_core.testing.contracts.base import ComponentContract
+from salmon_core.testing.contracts.memory import check_memory
 from salmon_core.testing.elsewhere import Made
 from salmon_core.testing.makers import make_job
 
@@ -89,6 +90,9 @@ class BackendContract(ComponentContract):
                 plan = backend.plan(job)
             _check(plan, job)
             found.append(plan)
+            if callable(asked := getattr(backend, "memory", None)):
+                with boundary(str(owned.owner), f"backend, memory of {job.stage}"):
+                    check_memory(tuple(asked(job)), f"memory of {job.stage} {job.algorithm}")
         return found
 
     def test_stages_and_algorithms_are_known(self) -> None:

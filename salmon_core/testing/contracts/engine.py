@@ -11,6 +11,7 @@ from typing import Any, ClassVar, cast, get_args
 
 import pytest
 
+from salmon_core.api.memory import Use
 from salmon_core.api.models import (
     Ability,
     Chooser,
@@ -31,6 +32,7 @@ from salmon_core.plugins.options import require
 from salmon_core.records import Completion, Message, Prompt
 from salmon_core.testing import rows
 from salmon_core.testing.contracts.base import ComponentContract
+from salmon_core.testing.contracts.memory import check_memory
 from salmon_core.testing.elsewhere import Made
 
 ABILITIES: tuple[Ability, ...] = get_args(Ability)
@@ -107,6 +109,16 @@ class EngineContract(ComponentContract):
         engine = self.engine
         assert any(able(engine, ability) for ability in ABILITIES), f"has none of the methods {', '.join(ABILITIES)}"
         assert isinstance(getattr(engine, "deterministic", False), bool), "`deterministic` is true or false"
+
+    def test_what_it_keeps_in_memory(self) -> None:
+        """Where it says so, also of a model that is not there."""
+        asked = getattr(self.engine, "memory", None)
+        if not callable(asked):
+            pytest.skip("the engine does not say")
+        for ability in ABILITIES:
+            if able(self.engine, ability):
+                found = asked(self.model(ability), Use(ability, rows=4, prompt=32, new=16, text=64))
+                check_memory(() if found is None else (found,), f"memory of a {ability}")
 
     def test_models_that_are_not_there_are_refused(self, tmp_path: Path) -> None:
         """By a `SalmonError`, which the user reads without a stack trace."""
