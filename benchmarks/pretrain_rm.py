@@ -20,19 +20,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from prove import interval, run  # noqa: E402
+from evidence.intervals import Interval  # noqa: E402
 
 from salmon_core.data import parquet  # noqa: E402
 from salmon_minnow.oracle import Attributes, read  # noqa: E402
 from salmon_minnow.world import draw_answer, draw_prompt  # noqa: E402
 
+CONFIG = ROOT / "examples" / "minnow.yaml"
 PRETRAINED = 2000
 EVALUATE = ["evaluate=[{name: rm-accuracy, truth: minnow, samples: 8}]", "expect=[]", "train.algorithm=none"]
 OPTIONS = (
@@ -42,6 +45,25 @@ SIZES, WAYS = ("quarter", "all"), ("alone", "first PMP")
 #: half of the quickstart's, to be done in minutes
 REPEATS = "label.repeats=13"
 ROWS = "rows"
+
+
+def run(name: str, overrides: list[str], folder: Path) -> dict[str, Any]:
+    """A run of the real command; its report."""
+    command = [sys.executable, "-m", "salmon_core", "run", str(CONFIG), "--quick"]
+    for override in (f"run.folder={folder}", f"run.name={name}", *overrides):
+        command += ["--set", override]
+    print(f"{name} ...", file=sys.stderr, flush=True)
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    report = folder / name / "report.json"
+    if done.returncode not in (0, 1) or not report.exists():
+        raise SystemExit(f"{name} failed:\n{done.stdout}\n{done.stderr}")
+    found: dict[str, Any] = json.loads(report.read_text())
+    return found
+
+
+def interval(values: list[float]) -> str:
+    """Mean and 95 % interval over seeds; of one seed no interval."""
+    return Interval.of(dict(enumerate(values))).text(signed=True, digits=3)
 
 
 def quality(answer: Attributes) -> float:

@@ -26,6 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "evidence.md")
     parser.add_argument("--example", type=Path, default=EXAMPLE, help="another configuration of the embedded world")
     parser.add_argument("--write-only", action="store_true", help="run nothing; the page of what is there")
+    parser.add_argument("--any-code", action="store_true", help="also of runs that an earlier state of the code made")
     parser.add_argument("--list", action="store_true", help="run nothing; all runs, and whether each is finished")
     options = parser.parse_args(argv)
     questions = [QUESTIONS[name] for name in options.only]
@@ -41,8 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     except SalmonError as error:
         print(error, file=sys.stderr)
         return 1
-    write(QUESTIONS, folder, options.page.resolve(), wanted=SEEDS)
-    print(f"{options.page} is written", file=sys.stderr)
+    written = write(QUESTIONS, folder, options.page.resolve(), wanted=SEEDS, any_code=options.any_code)
+    said = "is written" if written else f"is left as it is: {folder.path} has no finished run"
+    print(f"{options.page} {said}", file=sys.stderr)
     for name in failed:
         print(f"FAILED: {name}", file=sys.stderr)
     return 1 if failed else 0

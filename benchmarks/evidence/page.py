@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from evidence.folder import Folder, seeds_of
@@ -18,7 +18,7 @@ command.
 `make prove-all` runs every question for {wanted} seeds and writes this page from what is in its results folder; it
 continues where it was ended. One question: `python benchmarks/prove_all.py --only NAME --seeds N`. `make prove` is
 the first one alone, with three seeds, and fails where a claim does not hold. No sentence about a result is written
-by hand.
+by hand. What was printed before there was this page, over three seeds: [earlier evidence](evidence-earlier.md).
 
 - **World.** A policy of half a million parameters that answers and judges in a tiny language, principles it was
   taught to judge by, and an oracle of plain rules that measures it and is seen by neither the policy nor the reward
@@ -26,8 +26,9 @@ by hand.
   here need not hold for a large one.
 - **Rates** are shares of answers to held-out prompts, read off by the oracle. **RM accuracy** is the share of pairs
   of such answers of which the reward model prefers the right one.
-- **Intervals** are 95 % t intervals over seeds, where there are two at least. A seed changes all draws of a run:
-  samples, labels, initialisation, order. Differences are paired by seed.
+- **Intervals** are 95 % t intervals over seeds, where there are two at least; a number of one seed has none, and says
+  nothing about chance. A seed changes all draws of a run: samples, labels, initialisation, order. Differences are
+  paired by seed.
 """
 
 
@@ -37,32 +38,33 @@ def write(
     page: Path,
     *,
     wanted: int,
-    counts: Callable[[Arm, int], bool] | None = None,
-) -> None:
-    """The page, of whatever is there.
+    any_code: bool = False,
+) -> bool:
+    """The page, of whatever is there; whether there was anything, otherwise the page is left as it is.
 
     Args:
         questions: all, also those without a run.
         page: a Markdown file; figures go into a folder of its name beside it.
         wanted: how many seeds the whole is made with.
-        counts: which of the runs that have a report; by default those that `salmon run` would find finished, so that
-            what was made by other code or another configuration is left out.
+        any_code: also runs that `salmon run` would not find finished, because other code or another configuration made
+            them; the page says how many.
     """
     known: dict[tuple[str, int], bool] = {}
 
     def counted(arm: Arm, seed: int) -> bool:
         key = (arm.folder, seed)
         if key not in known:
-            known[key] = (counts or folder.finished)(arm, seed)
-        return known[key]
+            known[key] = folder.finished(arm, seed)
+        return known[key] or any_code
 
-    parts, rows = [], []
+    parts, rows, runs_there = [], [], 0
     for question in questions.values():
         arms = tuple(dict.fromkeys((BASE, *question.arms)))
         some = seeds_of(folder, question.arms)
         results = Results(folder, tuple(some), page.with_suffix(""), page.stem, counted)
         runs_of = {seed: [arm for arm in arms if results.report(arm, seed) is not None] for seed in some}
         there = sum(arm in question.arms for own in runs_of.values() for arm in own)
+        runs_there += there
         complete = [seed for seed, own in runs_of.items() if len(own) == len(arms)]
         seeds = [seed for seed, own in runs_of.items() if any(arm in question.arms for arm in own)]
         anchor = question.title.lower().translate(str.maketrans("", "", "?,.:'`()")).replace(" ", "-")
@@ -70,12 +72,21 @@ def write(
         rows.append([f"[{question.title}](#{anchor})", f"`{question.name}`", str(len(complete)), runs])
         parts += [f"## {question.title}", "", question.asks.strip(), "", f"Seeds: {_told(seeds, complete)}.", ""]
         parts += question.write(results) if seeds else ["No runs yet.", ""]
+    if not runs_there:
+        return False
     table = markdown(["question", "`--only`", "seeds complete", "runs"], rows)
+    if any_code and (other := sum(not finished for finished in known.values())):
+        table += [
+            f"{other} of the {len(known)} runs that count here were made by an earlier state of the code; "
+            "`make prove-all` makes them again.",
+            "",
+        ]
     text = "\n".join([HEAD.format(wanted=wanted), *table, *parts]).rstrip() + "\n"
     page.parent.mkdir(parents=True, exist_ok=True)
     aside = page.with_name(f".{page.name}.new")
     aside.write_text(text, encoding="utf-8")
     aside.replace(page)
+    return True
 
 
 def _told(seeds: list[int], complete: list[int]) -> str:

@@ -134,7 +134,8 @@ def _write(results: Results) -> list[str]:
     rows = [[c.text, str(len(c.interval.values)), c.interval.text(signed=True, digits=3), c.verdict] for c in found]
     judged = [c for c in found if c.holds is not None]
     failed = [c.text for c in judged if not c.holds]
-    told = f"{len(judged) - len(failed)} of {len(judged)} claims hold"
+    one = " in one seed, which says nothing about chance" if len(results.values(BASE, rate("vivid"))) == 1 else ""
+    told = f"{len(judged) - len(failed)} of {len(judged)} claims hold{one}"
     return [
         *markdown(["", "seeds", "mean", "claim"], rows),
         f"{told}{': not ' + '; '.join(failed) if failed else ''}.",
