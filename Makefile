@@ -9,7 +9,7 @@ OPENRLHF_PINS := backends/salmon-openrlhf/constraints-openrlhf-cpu.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install quickstart test test-openrlhf prove-openrlhf test-vllm test-ray docs prove lint wheels clean
+.PHONY: install quickstart test test-slow test-openrlhf prove-openrlhf test-vllm test-ray docs prove lint wheels clean
 
 install: $(INSTALLED)
 
@@ -27,7 +27,11 @@ quickstart: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/salmon run examples/minnow.yaml
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+# Whole runs: end to end with kills, what the pages tell to do, models that travel, benchmarks in small.
+test-slow: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not openrlhf and not vllm and not ray"
 
 # OpenRLHF in an interpreter of its own, for a machine without a GPU: everything pinned, nothing resolved.
 $(OPENRLHF)/.installed: $(OPENRLHF_PINS)

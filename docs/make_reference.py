@@ -55,6 +55,7 @@ CHOICES = {
     "DefaultSelection": "`NAME`, or a mapping of options with or without `name`",
     "PrincipleChoice": "`NAME`, a YAML file, or a mapping (below)",
     "BonusChoice": "`NAME` or a mapping (below)",
+    "EvaluatorChoice": "`NAME` or `{name: NAME, ...options}`",
 }
 
 

@@ -26,12 +26,18 @@ from salmon_core.run.folder import StageFolder
 from salmon_core.run.processes import Lock
 from salmon_core.run.run import Run
 from salmon_core.run.watch import inherited
+from salmon_core.run.workers import Workers
 from salmon_core.stages import stage
-from salmon_core.stages.base import Process, Sources, Stage
+from salmon_core.stages.base import Asked, Process, Sources, Stage
 from salmon_core.stages.training import TrainingStage
 
 #: keys of the configuration that problems of a stage's plan are about
-SECTIONS = {"sft": "sft", "train-rm": "reward_model", "train-policy": "train"}
+SECTIONS = {
+    "sft": "sft",
+    "pretrain-rm": "reward_model.pretrain",
+    "train-rm": "reward_model",
+    "train-policy": "train",
+}
 
 
 class Pipeline:
@@ -76,7 +82,8 @@ class Pipeline:
         self.plans()  # impossible options show before anything runs
         self.folder.mkdir(parents=True, exist_ok=True)
         report, failure = None, None
-        with Lock(self.folder) as lock, inherited(self.run_of.config.config.run.call_timeout):
+        timeout = self.run_of.config.config.run.call_timeout
+        with Lock(self.folder) as lock, inherited(timeout), Workers(lock, self.folder) as workers:
             self.run_of.save()
             document = self.run_of.config.config.model_dump(mode="json")
             self._events.emit(RunStarted, config=document, stages=self.stages)
@@ -84,7 +91,8 @@ class Pipeline:
                 anew = False
                 for name in self.stages:
                     anew = anew or name == start
-                    self._stage(name, lock, anew=anew, verify=verify)
+                    goes_on = name != until and self._goes_on(name)
+                    self._stage(name, lock, workers, goes_on, anew=anew, verify=verify)
                     if name == until:
                         break
                 else:
@@ -117,7 +125,17 @@ class Pipeline:
             raise ConfigError(problems)
         return plans
 
-    def _stage(self, name: str, lock: Lock, *, anew: bool, verify: bool) -> None:
+    def _goes_on(self, name: str) -> bool:
+        """Whether the process of this stage may do the next one's work: not where each asks a model of its own."""
+        names = [each for each in self.stages if stage(each).keeps]
+        after = names[names.index(name) + 1 :] if name in names else []
+        return bool(after) and _together(self._holds(name), self._holds(after[0]))
+
+    def _holds(self, name: str) -> Asked | None:
+        own = stage(name)
+        return own.holds(own.inputs(self.sources))
+
+    def _stage(self, name: str, lock: Lock, workers: Workers, goes_on: bool, *, anew: bool, verify: bool) -> None:
         own, folder = stage(name), self.run_of.stage(name)
         resumed = own.keeps and self._begin(own, folder, anew=anew, verify=verify)
         if resumed is None:
@@ -125,7 +143,8 @@ class Pipeline:
             return
         self._events.emit(StageStarted, stage=name, resumed=resumed)
         started = time.monotonic()
-        process = Process(self.run_of, folder, lock, self._events.emit)
+        workers.begin(self._holds(name))
+        process = Process(self.run_of, folder, lock, self._events.emit, workers, goes_on)
         manifest: Mapping[str, Any] = {}
         try:
             metrics = own.execute(own.inputs(self.sources), process)
@@ -168,6 +187,10 @@ class Pipeline:
 
     def _note(self, text: str) -> None:
         self._events.emit(Note, text=text)
+
+
+def _together(one: Asked | None, two: Asked | None) -> bool:
+    return one is None or two is None or one == two
 
 
 def run_config(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from salmon_core.api.models import OpenModel
+from salmon_core.api.models import ModelSpec, OpenModel
 from salmon_core.api.principles import PrincipleSet
 from salmon_core.api.reward import RewardSpec
 from salmon_core.records import (
@@ -85,6 +86,10 @@ class RewardModelAccuracy:
 class Section:
     """A part of the report that an evaluator adds: a table with a title.
 
+    Attributes:
+        note: below the table.
+        judged: whether it shows what the judge said: then the report says below it whether that judge can be believed.
+
     Raises:
         ValueError: a row that has not one cell for each column.
     """
@@ -93,6 +98,7 @@ class Section:
     columns: tuple[str, ...]
     rows: tuple[tuple[str | float | int | None, ...], ...]
     note: str = ""
+    judged: bool = False
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -128,6 +134,40 @@ class Oracle(ABC):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something that a judge's model is asked in words, about texts that cannot be trusted.
+
+    Attributes:
+        id: names it in messages, and its noise.
+        text: trusted, with slots `{name}`, a name being of small letters, digits and `_`. Begins and ends with trusted
+            text, and has a marker and a line break around each slot.
+        parts: what goes into the slots. Untrusted: made safe, and cut where the whole is too long for the model.
+        closing: trusted; comes last. In a conversation it ends the user's turn.
+    """
+
+    id: str
+    text: str
+    parts: Mapping[str, str]
+    closing: str
+
+
+class KnownRun(Protocol):
+    """What is known of a run before it is there; see `Evaluator`."""
+
+    @property
+    def judge_principles(self) -> PrincipleSet: ...
+    @property
+    def reward_principles(self) -> PrincipleSet: ...
+
+    def oracle(self, name: str) -> Oracle:
+        """An oracle by name.
+
+        Raises:
+            SalmonError: there is none.
+        """
+
+
 class EvaluatedRun(Protocol):
     """A run as an evaluator sees it: only what the stage `evaluate` is made from."""
 
@@ -158,8 +198,32 @@ class EvaluatedRun(Protocol):
     def pairs(self, samples: int = 4) -> list[Pair]:
         """Pairs of the initial policy's completions of held-out prompts, neighbours compared."""
 
+    def complete(
+        self, role: Role, prompts: Sequence[Prompt], samples: int = 1, *, temperature: float | None = None
+    ) -> list[Completion]:
+        """Completions of other prompts by `initial` or `policy`, drawn once per run; otherwise as `samples`.
+
+        Args:
+            temperature: None: as configured.
+        """
+
     def judge(self, pairs: Sequence[Pair]) -> list[Judgment]:
-        """Judgments by the configured judge."""
+        """Judgments by the configured judge; or by the evaluator's own, where the configuration gives it one."""
+
+    def ask(
+        self, questions: Sequence[Question], markers: Sequence[str], *, max_new_tokens: int, temperature: float = 0.0
+    ) -> list[Completion]:
+        """One answer to each question, by the judge's model, opened by its engine to be sampled from.
+
+        Asked in a conversation or as plain text, as `judge.form` says.
+
+        Args:
+            markers: strings that no part may contain: the markers of the questions' texts.
+
+        Raises:
+            SalmonError: a question leaves no room for the answer, or the ids have another structure than with plain
+                contents.
+        """
 
     def shown(self, prompt: Prompt, *names: str | int) -> tuple[ShownPrinciple, ...]:
         """Principles drawn for a prompt as RL would draw them; `names` name the draw."""
@@ -185,6 +249,23 @@ class EvaluatedRun(Protocol):
         It stays open until another role is opened, unless the evaluator holds them `together`.
         """
 
+    def model(self, role: Role) -> ModelSpec:
+        """The same model, for an evaluator that loads it itself; what is open is closed, since it takes memory.
+
+        Raises:
+            StageError: the run has no such model.
+        """
+
+    @property
+    def folder(self) -> Path:
+        """The evaluator's own, for what it wants to find again after a run that was killed; it is part of the run."""
+
+    def progress(self, what: str, total: int) -> Callable[[int], None]:
+        """Tells whoever watches the run how far the evaluator is: so many of `total` things called `what`."""
+
+    def note(self, text: str) -> None:
+        """Tells them what a person should know."""
+
 
 class Evaluator(ABC):
     """Measures a run.
@@ -192,6 +273,9 @@ class Evaluator(ABC):
     Attributes:
         needs: roles of the models that it uses, directly or through `samples`, `judge` and `score`.
         together: whether they have to be open at the same time; otherwise one is closed before the next is opened.
+
+    One may have `check(run: KnownRun) -> None`, which raises SalmonError for whatever will fail; `salmon check` calls
+    it.
     """
 
     needs: frozenset[str] = frozenset()

@@ -164,7 +164,16 @@ class Engine(ABC):
     - `scorer(model: ModelSpec) -> Scorer`
 
     Each raises SalmonError where there is no such model, its code was not opted in, it has no pad token apart from
-    EOS (scorer), ...
+    EOS (scorer), ... It may have
+
+    - `memory(model: ModelSpec, use: Use) -> ProcessMemory | None`
+
+    as well: what it would keep in memory to be asked so, in this process or in others; None where nothing is here.
+    Pure: it reads no file of the model, and imports nothing heavy.
+
+    and may have `turned(opened, ability: Ability) -> OpenModel | None`: a model that it has opened, to be asked in
+    another way without being loaded again; None where it has to be. What was opened is not used any more. A run asks
+    for it where stages in a row, such as sampling and judging, ask the same model.
 
     Attributes:
         deterministic: whether equal models, prompts and settings give equal completions on one machine, whatever else

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -38,6 +38,8 @@ class Template:
         stop: next-turn markers at which a sampled completion is cut.
         answers: what a reward model that is a language model is asked to choose from behind `score`, such as yes and
             no; its score is the difference of their log-probabilities. None: it is a sequence classifier.
+        plain: stands for `reward` and `score` in texts that show no principles at all, on which a reward model may be
+            trained first. None: those two, with nothing between them.
         conversation: how a sequence classifier that was trained on conversations is asked; `reward` and `score` are
             not used then. None: by them.
     """
@@ -56,6 +58,14 @@ class Template:
     stop: tuple[str, ...] = ()
     answers: tuple[str, str] | None = None
     conversation: RewardConversation | None = None
+    plain: tuple[str, str] | None = None
+
+    def without_principles(self) -> Template:
+        """The template of texts that show no principles."""
+        if self.plain is None:
+            return self
+        reward, score = self.plain
+        return replace(self, reward=reward, score=score, plain=None)
 
     @property
     def reads_principles(self) -> bool:

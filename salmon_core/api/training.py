@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from salmon_core.api.memory import ProcessMemory
 from salmon_core.api.models import ModelSpec
 from salmon_core.api.reward import RewardSpec
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 #: stages that a backend trains
-TrainingStage = Literal["sft", "train-rm", "train-policy"]
+TrainingStage = Literal["sft", "pretrain-rm", "train-rm", "train-policy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +39,21 @@ class Job:
     """All that a backend needs to know of a training stage; JSON by `to_json`, read back by the step.
 
     Attributes:
-        algorithm: of train-policy; `sft` or `reward` otherwise.
+        algorithm: of train-policy; `sft` or `reward` (pretrain-rm, train-rm) otherwise.
         folder: the stage's folder, absolute; the result goes to `folder/model`.
         model: to start from.
         data: absolute paths of Parquet files by role: `train`, and `test` where there is one. Columns: sft
-            `prompt, completion`; train-rm `chosen, rejected, margin` (texts final: EOS at the end, nothing to add or
-            cut); train-policy as `salmon_core.records.RL_COLUMNS` (`prompt` is the rendered text, final as well), and
-            `prompt, chosen, rejected, margin` (final) where the algorithm is one of `Backend.on_preferences`.
+            `prompt, completion`; pretrain-rm and train-rm `chosen, rejected, margin` (texts final: EOS at the end,
+            nothing to add or cut; where the options set `lm_loss_coef`, also `answer_start, answer_end`: where in the
+            chosen text its answer stands, in characters); train-policy as `salmon_core.records.RL_COLUMNS` (`prompt` is
+            the rendered text, final as well), and `prompt, chosen, rejected, margin` (final) where the algorithm is one
+            of `Backend.on_preferences`.
         reward: train-policy only, and not where the algorithm is one of `Backend.on_preferences`.
         options: the backend's own, validated.
         python: interpreter for the steps; None means the running one.
         resume: whether a checkpoint of the same job may lie in `folder`.
-        made: by role (`policy`, `reward`), what an earlier stage of the same run will have left there.
+        made: by role (`policy`, `reward`; `start`: the reward model of pretrain-rm that train-rm goes on from, head and
+            all), what an earlier stage of the same run will have left there.
     """
 
     stage: TrainingStage
@@ -88,10 +92,12 @@ class Leaves:
     Attributes:
         adapter: an adapter alone, not a whole model.
         base: the model it belongs to.
+        shape: of the adapter, in words of the backend's own: only one of the same shape can go on from it.
     """
 
     adapter: bool = False
     base: str = ""
+    shape: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +205,14 @@ class Backend(ABC):
     def rows_needed(self, job: Job) -> int | None:
         """Prompt rows that an RL job will visit, where its options say so; None: `train.epochs` decides."""
         return None
+
+    def memory(self, job: Job) -> tuple[ProcessMemory, ...]:
+        """What the job's processes keep in memory, for `salmon plan`; pure, imports no trainer. Empty: it does not say.
+
+        Raises:
+            ConfigError: the job's options cannot work.
+        """
+        return ()
 
     @abstractmethod
     def steps(self, folder: Path) -> Iterator[LoggedStep]:

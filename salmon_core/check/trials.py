@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.models import (
     Ability,
-    Chooser,
     Engine,
     ModelSpec,
     OpenModel,
-    PrefixRequest,
-    Sampler,
-    Sampling,
     TokenCodec,
 )
+from salmon_core.check.stand_ins import Asked, Known, Probe, Unopened
+from salmon_core.config.run_config import JudgeChoice
 from salmon_core.data.gold import read_gold
-from salmon_core.data.preferences import read_preferences
+from salmon_core.data.preferences import PreferenceSource, read_preferences
 from salmon_core.errors import PluginError, SalmonError, StageError, boundary
 from salmon_core.pipeline import SECTIONS
 from salmon_core.plugins.options import require
@@ -33,8 +31,6 @@ from salmon_core.reward.forms import Form, frame_of
 from salmon_core.reward.reward import Reward
 from salmon_core.reward.scorers import ability_of
 from salmon_core.reward.spec import reward_spec
-from salmon_core.run.calls import Calls
-from salmon_core.run.judging import Judging
 from salmon_core.run.run import Run
 from salmon_core.stages import stage
 from salmon_core.stages.base import Sources
@@ -56,41 +52,6 @@ _MODELS: dict[str, tuple[str, str, Ability]] = {
     "reward": ("reward_model.path", "reward", "scorer"),
     "reward-init": ("reward_model.init", "sample", "sampler"),
 }
-
-
-class _Asked(Exception):
-    """A judge asks a model, or an API: a check goes no further."""
-
-
-class _Unopened(Sampler, Chooser):
-    """A model with nothing but its tokenizer.
-
-    Args:
-        ability: what it was opened for.
-    """
-
-    def __init__(self, codec: TokenCodec, ability: Ability):
-        self._codec, self.ability = codec, ability
-
-    @property
-    def codec(self) -> TokenCodec:
-        return self._codec
-
-    def sample(self, prompts: Sequence[tuple[Prompt, str]], sampling: Sampling) -> list[Completion]:
-        raise _Asked
-
-    def choose(self, requests: Sequence[PrefixRequest], choices: tuple[str, str]) -> list[list[tuple[float, float]]]:
-        raise _Asked
-
-
-class _Probe(Judging):
-    """A judge that calls nothing."""
-
-    def _calls(self) -> Calls:
-        async def ask(*_: Any) -> Any:
-            raise _Asked
-
-        return cast(Calls, ask)
 
 
 class Trials:
@@ -126,6 +87,9 @@ class Trials:
             yield "judge.gold", "judge.gold", partial(read_gold, config.files["gold"], names)
         if config.preferences is not None:
             yield "preferences", "preferences", self._preferences
+        if config.pretrains_reward_model:
+            key = "reward_model.pretrain.preferences"
+            yield key, key, self._pretraining
         if "judge" in self._sources.stages or config.evaluators:
             yield f"judge {config.judge.name}", "judge.judge", self._judge
         if "label" in self._sources.stages:
@@ -134,7 +98,10 @@ class Trials:
             key = f"reward.bonuses[{index}]"
             yield f"bonus {bonus.label}", key, partial(self._bonus, index)
         for index, chosen in enumerate(config.evaluators):
-            yield f"evaluator {chosen.name}", f"evaluate[{index}]", partial(self._evaluator, chosen)
+            yield f"evaluator {chosen.name}", f"evaluate[{index}]", partial(self._evaluator, chosen, index)
+            if index in config.evaluation_judges:
+                own_judge = partial(self._own_judge, config.evaluation_judges[index])
+                yield f"judge of {chosen.name}", f"evaluate[{index}].judge", own_judge
         for name in self._sources.stages:
             own = stage(name)
             if isinstance(own, TrainingStage):
@@ -162,8 +129,14 @@ class Trials:
             pass
 
     def _preferences(self) -> None:
-        source = self._config.preferences
-        assert source is not None
+        assert self._config.preferences is not None
+        self._some_rows(self._config.preferences)
+
+    def _pretraining(self) -> None:
+        assert self._config.pretraining is not None
+        self._some_rows(self._config.pretraining.source)
+
+    def _some_rows(self, source: PreferenceSource) -> None:
         few = _ROWS if source.limit is None else min(_ROWS, source.limit)
         read_preferences(source if source.ratings else replace(source, limit=few))
 
@@ -191,7 +164,7 @@ class Trials:
 
         def asked(ability: Ability) -> OpenModel:
             wanted.append(ability)
-            raise _Asked
+            raise Asked
 
         with suppress(SalmonError):
             self._ask(asked)
@@ -202,12 +175,12 @@ class Trials:
         """One made-up pair, up to where a model or an API answers; then, whether choices are one token each."""
         setup = judge_setup(self._sources)
         spec = setup.model.spec if setup.model.made_by is None else self._config.models["policy"]
-        opened: list[_Unopened] = []
+        opened: list[Unopened] = []
 
         def asked(ability: Ability) -> OpenModel:
             engine = self._able("judge", ability)
             with boundary(setup.engine.owner, f"engine {setup.engine.name!r}, codec"):
-                opened.append(_Unopened(engine.codec(spec), ability))
+                opened.append(Unopened(engine.codec(spec), ability))
             return opened[-1]
 
         form = self._ask(asked)
@@ -225,14 +198,14 @@ class Trials:
         if not setup.principles:
             return None
         probe = setup.opened(
-            _Probe, self._registry, Path(), principles=setup.principles, open_model=open_model, codecs=lambda: ()
+            Probe, self._registry, Path(), principles=setup.principles, open_model=open_model, codecs=lambda: ()
         )
         with probe:
             try:
                 if not probe.check():
                     probe.judge([self._pair()], setup.principles[:1])
             except SalmonError as error:
-                if not isinstance(error.__cause__, _Asked):
+                if not isinstance(error.__cause__, Asked):
                     raise
             return probe.form
 
@@ -276,16 +249,34 @@ class Trials:
         with Reward.from_spec(alone) as reward:
             reward([rollout, rollout])
 
-    def _evaluator(self, spec: ComponentSpec) -> None:
+    def _evaluator(self, spec: ComponentSpec, index: int) -> None:
         evaluator = self._build(spec, "evaluate")
         needs = set(getattr(evaluator, "needs", ()))
         if unknown := sorted(needs - ABILITIES.keys()):
             raise PluginError(spec.owner, f"needs {', '.join(unknown)}; there are {', '.join(ABILITIES)}")
-        if "judge" in needs and hasattr(self._build(self._config.judge, "judge"), "check"):
+        check = getattr(evaluator, "check", None)
+        if check is not None:
+            with boundary(spec.owner, f"evaluator {spec.name!r}, check"):
+                check(Known(self._config))
+        own = self._config.evaluation_judges.get(index)
+        judge = self._config.judge if own is None or own.judge is None else own.judge
+        if "judge" in needs and hasattr(self._build(judge, "judge"), "check"):
             self._note(
                 f"evaluator {spec.name} asks the judge about pairs that are sampled after training, and"
-                f" {self._config.judge.name} may know nothing of them"
+                f" {judge.name} may know nothing of them"
             )
+
+    def _own_judge(self, choice: JudgeChoice) -> None:
+        """An evaluator's, of which is known what its engine opens, but not what it will be asked."""
+        spec = choice.engine or self._config.engines["judge"]
+        engine: Engine = self._build(spec, "codec")
+        ability = next((each for each in ("sampler", "chooser") if callable(getattr(engine, each, None))), None)
+        if ability is None:
+            raise SalmonError(f"engine {spec.name!r} opens no model that can be asked", hint="choose another engine")
+        model = choice.model or self._config.models.get("judge") or self._config.models["policy"]
+        with boundary(spec.owner, f"engine {spec.name!r}, check"):
+            check = getattr(engine, "check", None)
+            check(model, ability) if check is not None else engine.codec(model)
 
     def _trainer(self, own: TrainingStage[Any]) -> None:
         inputs = own.inputs(self._sources)

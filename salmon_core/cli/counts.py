@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from salmon_core.api.labeller import Labeller
 from salmon_core.api.models import TokenCodec
+from salmon_core.cli.questions import Questions
 from salmon_core.data.preferences import read_preferences
 from salmon_core.errors import SalmonError, boundary
 from salmon_core.pipeline import Pipeline
@@ -69,6 +70,7 @@ def counts_of(pipeline: Pipeline, *, read: bool = True) -> Counts:
         ("sample", work.completions),
         ("judge", work.judge_calls),
         ("verdict", work.verdict_calls),
+        ("pretrain-rm", work.pretraining),
         ("train-rm", work.preferences),
         ("train-policy", work.visits),
     ):
@@ -95,6 +97,7 @@ class _Counting:
         self.found = Counts()
         self._codec: TokenCodec | None = None
         self._texts: Sequence[Prompt] = ()
+        self._read_of: Sequence[Prompt] | None = None
         self._train: int | None = None
         self._test: int | None = None
 
@@ -131,7 +134,12 @@ class _Counting:
             note(f"the prompts cannot be read: {error}")
             return
         self._train, self._test = counts["train"], counts["test"]
-        self._texts = [prompt for prompt in found if prompt.split == "train"][:_SAMPLE]
+        self._read_of = [prompt for prompt in found if prompt.split == "train"]
+        self._texts = self._read_of[:_SAMPLE]
+
+    @cached_property
+    def _questions(self) -> Questions:
+        return Questions(self._config, self._read_of, self._train)
 
     def completions(self) -> None:
         """Of the stage `sample`."""
@@ -162,16 +170,15 @@ class _Counting:
 
     def judge_calls(self) -> None:
         """Of the stage `judge`, with the tokens that the policy would read."""
-        principles = len(self._config.judge_principles)
         answers, _ = self._judge
-        calls = _times(self._pairs, principles * 2 * answers)
+        calls = None if self._train is None else self._questions.asked * answers
         each, shared = self._judge_tokens()
         if answers != 1:  # samplers read each text from its beginning
             shared = None
         tokens = None if calls is None else round(calls * each)
         less = _times(self._pairs, 1) if shared is None else _times(self._pairs, round(2 * shared))
         self.line("pairs", self._pairs, "at most; equal completions make none")
-        each_pair = f"for each pair {principles} principles in 2 orders"
+        each_pair = f"for each pair {self._questions}"
         if not answers:
             each_pair = f"the judge {self._config.judge.name} asks no model"
         elif answers > 1:
@@ -190,12 +197,10 @@ class _Counting:
 
     def verdict_calls(self) -> None:
         """Of the stage `verdict`: some pairs again, by negated principles and in other words."""
-        principles, probe = self._config.judge_principles, self._section.judge.probe
+        probe = self._section.judge.probe
         answers, reads = self._judge
-        again = sum(each.negated is not None for each in principles)
-        again += len(principles) * min(1, len(self._config.template.rewordings))
         pairs = None if self._pairs is None else min(probe, self._pairs)
-        calls = _times(pairs, again * 2 * answers * reads)
+        calls = None if pairs is None else self._questions.again(probe) * answers * reads
         self.line("judge calls again", calls, f"at most, on {probe} pairs, to see whether the judge can be believed")
         self.found.stages["verdict"] = {"pairs": pairs, "calls": calls}
 
@@ -209,21 +214,34 @@ class _Counting:
         most = Fraction(limits.total)
         if self._codec is None or not self._texts:
             return most, None
-        principles = [principle.shown() for principle in self._config.judge_principles]
         answers = 2 * min(self._section.sample.max_new_tokens, limits.completion)
         each = shared = Fraction(0)
+        asked = 0
         try:
             setup = judge_setup(self._sources)
             renderer = setup.texts.renderer(self._registry, self._codec, form=setup.form)
             for prompt in self._texts:
+                principles = [principle.shown() for principle in self._questions.principles(prompt)]
                 request, _ = renderer.judge(_pair(prompt, "."), principles)
                 prefix = len(self._codec.encode(request.prefix)) + answers
                 suffixes = [len(self._codec.encode(suffix)) for suffix in request.suffixes]
-                each += Fraction(sum(min(limits.total, prefix + suffix) for suffix in suffixes), len(suffixes))
+                each += sum(min(limits.total, prefix + suffix) for suffix in suffixes)
+                asked += len(suffixes)
                 shared += min(limits.total, prefix) + sum(suffixes)
+            return each / asked, shared / len(self._texts)
         except (SalmonError, OSError, ZeroDivisionError):
             return most, None
-        return each / len(self._texts), shared / len(self._texts)
+
+    def pretraining(self) -> None:
+        """Rows that the reward model is trained on first."""
+        first, rows = self._config.pretraining, None
+        assert first is not None
+        try:
+            rows = len(first.read().rows)
+        except (SalmonError, OSError) as error:
+            self.found.notes.append(f"the preferences for pre-training cannot be read: {error}")
+        self.line("RM rows, first", rows, f"in {first.source.name}, of reward_model.pretrain")
+        self.found.stages["pretrain-rm"] = {"rows": rows}
 
     def preferences(self) -> None:
         """Rows for the reward model."""
@@ -252,10 +270,14 @@ class _Counting:
         if self._pairs is None or not self._texts:
             return None
         spec, principles = self._config.labeller, tuple(self._config.judge_principles)
-        pairs = [_pair(prompt, _LONG_ENOUGH * (2 + i % 3)) for i, prompt in enumerate(self._texts)]
-        judgments = []
-        for pair in pairs:
-            for principle in principles:
+        pairs, judgments = [], []
+        for i, prompt in enumerate(self._texts):
+            own = self._questions.principles(prompt)
+            # As the stage has it: with all that it was judged by, if it brings any.
+            told = replace(prompt, principles=own if prompt.principles and self._config.per_prompt else ())
+            pair = _pair(told, _LONG_ENOUGH * (2 + i % 3))
+            pairs.append(pair)
+            for principle in own:
                 score = named_rng(0, "plan", pair.id, principle.name).choice((-9.0, -8.0, 8.0, 9.0))
                 judgments.append(Judgment(pair.id, principle.name, score, score))
         try:

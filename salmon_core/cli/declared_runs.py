@@ -51,17 +51,40 @@ def check(config: Path, overrides: tuple[str, ...], no_file_plugins: bool, quick
 @file_plugins_option
 @_quick
 @click.option("--full", is_flag=True, help="With environments, files such as the trainer's job, and what is expected.")
+@click.option(
+    "--model-config",
+    "models",
+    multiple=True,
+    metavar="MODEL=FILE",
+    help="Sizes of a model that is not here: a file like its config.json. Repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable; with everything.")
 def plan(
-    config: Path, overrides: tuple[str, ...], no_file_plugins: bool, quick: bool, full: bool, as_json: bool
+    config: Path,
+    overrides: tuple[str, ...],
+    no_file_plugins: bool,
+    quick: bool,
+    full: bool,
+    models: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """Print how much a run would do, and the processes of every stage. Needs neither GPU nor weights.
+    """Print how much a run would do, what memory that takes, and the processes of every stage. Needs neither GPU nor
+    weights.
 
-    The prompts are read and counted, and the policy's tokenizer, where it is there, measures them.
+    The prompts are read and counted, and the policy's tokenizer, where it is there, measures them. Memory is estimated
+    from the models' config.json.
     """
     from salmon_core.cli.plan import print_plan
 
-    print_plan(config, overrides, file_plugins=not no_file_plugins, as_json=as_json, full=full, quick=quick)
+    print_plan(
+        config,
+        overrides,
+        file_plugins=not no_file_plugins,
+        as_json=as_json,
+        full=full,
+        quick=quick,
+        models=models,
+    )
 
 
 @click.command()

@@ -11,6 +11,7 @@ from typing import Any
 from rich.markup import escape
 
 from salmon_core.cli.counts import Counts, counts_of, shown_count
+from salmon_core.cli.memory import memory_of, model_files, print_memory
 from salmon_core.cli.output import OUT
 from salmon_core.config.resolve import load
 from salmon_core.pipeline import Pipeline
@@ -26,22 +27,32 @@ def print_plan(
     as_json: bool,
     full: bool = False,
     quick: bool = False,
+    models: Sequence[str] = (),
 ) -> None:
-    """What the run will do in numbers, then every stage with the processes it would start.
+    """What the run will do in numbers, what memory that takes, then every stage with the processes it would start.
 
     Args:
         full: with environments, files and what has to be left.
         quick: read no prompts and no tokenizer for the numbers.
+        models: `MODEL=FILE`, of models whose sizes are in a file.
+
+    Raises:
+        ConfigError: what is wrong with the configuration, or with `models`.
     """
+    files = model_files(models)
     pipeline = Pipeline(load(path, overrides, file_plugins=file_plugins))
     plans = _plans(pipeline)
     counts = counts_of(pipeline, read=not quick)
     for name, plan in plans.items():
         plan["counts"] = counts.stages.get(name, {})
+    memory = memory_of(pipeline, files)
+    for each in memory:
+        plans[each.name]["memory"] = each.to_json()
     if as_json:
         print(json.dumps(plans, indent=1))
         return
     _print_counts(pipeline.run_of.config.config.run.name, counts)
+    print_memory(memory)
     for name, plan in plans.items():
         _print_stage(name, plan, full=full)
 
@@ -53,10 +64,10 @@ def _plans(pipeline: Pipeline) -> dict[str, Any]:
         if not stage(name).keeps:
             continue
         own = {"name": name, "argv": worker_argv(name, pipeline.folder), "env": {}}
-        plans[name] = {"steps": [own], "services": [], "files": {}, "expects": []}
+        plans[name] = {"steps": [own], "services": [], "files": {}, "expects": [], "memory": None}
         if name in training:
             plan = asdict(training[name])
-            plans[name] = plan | {"steps": [own, *plan["steps"]]}
+            plans[name] = plan | {"steps": [own, *plan["steps"]], "memory": None}
     return plans
 
 

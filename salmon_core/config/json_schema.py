@@ -36,6 +36,8 @@ from salmon_core.plugins.registry import Owned, Registry
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 #: where a component is chosen by name or by a mapping with its options, and of which kind
 CHOICES = {
+    "evaluate[].judge.engine": "engines",
+    "evaluate[].judge.judge": "judges",
     "prompts": "prompts",
     "sample.engine": "engines",
     "judge.engine": "engines",
@@ -47,6 +49,7 @@ CHOICES = {
 }
 #: where a name alone stands
 NAMES = {
+    "evaluate[].judge.model": "models",
     "policy.template": "templates",
     "reward.template": "templates",
     "judge.principles": "principle_sets",
@@ -58,14 +61,23 @@ NAMES = {
     "reward_model.path": "models",
 }
 #: sections with a trainer, and the stage that it does
-TRAINERS = {"sft": "sft", "reward_model": "train-rm", "train": "train-policy"}
+TRAINERS = {
+    "sft": "sft",
+    "reward_model.pretrain": "pretrain-rm",
+    "reward_model": "train-rm",
+    "train": "train-policy",
+}
 #: what the shape of a section does not say by itself
 _FURTHER: Mapping[str, Schema] = {
     "Expectation": {"anyOf": [{"required": ["min"]}, {"required": ["max"]}]},
     "RewardModelSection": {
         "not": {
-            "required": ["path", "options"],
-            "properties": {"path": {"type": "string"}, "options": {"minProperties": 1}},
+            "required": ["path"],
+            "properties": {"path": {"type": "string"}},
+            "anyOf": [
+                {"required": ["options"], "properties": {"options": {"minProperties": 1}}},
+                {"required": ["pretrain"], "properties": {"pretrain": {"type": "object"}}},
+            ],
         }
     },
 }
@@ -90,16 +102,18 @@ class _Builder:
     def schema(self) -> Schema:
         """The whole; see the module."""
         strict: Schema = {}
-        for place, kind in CHOICES.items():
-            self.choose(place, kind)
-            put_at(strict, place, self.only(kind))
+        # Names before choices: of an evaluator's own judge a copy goes into each evaluator's options.
         for place, kind in NAMES.items():
             self.name(place, kind)
-            put_at(strict, place, self.only(kind))
+        for place, kind in CHOICES.items():
+            self.choose(place, kind)
+        for place, kind in (CHOICES | NAMES).items():
+            if not place.startswith("evaluate[]."):
+                put_at(strict, place, self.only(kind))
         for section, stage in TRAINERS.items():
             self.trainer(section, stage)
             put_at(strict, f"{section}.backend", self.only("backends", self.trainers(stage)))
-        for unused in ("Selection", "DefaultSelection", "BonusChoice", "PromptChoice"):
+        for unused in ("Selection", "DefaultSelection", "BonusChoice", "EvaluatorChoice", "PromptChoice"):
             self.defs.pop(unused, None)
         made_with = sorted({f"{owner.distribution} {owner.version}" for owner in self.registry.owners})
         return {
@@ -154,7 +168,8 @@ class _Builder:
 
     def trainer(self, section: str, stage: str) -> None:
         """Offers the trainers of a stage in its section, each with its own options."""
-        here = self.defs[first_ref(self.root["properties"][section])]
+        above, key = self.at(section)
+        here = self.defs[first_ref(above["properties"][key])]
         found = self.trainers(stage)
         here["properties"]["backend"]["anyOf"] = [{"type": "null"}, self.text("backends", found)]
         here["properties"]["options"] = {"type": "object"}
@@ -165,7 +180,9 @@ class _Builder:
             here["properties"]["algorithm"] = offered | without(here["properties"]["algorithm"], "type")
         conditions: list[Schema] = []
         for owned, backend in found:
-            who = says("backend", self.spelled(owned), default=self.is_default(owned))
+            # Without a backend of its own, pre-training has that of the section above.
+            standing_in = self.is_default(owned) and stage != "pretrain-rm"
+            who = says("backend", self.spelled(owned), default=standing_in)
             models: dict[type[BaseModel], list[str]] = {}
             for algorithm in sorted(backend.algorithms) if stage == "train-policy" else [None]:
                 with suppress(Exception):  # of a broken backend; the options may then be any

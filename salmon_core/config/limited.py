@@ -8,7 +8,14 @@ from salmon_core.config.resolve import from_document
 from salmon_core.config.run_config import RunConfig
 from salmon_core.errors import boundary
 
-_SECTIONS = {"sft": "sft", "train-rm": "reward_model", "train-policy": "train"}
+_SECTIONS = {
+    "sft": ("sft",),
+    "pretrain-rm": ("reward_model", "pretrain"),
+    "train-rm": ("reward_model",),
+    "train-policy": ("train",),
+}
+#: rows for each prompt that a reward model is pre-trained on
+_PRETRAINED = 4
 #: said after such a run
 NOT_PROVED = (
     "quality: nothing was trained long enough, and expectations were left out",
@@ -38,5 +45,10 @@ def limited(config: RunConfig, prompts: int) -> RunConfig:
         if short is not None:
             with boundary(spec.owner, f"backend {spec.name!r}, short"):
                 options = dict(short(stage, algorithm, choice.options, config.launch.processes))
-            document[_SECTIONS[stage]]["options"] = options
+            section = document
+            for key in _SECTIONS[stage]:
+                section = section[key]
+            section["options"] = options
+    if (first := document["reward_model"]["pretrain"]) is not None:
+        first["limit"] = min(first["limit"] or _PRETRAINED * prompts, _PRETRAINED * prompts)
     return from_document(document, Path(config.base), source=config.source)

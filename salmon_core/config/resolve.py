@@ -14,6 +14,7 @@ from typing import Any
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.templates import Template
 from salmon_core.config import rewarding, training
+from salmon_core.config.evaluating import evaluation_judges
 from salmon_core.config.load import parse_config, read_config
 from salmon_core.config.lookup import Lookup
 from salmon_core.config.names import find_template
@@ -121,11 +122,13 @@ def _resolved(look: Lookup) -> RunConfig | None:
     reward_principles = rewarding.reward_principles(look)
     known = (*(judge_principles or ()), *(reward_principles or ()))
     preferences = training.preferences(look, known)
+    pretraining = training.pretraining(look, known)
     interventions = rewarding.interventions(look, reward_principles)
     bonuses = rewarding.bonuses(look)
     evaluators = [
         look.select("evaluators", choice, f"evaluate[{index}]") for index, choice in enumerate(config.evaluate)
     ]
+    own_judges = evaluation_judges(look, template)
     rl = backends.get("train-policy")
     on_preferences = rl is not None and rl.on_preferences
     if rl is not None and judge_principles is not None:
@@ -164,8 +167,10 @@ def _resolved(look: Lookup) -> RunConfig | None:
         evaluators=tuple(spec for spec in evaluators if spec is not None),
         files=MappingProxyType(files),
         preferences=preferences,
+        pretraining=pretraining,
         file_plugins=look.files,
         launch=launch,
         python=training.interpreter(look),
+        evaluation_judges=MappingProxyType(dict(own_judges)),
         reward_asked=asked,
     )

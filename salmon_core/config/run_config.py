@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.models import ModelSpec
@@ -14,7 +14,7 @@ from salmon_core.api.reward import BonusSpec, ScheduledPrinciple
 from salmon_core.api.templates import Limits, Template
 from salmon_core.api.training import Launch
 from salmon_core.config.schema import Config
-from salmon_core.data.preferences import PreferenceSource
+from salmon_core.data.preferences import PreferenceSource, Pretraining
 from salmon_core.plugins.registry import Registry
 from salmon_core.principles.per_prompt import PerPrompt, Pools
 from salmon_core.records import ShownPrinciple
@@ -34,6 +34,22 @@ class BackendChoice:
     on_preferences: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class JudgeChoice:
+    """Another judge than the run's; None: as the run's.
+
+    Attributes:
+        model: whose path is resolved.
+        initial: the initial policy judges, whatever `model` of the run does.
+    """
+
+    judge: ComponentSpec | None = None
+    engine: ComponentSpec | None = None
+    model: ModelSpec | None = None
+    initial: bool = False
+    form: Literal["auto", "chat", "text"] | None = None
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """A configuration with everything looked up.
@@ -48,6 +64,8 @@ class RunConfig:
         models: `policy`, and where the configuration names others: `judge`, `reward`, `reward-init`.
         files: `sft`, `gold`: data files of the configuration's own, absolute.
         preferences: rows of the user's own, where there are any.
+        pretraining: what the reward model is trained on first, where that is anything.
+        evaluation_judges: for evaluators that do not ask the run's judge, by their place among `evaluators`.
         reward_asked: whether an evaluator asks the reward model.
         python: interpreter of the RL trainer, or None for the running one.
     """
@@ -72,9 +90,11 @@ class RunConfig:
     evaluators: tuple[ComponentSpec, ...]
     files: Mapping[str, Path]
     preferences: PreferenceSource | None
+    pretraining: Pretraining | None
     file_plugins: tuple[Path, ...]
     launch: Launch
     python: str | None
+    evaluation_judges: Mapping[int, JudgeChoice] = field(default_factory=dict)
     reward_asked: bool = True
 
     @property
@@ -93,6 +113,11 @@ class RunConfig:
         """Whether the run makes its own reward model; where the policy needs none, only for evaluators."""
         wanted = self.reward_asked or not self.trains_on_preferences
         return self.config.reward_model.path is None and self.config.reward.rm_weight != 0 and wanted
+
+    @property
+    def pretrains_reward_model(self) -> bool:
+        """Whether that is done on other preferences first."""
+        return self.pretraining is not None and self.trains_reward_model
 
     @property
     def makes_preferences(self) -> bool:

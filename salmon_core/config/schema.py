@@ -62,6 +62,21 @@ class BonusChoice(Selection):
     label: str | None = Field(None, min_length=1)
 
 
+class OwnJudge(Section):
+    """Who judges for one evaluator alone; what is left out is as in `judge`."""
+
+    judge: DefaultChoice | None = Field(None, description="a judge; null: as `judge.judge`")
+    engine: DefaultChoice | None = Field(None, description="an engine; null: as `judge.engine`")
+    model: str | None = Field(None, min_length=1, description="`policy`, or another model; null: as `judge.model`")
+    form: Literal["auto", "chat", "text"] | None = Field(None, description="null: as `judge.form`")
+
+
+class EvaluatorChoice(Selection):
+    """An evaluator, and who judges for it."""
+
+    judge: OwnJudge | None = Field(None, description="another judge than the run's, for this evaluator")
+
+
 class PromptChoice(Selection):
     """A prompt source, and what becomes of rows that cannot be used as they are."""
 
@@ -242,9 +257,45 @@ def _at_path(value: Any) -> Any:
 Preferences = Annotated[PreferencesSection, BeforeValidator(_at_path, json_schema_input_type=str | PreferencesSection)]
 
 
+class KeepSection(Section):
+    """Rows by a number in a column of the file, such as SHP's ratio of scores."""
+
+    column: str = Field(min_length=1, description="of the file; a row without a number there is no row to keep")
+    above: float = Field(allow_inf_nan=False, description="kept are rows with more than this there")
+
+
+class PretrainSection(Section):
+    """What the reward model is trained on first: preferences that need no principles (arXiv 2112.00861)."""
+
+    preferences: Preferences = Field(description="a file, folder or hub id, or how it is read; see `preferences`")
+    principles: Literal["none", "rows"] = Field(
+        "none",
+        description="`none`: the texts show no principle; `rows`: those that rows name",
+        json_schema_extra=paper("none", "pre-training of the reward model: principles shown"),
+    )
+    keep: KeepSection | None = Field(
+        None, description="only some of the file's rows: `{column: score_ratio, above: 2}` (the paper's, of SHP)"
+    )
+    min_margin: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="only rows whose margin, or difference of ratings, is as large"
+    )
+    limit: int | None = Field(None, ge=1, description="at most so many of the rows that are left")
+    backend: str | None = Field(None, description="a trainer backend; null: as `reward_model.backend`")
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _means_something(self) -> PretrainSection:
+        if self.keep is not None and self.preferences.ratings:
+            raise ValueError("`keep` looks at rows, and with `ratings` a row is one answer; use `min_margin`")
+        if self.principles == "none" and self.preferences.default_principle is not None:
+            raise ValueError("`preferences.default_principle` would not be shown; set `principles: rows`")
+        return self
+
+
 class RewardModelSection(Section):
     init: str = Field("policy", description="`policy`, or another model to start from")
     path: str | None = Field(None, description="a trained reward model: its training is skipped")
+    pretrain: PretrainSection | None = Field(None, description="preferences that it is trained on first; null: none")
     backend: str | None = Backend
     options: dict[str, Any] = {}
 
@@ -252,6 +303,8 @@ class RewardModelSection(Section):
     def _one_source(self) -> RewardModelSection:
         if self.path is not None and self.options:
             raise ValueError("`path` skips the training, so `options` would have no effect; remove one of them")
+        if self.path is not None and self.pretrain is not None:
+            raise ValueError("`path` skips the training, so `pretrain` would have no effect; remove one of them")
         return self
 
 
@@ -395,5 +448,5 @@ class Config(Section):
     reward_model: RewardModelSection = RewardModelSection()
     reward: RewardSection = RewardSection()
     train: TrainSection = TrainSection()
-    evaluate: Annotated[list[Choice], BeforeValidator(_listed)] = []
+    evaluate: Annotated[list[Annotated[EvaluatorChoice, BeforeValidator(_named)]], BeforeValidator(_listed)] = []
     expect: list[Expectation] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ from salmon_core.api.training import Backend, Launch
 from salmon_core.config.lookup import Lookup
 from salmon_core.config.names import FILE_SOURCES, PLUGIN, resolve_model
 from salmon_core.config.run_config import BackendChoice
-from salmon_core.config.schema import DefaultSelection, RowsSection, Selection
+from salmon_core.config.schema import DefaultSelection, PreferencesSection, RowsSection, Selection
 from salmon_core.data.files import full_path
-from salmon_core.data.preferences import PreferenceSource
+from salmon_core.data.preferences import Keep, PreferenceSource, Pretraining
 from salmon_core.data.readers import READERS
 from salmon_core.data.shown import shown_principles
 from salmon_core.data.validation import did_you_mean
@@ -114,9 +115,26 @@ def preferences(look: Lookup, known: Iterable[Principle]) -> PreferenceSource | 
         known: principles that they may name; of two with one name the first counts.
     """
     section = look.config.preferences
+    return None if section is None else _preferences(look, section, "preferences", known)
+
+
+def pretraining(look: Lookup, known: Iterable[Principle]) -> Pretraining | None:
+    """What the reward model is trained on first; `known` as for `preferences`."""
+    section, where = look.config.reward_model.pretrain, "reward_model.pretrain"
     if section is None:
         return None
-    name, where = section.path, "preferences"
+    if look.config.reward.rm_weight == 0:
+        look.problem(
+            where, "would have no effect: reward.rm_weight is 0, so no reward model is trained", "leave it out"
+        )
+    source = _preferences(look, section.preferences, f"{where}.preferences", known)
+    if section.keep is not None:
+        source = replace(source, keep=Keep(section.keep.column, section.keep.above))
+    return Pretraining(source, section.principles, section.min_margin, section.limit)
+
+
+def _preferences(look: Lookup, section: PreferencesSection, where: str, known: Iterable[Principle]) -> PreferenceSource:
+    name = section.path
     place = full_path(look.base / name)
     is_file = place.suffix.lower() in READERS
     path: Path | str = name
@@ -215,6 +233,10 @@ def backends(look: Lookup) -> dict[str, BackendChoice]:
     if config.sft is not None:
         wanted["sft"] = ("sft", config.sft.backend, config.sft.options)
     if config.reward_model.path is None and config.reward.rm_weight != 0:
+        first = config.reward_model.pretrain
+        if first is not None:
+            name = first.backend or config.reward_model.backend
+            wanted["pretrain-rm"] = ("reward_model.pretrain", name, first.options)
         wanted["train-rm"] = ("reward_model", config.reward_model.backend, config.reward_model.options)
     if config.train.algorithm != "none":
         wanted["train-policy"] = ("train", config.train.backend, config.train.options)

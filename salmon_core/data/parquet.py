@@ -121,6 +121,8 @@ PAIR_TEXTS = pa.schema(
     [("prompt", pa.string()), ("chosen", pa.string()), ("rejected", pa.string()), ("margin", pa.float64())]
 )
 RM_TEXTS = pa.schema([("chosen", pa.string()), ("rejected", pa.string()), ("margin", pa.float64())])
+#: with the place of the chosen text's answer, in characters
+RM_TEXTS_WITH_ANSWERS = RM_TEXTS.append(pa.field("answer_start", pa.int64())).append(pa.field("answer_end", pa.int64()))
 SFT_TEXTS = pa.schema([("prompt", pa.string()), ("completion", pa.string())])
 
 

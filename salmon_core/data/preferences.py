@@ -5,8 +5,9 @@ Everything wrong with a file is found in one go.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,6 +31,31 @@ OWN = "rule:own"
 
 
 @dataclass(frozen=True)
+class Keep:
+    """Rows that are kept: those whose number in this column is above this one."""
+
+    column: str
+    above: float
+
+    def __call__(self, row: Mapping[str, Any], where: str) -> bool:
+        """
+        Raises:
+            DataError: the row has no such column, or no number in it.
+        """
+        if self.column not in row:
+            found = ", ".join(map(str, row)) or "nothing"
+            raise DataError(f"has no column {self.column!r}, by which rows are kept; it has {found}", where=where)
+        value = row[self.column]
+        try:
+            number = math.nan if isinstance(value, bool) or value is None else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if math.isnan(number):
+            raise DataError(f"has to be a number, not {value!r:.60}", where=f"{where}, column {self.column}")
+        return number > self.above
+
+
+@dataclass(frozen=True)
 class PreferenceSource:
     """Where a user's preference rows are, and how they are read.
 
@@ -39,6 +65,7 @@ class PreferenceSource:
         ratings: by column of ratings, the principle it rates; empty: rows have a chosen and a rejected answer.
         default_principle: shown with a row that names none.
         known: principles that rows may name.
+        keep: which rows are; the others are not even looked at.
     """
 
     path: Path | str
@@ -50,6 +77,7 @@ class PreferenceSource:
     default_principle: str | None = None
     on_bad_row: Literal["error", "drop"] = "error"
     known: tuple[Principle, ...] = ()
+    keep: Keep | None = None
 
     @property
     def name(self) -> str:
@@ -80,10 +108,12 @@ class Preferences:
 
     Attributes:
         dropped: rows that were no preferences, where the source says to leave them out.
+        passed_over: rows that the source does not keep.
     """
 
     rows: tuple[PreferenceRow, ...]
     dropped: int = 0
+    passed_over: int = 0
 
     @property
     def nameless(self) -> int:
@@ -99,6 +129,7 @@ def read_preferences(source: PreferenceSource) -> Preferences:
     """
     wrong = Wrong(str(source.path))
     rows: list[PreferenceRow] = []
+    passed_over = 0
     if source.ratings:
         shown = {
             column: shown_principles([principle], source.known, f"preferences.ratings.{column}")
@@ -108,6 +139,9 @@ def read_preferences(source: PreferenceSource) -> Preferences:
     else:
         for where, row in wrong.rows(source.located()):
             try:
+                if source.keep is not None and not source.keep(row, where):
+                    passed_over += 1
+                    continue
                 rows.append(to_preference(row, source.known, where, otherwise=source.default_principle))
             except DataError as error:
                 wrong.add(error)
@@ -115,8 +149,45 @@ def read_preferences(source: PreferenceSource) -> Preferences:
         wrong.stop("rows cannot be used")
     if not rows:
         says = "no two different responses to a prompt have different ratings" if source.ratings else "has no rows"
+        if passed_over and source.keep is not None:
+            says = f"none of its {passed_over} rows has more than {source.keep.above:g} in {source.keep.column!r}"
         raise DataError(says, where=str(source.path))
-    return Preferences(tuple(rows), wrong.count)
+    return Preferences(tuple(rows), wrong.count, passed_over)
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """Preferences that a reward model is trained on before those that show principles (arXiv 2112.00861, section 4).
+
+    Attributes:
+        principles: `none`: no text shows one; `rows`: those that rows name.
+        min_margin: rows with a smaller margin, or difference of ratings, are left out.
+        limit: at most so many of the rows that are left.
+    """
+
+    source: PreferenceSource
+    principles: Literal["none", "rows"] = "none"
+    min_margin: float | None = None
+    limit: int | None = None
+
+    def read(self) -> Preferences:
+        """The rows, with the principles that their texts show.
+
+        Raises:
+            DataError: rows that cannot be used, or none is left.
+        """
+        found = read_preferences(self.source)
+        least = self.min_margin
+        kept = [row for row in found.rows if least is None or row.margin >= least]
+        if not kept:
+            raise DataError(
+                f"none of its {len(found.rows)} rows has a margin of {least:g}", where=str(self.source.path)
+            )
+        passed_over = found.passed_over + len(found.rows) - len(kept)
+        kept = kept[: self.limit]
+        if self.principles == "none":
+            kept = [replace(row, principles=()) for row in kept]
+        return Preferences(tuple(kept), found.dropped, passed_over)
 
 
 def to_preference(

@@ -83,6 +83,36 @@ class RewardModelFields(BaseModel):
         json_schema_extra=paper(1280, "reward model: longest text"),
     )
     use_margin: bool = Field(False, description="subtract the row's margin inside the Bradley-Terry loss")
+    lm_loss_coef: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="weight of a language-model loss on the chosen answer, beside the Bradley-Terry loss; 0: none",
+    )
+
+
+class PretrainFields(RewardModelFields):
+    """Of its training on preferences without principles before (arXiv 2310.05910, 3.2; 2112.00861, section 4)."""
+
+    learning_rate: float = Field(
+        5e-5,
+        gt=0,
+        description="peak learning rate of AdamW",
+        json_schema_extra=paper(5e-5, "reward model, pre-training: learning rate"),
+    )
+    max_length: PositiveInt = Field(
+        1024,
+        description="tokens; texts are made no longer",
+        json_schema_extra=paper(1024, "reward model, pre-training: longest text"),
+    )
+
+
+class DPOFields(BaseModel):
+    """Of direct preference optimisation on preference rows (arXiv 2305.18290)."""
+
+    learning_rate: float = Field(1e-6, gt=0, description="peak learning rate of AdamW; with lora, ten times as much")
+    beta: float = Field(0.1, gt=0, description="how strongly the reference holds; of the implicit reward")
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of labels taken for wrong")
 
 
 class RolloutFields(BaseModel):

@@ -20,6 +20,7 @@ from salmon_core.plugins.registry import Owned
 #: keys that a configuration writes beside a component's options, by kind
 BESIDE: Mapping[str, tuple[str, ...]] = {
     "bonuses": ("name", "weight", "label"),
+    "evaluators": ("name", "judge"),
     "prompts": ("name", "limit", "on_bad_row", "answers", "too_long", "system", "rubrics"),
 }
 

@@ -57,6 +57,11 @@ def template_markers(template: Template) -> Forbidden:
     return found
 
 
+def text_markers(pieces: Sequence[str]) -> Forbidden:
+    """The headings and bracketed markers in the trusted pieces between contents."""
+    return _markers(pieces)
+
+
 def added_tokens(codec: TokenCodec) -> frozenset[str]:
     """The strings that make control ids: special tokens, and added ones that are not words or spaces.
 

@@ -37,6 +37,8 @@ _MARK = "SALMON_MARK"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LAST_SIGNAL = 64
 _UNSAID = os.EX_IOERR
+#: first argument of a supervisor that passes on what it reads
+_TALKS = "--talks"
 
 
 class Lock:
@@ -96,15 +98,28 @@ def _lives(pid: str) -> bool:
 
 
 class Running:
-    """A supervised process; leaving the context ends it with all its descendants."""
+    """A supervised process; leaving the context ends it with all its descendants.
 
-    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path, lock: Lock | None = None):
+    Args:
+        talks: it reads what `tell` says; else it has nothing to read.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        log: Path,
+        lock: Lock | None = None,
+        talks: bool = False,
+    ):
         self.argv = list(argv)
         self._mark = f"{lock.mark if lock else uuid.uuid4().hex}/{uuid.uuid4().hex}"
         with log.open("ab") as output:
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "salmon_core.run.processes", *argv],
+                    [sys.executable, "-m", "salmon_core.run.processes", *([_TALKS] if talks else []), *argv],
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -119,6 +134,16 @@ class Running:
 
     def poll(self) -> int | None:
         return self._process.poll()
+
+    def tell(self, line: str) -> bool:
+        """A line for a process that talks; whether there is somebody to hear it."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(f"{line}\n".encode())
+            self._process.stdin.flush()
+        except OSError:
+            return False
+        return True
 
     def __enter__(self) -> Running:
         return self
@@ -170,17 +195,26 @@ def run_step(
         watch()
         if code == 0:
             return
-        with log.open("rb") as file:
-            file.seek(start)
-            output = file.read().decode(errors="replace")
+        output = _output(log, start)
         met = next((text for text in retry_on if text in output), None)
         if not more or met is None or error_file.exists():
-            raise _failure(name, code, output, log)
+            raise failure(name, code, log, start)
         append_line(log, f"\nsalmon: {name} failed by {met}, which passes by itself; it is run again")
 
 
-def _failure(name: str, code: int, output: str, log: Path) -> StageError:
-    """What the step wrote to `error.json`, or the end of its output."""
+def _output(log: Path, start: int) -> str:
+    with log.open("rb") as file:
+        file.seek(start)
+        return file.read().decode(errors="replace")
+
+
+def failure(name: str, code: int, log: Path, start: int = 0) -> StageError:
+    """What a step that failed wrote to `error.json`, or the end of its output.
+
+    Args:
+        start: where its output begins in the log.
+    """
+    output = _output(log, start)
     try:
         error = json.loads((log.parent / "error.json").read_text())
         return StageError(error["message"], where=error.get("where") or name, hint=error.get("hint"))
@@ -222,6 +256,8 @@ def leave(error: SalmonError) -> None:
 
 
 def _supervise(argv: Sequence[str]) -> int:
+    talks = argv[0] == _TALKS
+    argv = argv[1:] if talks else argv
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is not None:
         # Orphaned grandchildren become the inner supervisor's, and the outer one's if the inner is killed.
@@ -239,7 +275,8 @@ def _supervise(argv: Sequence[str]) -> int:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     try:
-        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=tie, close_fds=True)
+        read = subprocess.PIPE if talks else subprocess.DEVNULL
+        child = subprocess.Popen(argv, stdin=read, start_new_session=True, preexec_fn=tie, close_fds=True)
     except OSError as error:
         print(f"cannot start {argv[0]}: {error.strerror}", file=sys.stderr)
         return 127
@@ -247,8 +284,10 @@ def _supervise(argv: Sequence[str]) -> int:
 
     def parent_gone() -> None:
         # The raw descriptor: a daemon thread must not hold the lock of a buffered reader at shutdown.
-        while os.read(0, 4096):
-            pass
+        while data := os.read(0, 4096):
+            if child.stdin is not None:
+                with contextlib.suppress(OSError):
+                    os.write(child.stdin.fileno(), data)
         if not ended.is_set():
             _end(child)
 

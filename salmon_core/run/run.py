@@ -78,6 +78,10 @@ class Run:
         conversational = self.config.reward_template.conversation is not None
         return replace(self._made("train-rm", self.initial), conversational=conversational)
 
+    def pretrained_reward_model(self, start: ModelSpec) -> ModelSpec:
+        """What `pretrain-rm` makes of this model."""
+        return self._made("pretrain-rm", start)
+
     def _made(self, stage: str, like: ModelSpec) -> ModelSpec:
         return replace(like, path=str(self.stage(stage).path / "model"), adapter=None)
 

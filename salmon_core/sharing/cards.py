@@ -56,7 +56,8 @@ def reward_card(
         "## Trained on",
         f"{counts.rows} preferences between answers to {counts.prompts} prompts; {counts.several} of them show several"
         f" principles at once, {counts.negated} a negated one. They were judged by {described.judge}. It began as"
-        f" {_code(described.began)}.",
+        f" {_code(described.began)}."
+        + (f" First, it was pre-trained on {described.pretrained}." if described.pretrained else ""),
         _table(("decided by", "preferences"), sorted(counts.decided.items())),
         *_accuracy(results or Results()),
         "## Principles",

@@ -164,9 +164,10 @@ def make_document(
         policy: the tokenizer of the model that is rewarded.
     """
     plain = codec_markers(policy)
+    wording = {key: value for key, value in asdict(template).items() if key != "plain"}  # of training alone
     values: dict[str, Any] = {
         "salmon_core": salmon_core.__version__,
-        "template": {"name": name, **asdict(template)},
+        "template": {"name": name, **wording},
         "limits": asdict(limits),
         "combine": combine,
         "dtype": model.dtype,

@@ -31,6 +31,7 @@ class Described:
         judge: who judged, in words.
         judged: the principles that were judged by; `rewarded` those of the reward, as shown.
         components: of the reward.
+        pretrained: on what a reward model was trained before, in words; empty where on nothing.
     """
 
     run: str
@@ -45,6 +46,7 @@ class Described:
     interventions: tuple[str, ...]
     components: tuple[str, ...]
     algorithm: str
+    pretrained: str = ""
 
     @classmethod
     def of(cls, config: RunConfig, *, reward_model: bool = False) -> Described:
@@ -76,7 +78,16 @@ class Described:
             interventions=tuple(item.shown.name for item in config.interventions),
             components=(*(("rm",) if section.reward.rm_weight else ()), *(bonus.label for bonus in config.bonuses)),
             algorithm=section.train.algorithm,
+            pretrained=_pretrained(config) if reward_model else "",
         )
+
+
+def _pretrained(config: RunConfig) -> str:
+    first = config.pretraining
+    if first is None or not config.pretrains_reward_model:
+        return ""
+    shown = "which show it no principles" if first.principles == "none" else "which show it those that their rows name"
+    return f"the preferences of {first.source.name}, {shown}"
 
 
 @dataclass(frozen=True, slots=True)

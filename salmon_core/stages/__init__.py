@@ -9,7 +9,19 @@ if TYPE_CHECKING:
     from salmon_core.stages.base import Stage
 
 #: names, in order; the stage `train-rm` is `STAGE` in the module `train_rm`
-STAGES = ("prompts", "sft", "sample", "judge", "verdict", "label", "train-rm", "train-policy", "evaluate", "report")
+STAGES = (
+    "prompts",
+    "sft",
+    "sample",
+    "judge",
+    "verdict",
+    "label",
+    "pretrain-rm",
+    "train-rm",
+    "train-policy",
+    "evaluate",
+    "report",
+)
 
 
 def stage(name: str) -> Stage[Any]:

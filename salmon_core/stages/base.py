@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import salmon_core
+from salmon_core.api.component import ComponentSpec
 from salmon_core.api.events import Note, Progress
+from salmon_core.api.memory import Use
 from salmon_core.api.models import ModelSpec
 from salmon_core.calls import alive, heard
 from salmon_core.config.run_config import RunConfig
@@ -31,8 +33,9 @@ from salmon_core.run.folder import MadeFrom, StageFolder
 from salmon_core.run.identity import fingerprint, identity
 from salmon_core.run.notes import Notes, note
 from salmon_core.run.outputs import Outputs
-from salmon_core.run.processes import Lock, run_step
+from salmon_core.run.processes import Lock
 from salmon_core.run.run import Run
+from salmon_core.run.workers import Workers
 from salmon_core.stages import STAGES, stage
 
 T = TypeVar("T")
@@ -133,6 +136,13 @@ class Sources:
         """The reward model, where the run has one."""
         spec = self.run.reward_model
         return None if spec is None else self._model(spec, "train-rm")
+
+    def reward_start(self) -> ModelInput:
+        """What the reward model starts from on rows with principles: what it was pre-trained to, where it was."""
+        found = self.named("reward-init")
+        if not self.config.pretrains_reward_model:
+            return found
+        return self._model(self.run.pretrained_reward_model(found.spec), "pretrain-rm")
 
     def named(self, role: str) -> ModelInput:
         """A model that the configuration names for a role, else the initial policy."""
@@ -252,17 +262,28 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A model and the engine that opens it."""
+
+    engine: ComponentSpec
+    model: ModelSpec
+
+
+@dataclass(frozen=True)
 class Process:
     """What a stage needs of the process that runs it.
 
     Attributes:
         emit: tells of an event.
+        goes_on: whether the process that does the stage's own work goes on with the next stage.
     """
 
     run: Run
     folder: StageFolder
     lock: Lock
     emit: Callable[..., None]
+    workers: Workers
+    goes_on: bool = False
 
     def worker(self, name: str) -> None:
         """Does the stage's own work in a process of its own, and shows its progress.
@@ -283,8 +304,14 @@ class Process:
             for text in notes.new():
                 self.emit(Note, text=f"{name}: {text}")
 
-        argv = worker_argv(name, self.run.path)
-        run_step(name, argv, env=ENVIRONMENT, cwd=self.folder.path, lock=self.lock, watch=watch)
+        self.workers.work(
+            name,
+            worker_argv(name, self.run.path),
+            env=ENVIRONMENT,
+            cwd=self.folder.path,
+            watch=watch,
+            goes_on=self.goes_on,
+        )
         if not Outputs(self.folder.path).complete:
             raise StageError(
                 "its process ended with exit code 0 before the work was done",
@@ -296,6 +323,15 @@ class Process:
 def worker_argv(name: str, run: Path) -> list[str]:
     """The command that does a stage's own work."""
     return [sys.executable, "-m", "salmon_core.worker", name, str(run)]
+
+
+@dataclass(frozen=True)
+class Opens:
+    """A model that a stage's own work opens, by an engine, and what it asks of it."""
+
+    engine: ComponentSpec
+    model: ModelSpec
+    use: Use
 
 
 class Stage(ABC, Generic[I]):
@@ -324,6 +360,14 @@ class Stage(ABC, Generic[I]):
     def active(self, config: RunConfig) -> bool:
         """Whether this configuration needs the stage."""
         return True
+
+    def holds(self, inputs: I) -> Asked | None:
+        """The model that its own work asks; a stage that asks another one has a process of its own."""
+        return None
+
+    def opens(self, inputs: I, registry: Registry) -> tuple[Opens, ...]:
+        """Models that its own work opens, one after the other, for `salmon plan`."""
+        return ()
 
     @abstractmethod
     def inputs(self, sources: Sources) -> I:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from salmon_core.api.component import ComponentSpec
+from salmon_core.api.memory import Use
 from salmon_core.api.principles import Principle
-from salmon_core.config.run_config import RunConfig
+from salmon_core.config.run_config import JudgeChoice, RunConfig
 from salmon_core.data import parquet
 from salmon_core.plugins.engines import open_model
 from salmon_core.plugins.registry import Registry
@@ -20,7 +21,7 @@ from salmon_core.records import Judgment, Prompt
 from salmon_core.reward.forms import Form
 from salmon_core.run.identity import uncounted
 from salmon_core.run.judging import Judging, Orders
-from salmon_core.stages.base import ModelInput, Sources, Stage, StageOutput, Work, write_metrics
+from salmon_core.stages.base import Asked, ModelInput, Opens, Sources, Stage, StageOutput, Work, write_metrics
 from salmon_core.stages.sample import read_pairs
 from salmon_core.stages.texts import Texts, texts_of
 
@@ -57,9 +58,20 @@ class JudgeSetup:
         """The principles that a prompt's pairs are judged by."""
         return self.principles if self.per_prompt is None else self.per_prompt.of(prompt, self.principles)
 
+    @property
+    def asked(self) -> Asked:
+        """What the judge asks, if it asks a model."""
+        return Asked(self.engine, self.model.spec)
+
     def open(self, registry: Registry, cache: Path) -> Judging:
         """The judge, ready to be asked; its model is opened when it asks for one."""
         return self.opened(Judging, registry, cache)
+
+    def opens(self, registry: Registry) -> tuple[Opens, ...]:
+        """The judge's model, unless the judge asks none."""
+        if not getattr(registry.build(self.judge), "calls", 1):
+            return ()
+        return (Opens(self.engine, self.model.spec, Use("chooser", text=self.texts.limits.total)),)
 
     def opened(self, kind: Callable[..., J], registry: Registry, cache: Path, **otherwise: Any) -> J:
         """The same as another kind of `Judging`.
@@ -83,6 +95,22 @@ class JudgeSetup:
             "orders": self.orders,
         }
         return kind(**as_configured | otherwise)
+
+
+def other_setup(setup: JudgeSetup, sources: Sources, choice: JudgeChoice) -> JudgeSetup:
+    """The same with another judge, engine or model, as far as the choice says so."""
+    model = setup.model
+    if choice.initial:
+        model = sources.initial()
+    elif choice.model is not None:
+        model = ModelInput(choice.model, None, sources.config.registry)
+    return replace(
+        setup,
+        judge=choice.judge or setup.judge,
+        engine=choice.engine or setup.engine,
+        model=model,
+        form=choice.form or setup.form,
+    )
 
 
 def judge_setup(sources: Sources) -> JudgeSetup:
@@ -132,6 +160,12 @@ class Judge(Stage[JudgeInputs]):
             judge_setup(sources),
             sources.config.config.judge.shard_size,
         )
+
+    def holds(self, inputs: JudgeInputs) -> Asked:
+        return inputs.setup.asked
+
+    def opens(self, inputs: JudgeInputs, registry: Registry) -> tuple[Opens, ...]:
+        return inputs.setup.opens(registry)
 
     def work(self, inputs: JudgeInputs, work: Work) -> None:
         pairs = read_pairs(inputs.prompts, inputs.sample)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 import salmon_core
-from salmon_core.api.evaluation import Metrics
+from salmon_core.api.evaluation import Metrics, Section
 from salmon_core.config.run_config import RunConfig
 from salmon_core.config.schema import PrincipleChoice
 from salmon_core.data.json import read_json, write_json
@@ -21,7 +21,8 @@ from salmon_core.stages.verdict import FILE as VERDICT_FILE
 from salmon_core.stages.verdict import STAGE as VERDICT_STAGE
 
 FILE = "report.json"
-#: true of every run
+_PRETRAINING = "preference-model pre-training"
+#: true of every run that says nothing else
 ALWAYS: tuple[dict[str, str], ...] = (
     {
         "what": "order in the reward model's text",
@@ -29,7 +30,7 @@ ALWAYS: tuple[dict[str, str], ...] = (
         "here": "instruction, completion, principles, each with a closing marker (the judge's order)",
     },
     {
-        "what": "preference-model pre-training",
+        "what": _PRETRAINING,
         "paper": "HH-RLHF and SHP first",
         "here": "none, unless `reward_model.init` names such a model",
     },
@@ -97,7 +98,7 @@ def build_report(
         "judge": verdict or {},
         "rm": {} if accuracy is None else asdict(accuracy),
         "evaluators": _by_name(results),
-        "sections": [asdict(part) for metrics in results for part in metrics.sections],
+        "sections": [_section(part, verdict) for metrics in results for part in metrics.sections],
         "deviations": deviations(config),
         "stages": {
             name: {"seconds": m.get("seconds"), "metrics": m.get("metrics", {})} for name, m in manifests.items()
@@ -105,6 +106,16 @@ def build_report(
     }
     report["expect"] = [_check(item.model_dump(), report) for item in section.expect]
     return report
+
+
+def _section(section: Section, verdict: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Below what a judge said stands whether it can be believed."""
+    found = asdict(section)
+    judged = found.pop("judged")
+    if judged:
+        said = verdict["whole"]["verdict"] if verdict else "there is none"
+        found["note"] = " ".join(filter(None, (section.note, f"The run's judge said so; the verdict on it: {said}.")))
+    return found
 
 
 def _by_name(results: Sequence[Metrics]) -> dict[str, dict[str, Any]]:
@@ -122,6 +133,9 @@ def _by_name(results: Sequence[Metrics]) -> dict[str, dict[str, Any]]:
 def deviations(config: RunConfig) -> list[dict[str, Any]]:
     """Where the configuration differs from the numbers that its options say the paper has."""
     found: list[dict[str, Any]] = [dict(item) for item in ALWAYS]
+    if config.pretraining is not None and config.pretrains_reward_model:
+        own = next(item for item in found if item["what"] == _PRETRAINING)
+        own |= {"key": "reward_model.pretrain", "here": f"{config.pretraining.source.name} first"}
     found += _in_model(config.config, "")
     chosen = [("judge.judge", config.judge), ("label", config.labeller)]
     chosen += [(f"reward.bonuses.{bonus.label}", bonus.component) for bonus in config.bonuses]
@@ -129,7 +143,8 @@ def deviations(config: RunConfig) -> list[dict[str, Any]]:
         model = options_model(config.registry.owned(spec).load())
         if model is not None:
             found += _in_model(model.model_validate(dict(spec.options)), key)
-    for stage, key in (("train-rm", "reward_model"), ("train-policy", "train")):
+    stages = (("pretrain-rm", "reward_model.pretrain"), ("train-rm", "reward_model"), ("train-policy", "train"))
+    for stage, key in stages:
         if stage in config.backends:
             choice = config.backends[stage]
             backend = config.registry.build(choice.component)

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import overload
 
 from salmon_core.api.component import ComponentSpec
+from salmon_core.api.memory import Use
 from salmon_core.api.models import Sampler, Sampling
+from salmon_core.api.templates import Limits
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data import parquet
 from salmon_core.plugins.engines import open_model
+from salmon_core.plugins.registry import Registry
 from salmon_core.records import Completion, Pair, Prompt
 from salmon_core.reward.rendering import Renderer
-from salmon_core.stages.base import ModelInput, Sources, Stage, StageOutput, Work, write_metrics
+from salmon_core.stages.base import Asked, ModelInput, Opens, Sources, Stage, StageOutput, Work, write_metrics
 from salmon_core.stages.prompts import StoredPrompts
 from salmon_core.stages.texts import Texts, texts_of
 
@@ -54,6 +57,12 @@ class Sample(Stage[SampleInputs]):
             texts_of(sources, "sample"),
         )
 
+    def holds(self, inputs: SampleInputs) -> Asked:
+        return Asked(inputs.engine, inputs.model.spec)
+
+    def opens(self, inputs: SampleInputs, registry: Registry) -> tuple[Opens, ...]:
+        return (Opens(inputs.engine, inputs.model.spec, sampler_use(inputs.sampling, inputs.texts.limits)),)
+
     def work(self, inputs: SampleInputs, work: Work) -> None:
         todo = StoredPrompts(inputs.prompts.path, "train")
         sampling, total = inputs.sampling, len(todo)
@@ -84,6 +93,11 @@ def sampling_of(config: RunConfig) -> Sampling:
         seed=config.config.run.seed,
         batch_size=section.batch_size,
     )
+
+
+def sampler_use(sampling: Sampling, limits: Limits) -> Use:
+    """What a sampler is asked."""
+    return Use("sampler", rows=sampling.batch_size, prompt=limits.prompt, new=sampling.max_new_tokens)
 
 
 def sampled(model: Sampler, renderer: Renderer, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion]:

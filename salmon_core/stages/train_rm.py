@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from salmon_core.api.models import TokenCodec
-from salmon_core.api.training import Job
+from salmon_core.api.training import Job, Leaves
 from salmon_core.config.run_config import RunConfig
-from salmon_core.data import parquet
 from salmon_core.data.preferences import PreferenceSource
 from salmon_core.plugins.engines import open_codec
 from salmon_core.records import PreferenceRow
@@ -22,10 +19,11 @@ from salmon_core.sharing.document import known_principles, make_document
 from salmon_core.sharing.facts import CARD, Described, RowCounts
 from salmon_core.stages.base import ModelInput, Sources, StageOutput, Work
 from salmon_core.stages.label import preference_input, preference_rows
+from salmon_core.stages.pretrain_rm import STAGE as PRETRAIN
+from salmon_core.stages.reward_texts import STATISTICS, TRAIN, reward_job, reward_renderer, write_reward_texts
 from salmon_core.stages.texts import Texts, texts_of
 from salmon_core.stages.training import Trainer, TrainerSetup, TrainingStage, trainer_setup
 
-_STATISTICS = "data/statistics.json"
 _DOCUMENT, _CARD = f"data/{DOCUMENT}", f"data/{CARD}"
 
 
@@ -34,6 +32,7 @@ class TrainRmInputs:
     """Attributes:
     preferences: of the stage `label`, or the user's own file.
     init: the model to start from.
+    made: what `pretrain-rm` will have left of it, as `start`.
     """
 
     seed: int
@@ -41,6 +40,7 @@ class TrainRmInputs:
     init: ModelInput
     texts: Texts
     trainer: TrainerSetup
+    made: Mapping[str, Leaves] = uncounted()
     described: Described = uncounted()
 
 
@@ -48,12 +48,12 @@ class TrainRm(TrainingStage[TrainRmInputs]):
     """Preference rows as the trainer's texts."""
 
     name = "train-rm"
-    prepared = "data/train.parquet"
+    prepared = TRAIN
     beside = (_DOCUMENT, _CARD)
-    outputs = (prepared, _STATISTICS, *beside, "model")
+    outputs = (prepared, STATISTICS, *beside, "model")
 
     def worked(self, inputs: TrainRmInputs) -> tuple[str, ...]:
-        return (*super().worked(inputs), _STATISTICS)
+        return (*super().worked(inputs), STATISTICS)
 
     def active(self, config: RunConfig) -> bool:
         return config.trains_reward_model
@@ -63,26 +63,18 @@ class TrainRm(TrainingStage[TrainRmInputs]):
         return TrainRmInputs(
             config.config.run.seed,
             preference_input(sources),
-            sources.named("reward-init"),
+            sources.reward_start(),
             texts_of(sources, "reward"),
             trainer_setup(sources, self.name),
+            {"start": PRETRAIN.leaves(sources)} if config.pretrains_reward_model else {},
             Described.of(config, reward_model=True),
         )
 
     def work(self, inputs: TrainRmInputs, work: Work) -> None:
         codec = open_codec(work.registry, inputs.texts.engine, inputs.init.spec)
-        renderer = inputs.texts.reward_renderer(work.registry, codec)
-        cut, preferences = 0, preference_rows(inputs.preferences, work.note)
-
-        def rows() -> Iterator[dict[str, Any]]:
-            nonlocal cut
-            for row in preferences:
-                texts = [renderer.reward(row.messages, text, [row.principles]) for text in (row.chosen, row.rejected)]
-                cut += any(text.truncated for text in texts)
-                yield {"chosen": texts[0].texts[0], "rejected": texts[1].texts[0], "margin": row.margin}
-
-        count = work.write_rows(self.prepared, rows(), parquet.RM_TEXTS)
-        work.write_text(_STATISTICS, json.dumps({"rows": count, "truncated": cut}))
+        renderer = reward_renderer(inputs.texts, work.registry, codec, inputs.trainer)
+        preferences = preference_rows(inputs.preferences, work.note)
+        write_reward_texts(work, renderer, preferences, inputs.trainer)
         self._describe(inputs, work, preferences, codec)
 
     def _describe(self, inputs: TrainRmInputs, work: Work, rows: Sequence[PreferenceRow], codec: TokenCodec) -> None:
@@ -109,18 +101,7 @@ class TrainRm(TrainingStage[TrainRmInputs]):
         return inputs.trainer
 
     def job(self, inputs: TrainRmInputs, folder: Path) -> Job:
-        return Job(
-            stage="train-rm",
-            algorithm="reward",
-            folder=str(folder),
-            model=inputs.init.spec,
-            data={"train": str(folder / self.prepared)},
-            seed=inputs.seed,
-            options=inputs.trainer.backend.options,
-            launch=inputs.trainer.launch,
-            python=inputs.trainer.python,
-            run_name=inputs.trainer.run_name,
-        )
+        return reward_job("train-rm", inputs, folder, made=inputs.made)
 
 
 STAGE = TrainRm()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from salmon_core.api.events import Note, RolloutsLogged, StepLogged
+from salmon_core.api.memory import ProcessMemory
 from salmon_core.api.training import Backend, Job, Launch, LaunchPlan, Leaves, Service, Step
 from salmon_core.config.run_config import BackendChoice
 from salmon_core.data.files import write_text
@@ -95,6 +96,7 @@ class TrainingStage(Stage[I]):
         done = Outputs(process.folder.path)
         if not all(done.has(process.folder.path / name) for name in self.worked(inputs)):
             process.worker(self.name)
+        process.workers.close()
         registry = process.run.config.registry
         metrics = Trainer(registry, self.setup(inputs), self.job(inputs, process.folder.path)).run(process)
         for file in self.beside:
@@ -140,6 +142,21 @@ class Trainer:
             asked = getattr(self._backend, "leaves", None)
             found: Leaves = asked(self.job) if asked is not None else Leaves()
             return found
+
+    def memory(self) -> tuple[ProcessMemory, ...]:
+        """See `Backend.memory`.
+
+        Raises:
+            PluginError: the backend failed, or what it says is no `ProcessMemory`.
+        """
+        what = f"backend, memory of {self.job.stage}"
+        with boundary(self._owner, what):
+            asked = getattr(self._backend, "memory", None)
+            found = tuple(asked(self.job)) if asked is not None else ()
+            if wrong := [each for each in found if not isinstance(each, ProcessMemory)]:
+                message = f"has a {type(wrong[0]).__name__} for a salmon_core.api.ProcessMemory"
+                raise PluginError(self._owner, message, what=what)
+        return found
 
     def rows_needed(self) -> int | None:
         """See `Backend.rows_needed`."""

@@ -15,10 +15,11 @@ from salmon_core.config.run_config import RunConfig
 from salmon_core.data import parquet
 from salmon_core.data.gold import GoldRow, read_gold
 from salmon_core.errors import StageError
+from salmon_core.plugins.registry import Registry
 from salmon_core.records import FEW, Estimate, Judgment, Pair, Prompt, prompt_of
 from salmon_core.run.identity import uncounted
 from salmon_core.run.judging import Judging, PrinciplesOf
-from salmon_core.stages.base import Sources, Stage, StageOutput, Work, write_metrics
+from salmon_core.stages.base import Asked, Opens, Sources, Stage, StageOutput, Work, write_metrics
 from salmon_core.stages.judge import JudgeSetup, judge_setup, read_judgments
 from salmon_core.stages.judge_verdict import Answers, JudgeVerdict, judge_verdict
 from salmon_core.stages.prompts import StoredPrompts
@@ -74,6 +75,12 @@ class Verdict(Stage[VerdictInputs]):
             sources.config.files.get("gold"),
             section.on_weak,
         )
+
+    def holds(self, inputs: VerdictInputs) -> Asked:
+        return inputs.setup.asked
+
+    def opens(self, inputs: VerdictInputs, registry: Registry) -> tuple[Opens, ...]:
+        return inputs.setup.opens(registry)
 
     def work(self, inputs: VerdictInputs, work: Work) -> None:
         pairs = read_pairs(inputs.prompts, inputs.sample)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import atexit
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 from salmon_core.api.component import ComponentSpec
-from salmon_core.api.evaluation import Evaluator, Oracle, Role
-from salmon_core.api.models import OpenModel, PrefixRequest
+from salmon_core.api.evaluation import Evaluator, Oracle, Question, Role
+from salmon_core.api.models import ModelSpec, OpenModel, PrefixRequest
 from salmon_core.api.principles import PrincipleSet
 from salmon_core.api.reward import BonusSpec, RewardSpec
 from salmon_core.errors import PluginError
@@ -45,6 +50,7 @@ class MadeUpRun:
         asked: the prompts; all are held out.
         said: what `initial` and `policy` answer, by role, the texts in turn.
         principles: of judge and reward.
+        replies: what the judge's model answers when it is asked in words, in turn.
         needs: of the evaluator that looks at it; None allows all.
     """
 
@@ -52,6 +58,7 @@ class MadeUpRun:
     said: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"initial": _BEFORE, "policy": _AFTER})
     principles: PrincipleSet = field(default_factory=lambda: PrincipleSet("made-up", make_principles()))
     reward: RewardSpec = field(default_factory=lambda: make_reward_spec(bonuses=(_bonus(),)))
+    replies: tuple[str, ...] = ("I cannot tell.",)
     seed: int = 1
     needs: frozenset[str] | None = None
 
@@ -75,13 +82,18 @@ class MadeUpRun:
         return [replace(prompt, split="test") for prompt in self.asked] if split in (None, "test") else []
 
     def samples(self, role: Role, samples: int = 4) -> list[Completion]:
+        return self.complete(role, self.asked, samples)
+
+    def complete(
+        self, role: Role, prompts: Sequence[Prompt], samples: int = 1, *, temperature: float | None = None
+    ) -> list[Completion]:
         self._allow(role)
         if role not in self.said:
             raise PluginError("the evaluator", f"asks the role {role!r} for samples")
         texts = self.said[role]
         return [
             make_completion(texts[(number + index) % len(texts)], prompt=prompt, index=index)
-            for number, prompt in enumerate(self.asked)
+            for number, prompt in enumerate(prompts)
             for index in range(samples)
         ]
 
@@ -94,6 +106,15 @@ class MadeUpRun:
     def judge(self, pairs: Sequence[Pair]) -> list[Judgment]:
         self._allow("judge")
         return list(rows.judgments(pairs, tuple(self.principles)))
+
+    def ask(
+        self, questions: Sequence[Question], markers: Sequence[str], *, max_new_tokens: int, temperature: float = 0.0
+    ) -> list[Completion]:
+        self._allow("judge")
+        return [
+            make_completion(self.replies[number % len(self.replies)], prompt=Prompt.from_text(each.text, id=each.id))
+            for number, each in enumerate(questions)
+        ]
 
     def shown(self, prompt: Prompt, *names: str | int) -> tuple[ShownPrinciple, ...]:
         return draw_for_policy(self.principles, named_rng(self.seed, *names), show=2, category=prompt.category)
@@ -120,6 +141,20 @@ class MadeUpRun:
         self._allow(role)
         return ByteModel()
 
+    def model(self, role: Role) -> ModelSpec:
+        self._allow(role)
+        return ModelSpec(role)
+
+    @property
+    def folder(self) -> Path:
+        return _folder()
+
+    def progress(self, what: str, total: int) -> Callable[[int], None]:
+        return lambda done: None
+
+    def note(self, text: str) -> None:
+        """Nobody watches."""
+
     def _allow(self, role: str) -> None:
         if self.needs is not None and role not in self.needs:
             raise PluginError(
@@ -127,6 +162,14 @@ class MadeUpRun:
                 f"uses the model of the role {role!r} without needing it",
                 hint=f"its class says needs = {sorted(self.needs)}",
             )
+
+
+@cache
+def _folder() -> Path:
+    """One for this process, which is gone when it ends."""
+    made = Path(tempfile.mkdtemp(prefix="salmon-made-up-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
 
 
 class ShorterIsBetter(Oracle):

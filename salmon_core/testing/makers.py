@@ -210,7 +210,7 @@ def make_job(
         algorithm: of train-policy; `ppo` by default.
         values: further fields of `Job`.
     """
-    usual = {"sft": "sft", "train-rm": "reward", "train-policy": "ppo"}[stage]
+    usual = {"sft": "sft", "pretrain-rm": "reward", "train-rm": "reward", "train-policy": "ppo"}[stage]
     own: dict[str, Any] = {
         "model": ModelSpec("/nowhere/policy"),
         "data": {"train": f"{folder}/data/train.parquet"},

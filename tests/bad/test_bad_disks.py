@@ -138,7 +138,8 @@ def test_neither_a_log_nor_an_error_can_be_written(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, stdout=full, stderr=full)
     (tmp_path / "error.json").rmdir()
-    error = processes._failure("sample", done.returncode, "", tmp_path / "log.txt")
+    (tmp_path / "log.txt").touch()
+    error = processes.failure("sample", done.returncode, tmp_path / "log.txt")
     assert str(error) == f"{tmp_path}: could write neither its error nor its log (is the disk full?)"
 
 

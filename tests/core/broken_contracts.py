@@ -268,6 +268,12 @@ ENGINES = (
         "Bytes.chat = lambda self, messages: 'assistant: '",
         "the_chat_template_shows_the_conversation",
     ),
+    engine(
+        "turns into another",
+        "class Other(Letters):\n    choose = lambda self, rs, c: [[(9.0, 0.0) for t in r.suffixes] for r in rs]\n"
+        "BytesEngine.turned = lambda self, opened, ability: Other()",
+        "a_turned_model_answers_as_one_that_was_opened",
+    ),
     engine("closes once", ONCE, "models_close"),
     engine("swallows errors", "Letters.__exit__ = lambda self, *error: True", "models_close"),
 )

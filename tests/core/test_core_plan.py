@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from core_world import Cli, make_folder, prompt_lines
+from core_world import Cli, document, make_folder, prompt_lines
 
 Counts = dict[str, Any]
 
@@ -79,6 +79,28 @@ def test_more_samples_epochs_and_principles(tmp_path: Path, cli: Cli) -> None:
     assert train + found["prompts"]["test"] == 40
     assert found["sample"]["completions"] == 5 * train
     assert (found["judge"]["pairs"], found["judge"]["calls"]) == (2 * train, 4 * train)
+
+
+@pytest.mark.parametrize("how", ["add", "only"])
+def test_principles_of_single_prompts_are_counted(how: str, tmp_path: Path, cli: Cli) -> None:
+    """As many judge calls as the run then makes; at most as many again."""
+    reward = {**document()["reward"], "principles": {"name": "rules.yaml", "per_prompt": how}}
+    config = make_folder(tmp_path, reward=reward, prompts={"name": "prompts.jsonl", "columns": {}})
+    own = [[], ["It names a dose."], ["not short", "It is calm.", {"text": "It is old.", "negated": "It is new."}]]
+    rows = [{"id": f"p{i}", "prompt": f"Question number {i}?", "principles": own[i % 3]} for i in range(12)]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = counts(cli, config)
+    said = re.search(r"for each pair (\d) to (\d) principles in 2 orders", cli("plan", config).out)
+    assert said is not None
+    assert said.groups() == (("2", "4") if how == "add" else ("1", "3"))
+    assert "principles and its prompt's own in" in cli("plan", "--quick", config, "--set", "prompts.limit=5").out
+    assert cli("run", config, "--until", "judge").code == 0
+    judged = sum(pq.read_metadata(file).num_rows for file in (tmp_path / "runs/toy/judge").glob("part-*.parquet"))
+    assert found["judge"]["calls"] == 2 * judged
+    assert found["judge"]["calls"] != 2 * 2 * found["judge"]["pairs"]
+    one = counts(cli, config, "--set", "judge.probe=1")["verdict"]
+    assert one == {"pairs": 1, "calls": 2 * (3 if how == "add" else 2)}  # those that have an opposite
+    assert one["calls"] * found["judge"]["pairs"] > found["verdict"]["calls"] > 0
 
 
 @pytest.mark.parametrize("limit", [None, 5])

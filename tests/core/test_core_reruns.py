@@ -25,6 +25,7 @@ from salmon_core.config.schema import (
     DefaultSelection,
     Expectation,
     Intervention,
+    KeepSection,
     PreferencesSection,
     PrincipleChoice,
     Selection,
@@ -90,6 +91,13 @@ OTHER: dict[str, Any] = {
     "preferences": "own.parquet",
     "reward_model.init": "./other",
     "reward_model.path": "./other",
+    "reward_model.pretrain.preferences": "others.parquet",
+    "reward_model.pretrain.principles": "rows",
+    "reward_model.pretrain.keep": {"column": "ratio", "above": 2.0},
+    "reward_model.pretrain.min_margin": 0.5,
+    "reward_model.pretrain.limit": 7,
+    "reward_model.pretrain.backend": "toy-too",
+    "reward_model.pretrain.options": {"steps": 4},
     "reward_model.backend": "toy-too",
     "reward_model.options": {"steps": 4},
     "reward.principles": {"name": "rules.yaml", "negate": ["kind"]},
@@ -119,6 +127,10 @@ OTHER: dict[str, Any] = {
 BESIDE: dict[str, dict[str, Any]] = {
     "train.rows.principles": {"train.algorithm": "toy-pairs"},
     "train.rows.only": {"train.algorithm": "toy-pairs"},
+    **{
+        f"reward_model.pretrain.{key}": {"reward_model.pretrain": {"preferences": "own.parquet"}}
+        for key in ("preferences", "principles", "keep", "min_margin", "limit", "backend", "options")
+    },
 }
 
 
@@ -133,6 +145,7 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             PrincipleChoice,
             PreferencesSection,
             VetoSection,
+            KeepSection,
             Intervention,
             Expectation,
         )
@@ -154,6 +167,7 @@ def prepare(folder: Path) -> None:
     (folder / "sft.jsonl").write_text(line)
     (folder / "others.jsonl").write_text(line * 2)
     (folder / "own.parquet").write_bytes(b"rows")
+    (folder / "others.parquet").write_bytes(b"other rows")
     (folder / "other").mkdir()
     (folder / "other" / "config.json").write_text('{"other": 1}')
     (folder / "more.py").write_text(

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from salmon_core.config.json_schema import CHOICES, json_schema
 from salmon_core.config.load import parse_config
-from salmon_core.config.schema import BonusChoice, PromptChoice
+from salmon_core.config.schema import BonusChoice, EvaluatorChoice, PromptChoice
 from salmon_core.errors import ConfigError
 from salmon_core.plugins.options import BESIDE
 from salmon_core.plugins.registry import Registry
@@ -156,9 +156,10 @@ def test_names_say_what_they_mean() -> None:
 
 def test_every_choice_of_a_configuration_has_a_kind() -> None:
     text = json.dumps(schema().schema)
-    for left in ("Selection", "DefaultSelection", "BonusChoice", "PromptChoice"):
+    for left in ("Selection", "DefaultSelection", "BonusChoice", "EvaluatorChoice", "PromptChoice"):
         assert f"$defs/{left}" not in text, f"{left} is chosen at a place that is not in CHOICES: {CHOICES}"
     assert set(BESIDE["bonuses"]) == set(BonusChoice.model_fields)
+    assert set(BESIDE["evaluators"]) == set(EvaluatorChoice.model_fields)
     assert set(BESIDE["prompts"]) == set(PromptChoice.model_fields)
 
 

@@ -36,6 +36,9 @@ def found(name: str, run: StandIn, **options: object) -> Metrics:
         ("rm-accuracy", {"truth": "minnow"}, {"initial", "reward"}),
         ("reward-shift", {}, {"initial", "policy", "reward"}),
         ("minnow-oracle", {}, {"initial", "policy"}),
+        ("oracle", {"oracle": "minnow"}, {"initial", "policy"}),
+        ("win-rate", {}, {"initial", "policy", "judge"}),
+        ("mt-bench", {}, {"initial", "policy", "judge"}),
     ],
 )
 def test_needs_say_which_models_are_used(name: str, options: dict[str, str], needs: set[str]) -> None:

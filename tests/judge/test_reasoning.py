@@ -92,6 +92,7 @@ def by_hand(bodies: list[dict[str, Any]], folder: Path) -> dict[tuple[str, str],
     return expected
 
 
+@pytest.mark.slow
 def test_a_run_whose_judge_argues_behind_an_endpoint(tmp_path: Path) -> None:
     with Arguing() as server:
         write(tmp_path, prompts=30, **far(server.url, votes=3))
@@ -213,6 +214,7 @@ def near(models: Path, judge: Any, model: str = "judge") -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_another_models_judge_votes(models: Path, tmp_path: Path) -> None:
     """And each vote is a draw of its own, the same in every batch."""
     judge = {"name": "reasoning", "votes": 4, "temperature": 1.0, "max_new_tokens": 16, "batch_pairs": 3}
@@ -242,6 +244,7 @@ def test_another_models_judge_votes(models: Path, tmp_path: Path) -> None:
     assert sum(row["unread"] for row in rows(run / "judge")) < answers
 
 
+@pytest.mark.slow
 def test_another_model_judges_by_logits(models: Path, tmp_path: Path) -> None:
     write(tmp_path, **near(models, "self-judge"))
     said = salmon(tmp_path, "check", "salmon.yaml", quick=False)

@@ -90,7 +90,7 @@ root = find_spec("openrlhf").submodule_search_locations[0]
 for module in ("ray", "ray.util", "ray.util.placement_group", "openrlhf.utils", "openrlhf.models", "openrlhf.datasets",
                "openrlhf.datasets.utils", "openrlhf.trainer", "openrlhf.trainer.ray", "openrlhf.trainer.ray.launcher",
                "openrlhf.trainer.ray.ppo_actor", "openrlhf.trainer.ray.ppo_critic", "openrlhf.trainer.rm_trainer",
-               "openrlhf.trainer.sft_trainer"):
+               "openrlhf.trainer.sft_trainer", "openrlhf.trainer.dpo_trainer"):
     sys.modules[module] = MagicMock()
 spec = importlib.util.spec_from_file_location("openrlhf.utils.config", os.path.join(root, "utils", "config.py"))
 sys.modules["openrlhf.utils.config"] = importlib.util.module_from_spec(spec)

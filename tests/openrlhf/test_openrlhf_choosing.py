@@ -54,6 +54,7 @@ CLAIMS: dict[str, Callable[[Backend], bool]] = {
     "LoRA in SFT": lambda backend: plans(backend, "sft", options=LORA),
     "LoRA for the reward model": lambda backend: plans(backend, "train-rm", options=LORA),
     "LoRA in RL": lambda backend: plans(backend, "train-policy", options=LORA),
+    "LoRA in DPO": lambda backend: plans(backend, "train-policy", algorithm="dpo", reward=None, options=LORA),
     "policy, critic and reward model on one base model": lambda backend: plans(
         backend, "train-policy", options={**LORA, "sharing": "adapters"}
     ),

@@ -1,4 +1,4 @@
-"""What `salmon export --format openrlhf` writes, read by OpenRLHF's own data sets; and DPO, which is refused there."""
+"""What `salmon export --format openrlhf` writes, read by OpenRLHF's own data sets."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from openrlhf_world import ROOT, interpreter
 
 from salmon_core.cli.export import export_run
-from salmon_core.cli.main import main
 from salmon_core.config.resolve import load
 from salmon_core.run.run import Run
 
@@ -75,11 +73,3 @@ def test_its_data_sets_read_what_is_exported(tmp_path: Path) -> None:
     assert "vivid" in chosen
     assert asked > 0
     assert chosen.count("<|eos|>") == rejected.count("<|eos|>") == 1
-
-
-def test_dpo_is_refused(tmp_path: Path) -> None:
-    file = minnow_with(tmp_path, train={"backend": "openrlhf", "algorithm": "dpo"})
-    done = CliRunner().invoke(main, ["check", str(file), "--quick"])
-    assert done.exit_code == 2
-    assert "train.algorithm: openrlhf has no 'dpo'" in done.stderr
-    assert "dpo is there with backend: trl" in done.stderr

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openrlhf_world import PYTHON, ROOT, parsed, training_step
 
-from salmon_core.api import ComponentSpec, Job, Launch, LaunchPlan, Limits, ModelSpec, RewardSpec
+from salmon_core.api import ComponentSpec, Job, Launch, LaunchPlan, Leaves, Limits, ModelSpec, RewardSpec
 from salmon_core.errors import ConfigError
 from salmon_core.kit import foreign
-from salmon_openrlhf.algorithms import ALGORITHMS
+from salmon_openrlhf.algorithms import ALGORITHMS, ON_PREFERENCES
 from salmon_openrlhf.backend import OUTSIDE, OpenRLHFBackend
 from salmon_openrlhf.flags import REFUSED, known
 from salmon_openrlhf.layout import layout
@@ -52,7 +52,7 @@ def reward(model: str | None) -> RewardSpec:
 
 def make(stage: str = "train-rm", **more: Any) -> Job:
     values: dict[str, Any] = {
-        "algorithm": {"sft": "sft", "train-rm": "reward"}.get(stage, "grpo"),
+        "algorithm": {"sft": "sft", "pretrain-rm": "reward", "train-rm": "reward"}.get(stage, "grpo"),
         "folder": f"/runs/x/{stage}",
         "model": ModelSpec("/models/m"),
         "data": {"train": f"/runs/x/{stage}/data/train.parquet"},
@@ -107,6 +107,21 @@ def test_a_stage_is_prepared_trained_exported() -> None:
     assert found.files[foreign.NAME] == Path(foreign.__file__).read_text()
     assert not found.services
     assert found == plan("train-rm")
+
+
+def test_a_reward_model_goes_on_from_another_with_its_head() -> None:
+    """OpenRLHF's own command would give it a fresh one."""
+    first = plan("pretrain-rm")
+    assert "openrlhf.cli.train_rm" in first.steps[1].argv
+    whole = {"start": Leaves(base="/models/m")}
+    step = plan("train-rm", made=whole).steps[1]
+    before = plan("train-rm").steps[1]
+    at = before.argv.index("openrlhf.cli.train_rm")
+    assert step.argv == (*before.argv[: at - 1], str(OUTSIDE / "go_on.py"), *before.argv[at + 1 :])
+    assert "loads no adapter" in problems("train-rm", made={"start": Leaves(adapter=True, base="/models/m")})
+    assert "does not save the score head" in problems("pretrain-rm", options={"lora": {"r": 4}})
+    for stage in ("pretrain-rm", "train-rm"):
+        assert "no language model's head" in problems(stage, options={"lm_loss_coef": 0.5})
 
 
 def test_rl_has_its_reward_server() -> None:
@@ -199,9 +214,10 @@ def test_extra_flags() -> None:
 
 
 def test_flags_that_we_set_exist() -> None:
-    for stage, program in (("sft", "train_sft"), ("train-rm", "train_rm"), ("train-policy", "train_ppo_ray")):
-        for algorithm in ALGORITHMS if stage == "train-policy" else [""]:
-            said = flags(plan(stage, **({"algorithm": algorithm} if algorithm else {})))
+    programs = [("sft", "sft", "train_sft"), ("train-rm", "reward", "train_rm"), ("train-policy", "dpo", "train_dpo")]
+    for stage, algorithm, program in [*programs, *(("train-policy", name, "train_ppo_ray") for name in ALGORITHMS)]:
+        for options in ({}, {"loss_type": "ipo_sum", "lora": {"r": 8}, "gradient_checkpointing": True}):
+            said = flags(plan(stage, algorithm=algorithm, options=options if algorithm == "dpo" else {}))
             assert not said.keys() - known(program).keys()
             for name, values in said.items():
                 kind = known(program)[name]["kind"]
@@ -278,7 +294,7 @@ def test_layout_adds_up(nodes: int, gpus: int, micro: int, batches: int, group: 
 
 def test_validated_dump_is_valid_again() -> None:
     for stage in ("sft", "train-rm", "train-policy"):
-        for algorithm in ALGORITHMS if stage == "train-policy" else [None]:
+        for algorithm in [*ALGORITHMS, *ON_PREFERENCES] if stage == "train-policy" else [None]:
             model = OpenRLHFBackend().options_for(stage, algorithm)
             assert issubclass(model, TrainOptions)
             assert model.model_validate(model().model_dump()) == model()
@@ -294,10 +310,10 @@ def test_rows_for_the_steps_asked() -> None:
 def test_every_stage_of_the_examples_can_be_planned(tmp_path: Path) -> None:
     """What `salmon plan` prints in the quickstart's environment, where no OpenRLHF is."""
     for name, changes in (
-        ("llama-3-8b-openrlhf", ()),
-        ("llama-3-8b-openrlhf", TWO_NODES),
-        ("llama-3-8b-trl", ()),
-        ("llama-3-8b-trl", TWO_NODES_TRL),
+        ("salmon-8b-openrlhf", ()),
+        ("salmon-8b-openrlhf", TWO_NODES),
+        ("salmon-8b", ()),
+        ("salmon-8b", TWO_NODES_TRL),
     ):
         argv = [sys.executable, "-m", "salmon_core", "plan", "--json", str(EXAMPLES / f"{name}.yaml")]
         for change in changes:
@@ -323,7 +339,8 @@ def test_every_stage_of_the_examples_can_be_planned(tmp_path: Path) -> None:
 @pytest.mark.openrlhf
 def test_the_flags_we_know_are_openrlhfs() -> None:
     done = subprocess.run([PYTHON, str(OUTSIDE / "list_flags.py")], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == {name: dict(known(name)) for name in ("train_sft", "train_rm", "train_ppo_ray")}
+    programs = ("train_sft", "train_rm", "train_ppo_ray", "train_dpo")
+    assert json.loads(done.stdout) == {name: dict(known(name)) for name in programs}
 
 
 @pytest.mark.openrlhf
@@ -352,7 +369,7 @@ def test_plans_go_through_openrlhfs_real_parsers(stage: str) -> None:
 @pytest.mark.openrlhf
 @pytest.mark.parametrize("changes", [(), TWO_NODES])
 def test_the_examples_go_through_openrlhfs_real_parsers(changes: tuple[str, ...], tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "salmon_core", "plan", "--json", str(EXAMPLES / "llama-3-8b-openrlhf.yaml")]
+    argv = [sys.executable, "-m", "salmon_core", "plan", "--json", str(EXAMPLES / "salmon-8b-openrlhf.yaml")]
     argv += [word for change in changes for word in ("--set", change)]
     stages = json.loads(subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
     for stage, program in (("sft", "train_sft"), ("train-rm", "train_rm"), ("train-policy", "train_ppo_ray")):

@@ -71,6 +71,18 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "preferences": "preferences.parquet",
         "reward_model": {
             "backend": "openrlhf",
+            "pretrain": {
+                "preferences": "preferences.parquet",
+                "principles": "rows",
+                "options": {
+                    **ANYWHERE,
+                    "learning_rate": 2e-3,
+                    "total_batch_size": 16,
+                    "per_device_train_batch_size": 16,
+                    "num_train_epochs": 2,
+                    "max_length": 128,
+                },
+            },
             "options": {
                 **ANYWHERE,
                 "learning_rate": 2e-3,
@@ -203,6 +215,16 @@ def test_the_loss_of_every_step_is_logged(trained: Path) -> None:
     assert [logged.step for logged in steps] == list(range(1, 31))
     assert all({"loss", "accuracy", "learning_rate"} <= logged.values.keys() for logged in steps)
     assert steps[-1].values["loss"] < steps[0].values["loss"]
+
+
+def test_it_goes_on_from_what_it_was_pretrained_to(trained: Path) -> None:
+    """With the head: with a fresh one its first loss would be that of a coin."""
+    first, second = (
+        [logged.values["loss"] for logged in OpenRLHFBackend().steps(trained / stage)]
+        for stage in ("pretrain-rm", "train-rm")
+    )
+    assert first[0] > 0.6
+    assert second[0] < 0.5 * first[0]
 
 
 def test_an_sft_adapter_is_merged(config: Path) -> None:

@@ -146,7 +146,7 @@ def write_bonus(path: Path, *, fail: bool = False) -> Path:
 
 def job(stage: str, folder: Path, model: Path, data: Mapping[str, str], **more: Any) -> Job:
     folder.mkdir(parents=True, exist_ok=True)
-    algorithm = {"sft": "sft", "train-rm": "reward"}.get(stage, "grpo")
+    algorithm = {"sft": "sft", "pretrain-rm": "reward", "train-rm": "reward"}.get(stage, "grpo")
     launch = Launch(more.pop("processes", 1), more.pop("accelerate_config", None))
     values = {"algorithm": algorithm, "seed": 3, "launch": launch, **more}
     spec = values.pop("start", ModelSpec(str(model), dtype="float32", device="cpu"))

@@ -1,16 +1,16 @@
-"""Names of RL algorithms -> what OpenRLHF calls them. A new one is a row here."""
+"""Names of algorithms -> what OpenRLHF calls them. A new one is a row here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from salmon_openrlhf.options import GroupOptions, PolicyOptions, PPOOptions, ReinforceOptions
+from salmon_openrlhf.options import DPOOptions, GroupOptions, PolicyOptions, PPOOptions, ReinforceOptions, RowOptions
 
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """One way to train a policy.
+    """One way to train a policy by rollouts.
 
     Attributes:
         options: its option model.
@@ -24,6 +24,9 @@ class Algorithm:
     kl_loss: str | None = None
     critic: bool = False
 
+
+#: algorithms that train on preference rows -> their option models
+ON_PREFERENCES: Mapping[str, type[RowOptions]] = {"dpo": DPOOptions}
 
 #: KL as OpenRLHF's own scripts for each algorithm have it
 ALGORITHMS: Mapping[str, Algorithm] = {

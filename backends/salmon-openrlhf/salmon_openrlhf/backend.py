@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from salmon_core.api import Job, LaunchPlan, LoggedStep, Service, StageResult, Step
+from salmon_core.api import Job, LaunchPlan, LoggedStep, ProcessMemory, Service, StageResult, Step
 from salmon_core.errors import ConfigError, Problem, StageError
 from salmon_core.kit import foreign
 from salmon_core.kit.training import (
@@ -21,16 +21,24 @@ from salmon_core.kit.training import (
     job_problems,
     read_metrics,
 )
-from salmon_openrlhf.algorithms import ALGORITHMS
-from salmon_openrlhf.command import agent_json, critic_of, merging, row_problems, start_of, training
+from salmon_openrlhf.algorithms import ALGORITHMS, ON_PREFERENCES
+from salmon_openrlhf.command import (
+    OUTSIDE,
+    agent_json,
+    critic_of,
+    merging,
+    program_of,
+    row_problems,
+    start_of,
+    training,
+)
 from salmon_openrlhf.layout import Layout, layout
-from salmon_openrlhf.options import PolicyOptions, RewardOptions, RowOptions, SFTOptions, TrainOptions
+from salmon_openrlhf.memory import memory_of
+from salmon_openrlhf.options import PolicyOptions, PretrainOptions, RewardOptions, RowOptions, SFTOptions, TrainOptions
 from salmon_openrlhf.scalars import read_scalars
 
 #: of OpenRLHF's own processes, beside what every trainer has: no usage reports of its parts either
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "VLLM_NO_USAGE_STATS": "1", "WANDB_MODE": "disabled"}
-#: run by path in OpenRLHF's interpreter, where no salmon is installed
-OUTSIDE = Path(__file__).parent / "outside"
 SERVICE = "reward"
 #: of OpenRLHF, whose flags the plan knows
 VERSION = "0.11."
@@ -43,8 +51,9 @@ class OpenRLHFBackend(TrainerBackend):
 
     name = "openrlhf"
     uses_python = True
-    stage_options = {"sft": SFTOptions, "train-rm": RewardOptions}  # noqa: RUF012
-    algorithm_options = {name: each.options for name, each in ALGORITHMS.items()}  # noqa: RUF012
+    stage_options = {"sft": SFTOptions, "pretrain-rm": PretrainOptions, "train-rm": RewardOptions}  # noqa: RUF012
+    algorithm_options = {**{name: each.options for name, each in ALGORITHMS.items()}, **ON_PREFERENCES}  # noqa: RUF012
+    on_preferences = frozenset(ON_PREFERENCES)
 
     def plan(self, job: Job) -> LaunchPlan:
         """Prepare, train, export; in RL beside the reward server.
@@ -64,7 +73,7 @@ class OpenRLHFBackend(TrainerBackend):
             files["agent.json"] = agent_json(options, found, job.reward)
             services = (_service(job, options),)
         steps = [Step("prepare", (python, str(OUTSIDE / "prepare.py")), env), Step(job.stage, train, env, PORT_TAKEN)]
-        if isinstance(options, SFTOptions) and options.lora is not None:
+        if options.lora is not None:
             steps.append(Step("merge", merging(job, python), env))
         steps.append(Step("export", (python, str(OUTSIDE / "export.py")), env))
         return LaunchPlan(tuple(steps), services, files, ("model", "metrics.json"))
@@ -79,7 +88,7 @@ class OpenRLHFBackend(TrainerBackend):
             problems.append(
                 Problem("launch.accelerate_config", "OpenRLHF is not started by accelerate", "leave it out")
             )
-        problems += [*_model_problems(job), *job_problems(job, found.gpus)]
+        problems += [*_model_problems(job), *job_problems(job, found.gpus, ON_PREFERENCES)]
         if (
             isinstance(options, PolicyOptions)
             and options.reward_gpu is not None
@@ -109,6 +118,12 @@ class OpenRLHFBackend(TrainerBackend):
         if not done.stdout.startswith(VERSION):
             message = f"OpenRLHF {done.stdout.strip()} in {python} is not {VERSION}x, whose flags salmon knows"
             raise ConfigError([Problem("train.python", message)])
+
+    def memory(self, job: Job) -> tuple[ProcessMemory, ...]:
+        """See `salmon_openrlhf.memory`."""
+        options = self.read_options(job)
+        assert isinstance(options, TrainOptions)
+        return memory_of(job, options, layout(options, job.launch.processes)[0])
 
     def rows_needed(self, job: Job) -> int | None:
         """Prompts of the generated batches that `max_steps` comes to; None without `max_steps`."""
@@ -163,6 +178,7 @@ def _outside(job: Job, options: TrainOptions) -> str:
     """What `prepare` and `export` need: they know no salmon."""
     values: dict[str, Any] = {
         "stage": job.stage,
+        "program": program_of(job),
         "algorithm": job.algorithm,
         "model": {"path": job.model.path, "adapter": job.model.adapter, "start": start_of(job)},
         "models": [job.model.path],
@@ -174,7 +190,7 @@ def _outside(job: Job, options: TrainOptions) -> str:
     }
     if isinstance(options, RowOptions):
         values["max_length"] = options.max_length
-        values["trained"] = "merged" if getattr(options, "lora", None) is not None else "output"
+        values["trained"] = "output" if options.lora is None else "merged"
     if isinstance(options, PolicyOptions):
         critic = critic_of(job, options)
         values |= {
@@ -199,5 +215,5 @@ def _model_problems(job: Job) -> Iterator[Problem]:
         )
     if job.model.device == "cpu":
         yield Problem("device", "OpenRLHF trains on GPUs", "leave `device` out, or use backend trl")
-    if job.stage == "train-policy" and job.model.dtype == "float16":
+    if program_of(job) == "train_ppo_ray" and job.model.dtype == "float16":
         yield Problem("dtype", "OpenRLHF's vLLM runs in bfloat16, so the policy cannot be float16", "use bfloat16")

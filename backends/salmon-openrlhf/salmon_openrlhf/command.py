@@ -9,12 +9,21 @@ from salmon_core.api import Job
 from salmon_core.api.reward import RewardSpec
 from salmon_core.errors import ConfigError, Problem
 from salmon_core.kit.training import critic_start
-from salmon_openrlhf.algorithms import ALGORITHMS
+from salmon_openrlhf.algorithms import ALGORITHMS, ON_PREFERENCES
 from salmon_openrlhf.flags import Flags, as_argv, lora_reason, problems
 from salmon_openrlhf.layout import Layout
-from salmon_openrlhf.options import PolicyOptions, PPOOptions, RewardOptions, RowOptions, SFTOptions, TrainOptions
+from salmon_openrlhf.options import (
+    DPOOptions,
+    PolicyOptions,
+    PPOOptions,
+    RewardOptions,
+    RowOptions,
+    SFTOptions,
+    TrainOptions,
+)
 
-PROGRAMS = {"sft": "train_sft", "train-rm": "train_rm", "train-policy": "train_ppo_ray"}
+#: run by path in OpenRLHF's interpreter, where no salmon is installed
+OUTSIDE = Path(__file__).parent / "outside"
 #: OpenRLHF clips rewards at 10 unless told otherwise; salmon's are what they are
 NO_CLIPPING = (-1000000000, 1000000000)
 #: more than any data set has: nothing is left out
@@ -23,20 +32,29 @@ _STEPS_BETWEEN = 100
 _ROLLOUTS_BETWEEN = 10
 
 
+def program_of(job: Job) -> str:
+    """OpenRLHF's program that trains it, a module of `openrlhf.cli`."""
+    if job.stage == "train-policy":
+        return "train_dpo" if job.algorithm in ON_PREFERENCES else "train_ppo_ray"
+    return {"sft": "train_sft", "pretrain-rm": "train_rm", "train-rm": "train_rm"}[job.stage]
+
+
 def training(job: Job, options: TrainOptions, layout: Layout, python: str) -> tuple[tuple[str, ...], list[Problem]]:
     """The training command, and what is wrong with the flags the user added."""
-    program = PROGRAMS[job.stage]
+    program = program_of(job)
     try:
         ours = _rl(job, options, layout) if isinstance(options, PolicyOptions) else _rows(job, options)
     except ConfigError as error:
         return (), list(error.problems)
-    found = list(problems(program, job.stage, ours, options.extra, options.attn_implementation))
-    argv = (*_launcher(options, layout, python, f"openrlhf.cli.{program}"), *as_argv(ours | options.extra))
+    found = list(problems(program, ours, options.extra, options.attn_implementation))
+    goes_on = "start" in job.made
+    what = (str(OUTSIDE / "go_on.py"),) if goes_on else ("-m", f"openrlhf.cli.{program}")
+    argv = (*_launcher(options, layout, python, what), *as_argv(ours | options.extra))
     return argv, found
 
 
 def merging(job: Job, python: str) -> tuple[str, ...]:
-    """Merges an SFT adapter into the model it was trained on."""
+    """Merges an adapter into the model it was trained on."""
     folder = Path(job.folder)
     flags = {"model_path": start_of(job), "lora_path": folder / "output", "output_path": folder / "merged"}
     return (python, "-m", "openrlhf.cli.lora_combiner", *as_argv({**flags, "ds.param_dtype": _dtype(job)}))
@@ -47,7 +65,7 @@ def start_of(job: Job) -> str:
 
     A reward model needs a pad token of its own; an adapter has to be merged, for OpenRLHF loads none.
     """
-    if job.stage == "train-rm" or job.model.adapter is not None:
+    if job.algorithm == "reward" or job.model.adapter is not None:
         return str(Path(job.folder) / "start")
     return job.model.path
 
@@ -75,22 +93,15 @@ def save_every(options: PolicyOptions) -> int:
     return _ROLLOUTS_BETWEEN
 
 
-def _launcher(options: TrainOptions, layout: Layout, python: str, module: str) -> tuple[str, ...]:
+def _launcher(options: TrainOptions, layout: Layout, python: str, what: tuple[str, ...]) -> tuple[str, ...]:
+    """How `what`, a script's path or `-m` and a module, is started."""
     if isinstance(options, PolicyOptions):
-        return (python, "-m", module)  # Ray starts the rest
+        return (python, *what)  # Ray starts the rest
     if isinstance(options, RowOptions) and options.hostfile is not None:
         machines = ("--hostfile", options.hostfile, "--num_nodes", str(options.nodes))
-        return (
-            python,
-            "-m",
-            "deepspeed.launcher.runner",
-            *machines,
-            "--num_gpus",
-            str(layout.gpus),
-            "--module",
-            module,
-        )
-    return (python, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={layout.gpus}", "-m", module)
+        named = ("--module", what[-1]) if what[0] == "-m" else what
+        return (python, "-m", "deepspeed.launcher.runner", *machines, "--num_gpus", str(layout.gpus), *named)
+    return (python, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={layout.gpus}", *what)
 
 
 def _dtype(job: Job) -> str:
@@ -146,18 +157,35 @@ def _rows(job: Job, options: TrainOptions) -> Flags:
     if isinstance(options, SFTOptions):
         # Without it a chat template of OpenRLHF's own is put around each prompt.
         flags |= {"data.input_key": "prompt", "data.output_key": "completion", "data.input_template": "{}"}
-        if options.lora is not None:
-            lora = options.lora
-            flags |= {"ds.lora.rank": lora.r, "ds.lora.alpha": lora.alpha, "ds.lora.dropout": lora.dropout}
-            if lora.target_modules is not None:
-                flags["ds.lora.target_modules"] = lora.target_modules
     if isinstance(options, RewardOptions):
         # Evaluation is not optional there, and breaks on few rows: `prepare` writes it some.
         flags |= {"eval.dataset": job.data.get("test", str(Path(job.folder) / "data" / "eval.parquet"))}
         flags |= {"data.chosen_key": "chosen", "data.rejected_key": "rejected"}
         if options.use_margin:
             flags["model.margin_loss_enable"] = True
+    if isinstance(options, DPOOptions):
+        flags |= _dpo(job, options)
+    if options.lora is not None:
+        lora = options.lora
+        flags |= {"ds.lora.rank": lora.r, "ds.lora.alpha": lora.alpha, "ds.lora.dropout": lora.dropout}
+        if lora.target_modules is not None:
+            flags["ds.lora.target_modules"] = lora.target_modules
     return flags
+
+
+def _dpo(job: Job, options: DPOOptions) -> Flags:
+    flags: Flags = {
+        "ref.model_name_or_path": start_of(job),
+        "data.dataset": Path(job.folder) / "data" / "pairs.parquet",  # as `prepare` leaves them
+        "data.prompt_key": "prompt",
+        "data.chosen_key": "chosen",
+        "data.rejected_key": "rejected",
+        "model.beta": options.beta,
+        "model.label_smoothing": options.label_smoothing,
+        "model.nll_loss_coef": options.nll_loss_coef,
+    }
+    switches = {"model.ipo_enable": options.loss_type == "ipo_sum", "ref.offload": options.offload_reference}
+    return flags | {name: True for name, on in switches.items() if on}
 
 
 def _rl(job: Job, options: PolicyOptions, layout: Layout) -> Flags:
@@ -249,8 +277,16 @@ def _told(reward: RewardSpec | None) -> list[str]:
 def row_problems(job: Job, options: TrainOptions) -> list[str]:
     """What no flag of OpenRLHF can do for this job."""
     found = []
-    if getattr(options, "lora", None) is not None and (reason := lora_reason(job.stage)):
+    if options.lora is not None and (reason := lora_reason(program_of(job))):
         found.append(reason)
+    start = job.made.get("start")
+    if start is not None and start.adapter:
+        found.append("OpenRLHF loads no adapter, and pretrain-rm would leave one: set merge: true in its options")
+    if getattr(options, "lm_loss_coef", 0):
+        found.append(
+            "lm_loss_coef: OpenRLHF's reward models have no language model's head, and its trainer no such loss;"
+            " leave it out, or use backend trl"
+        )
     for path in (job.folder, start_of(job)):
         if "," in path or "@" in path:
             found.append(f"OpenRLHF splits paths at commas and @, and {path} has one: give the run another folder")

@@ -9,9 +9,11 @@ from salmon_core.kit.training import fill_blocks, option_blocks
 from salmon_openrlhf.algorithms import ALGORITHMS
 from salmon_openrlhf.flags import REFUSED
 from salmon_openrlhf.options import (
+    DPOOptions,
     GroupOptions,
     PolicyOptions,
     PPOOptions,
+    PretrainOptions,
     ReinforceOptions,
     RewardOptions,
     RowOptions,
@@ -23,10 +25,12 @@ _BLOCKS = option_blocks(
         "shared": (TrainOptions, None),
         "rows": (RowOptions, TrainOptions),
         "train-rm": (RewardOptions, RowOptions),
+        "pretrain-rm": (PretrainOptions, RewardOptions),
         "train-policy": (PolicyOptions, TrainOptions),
         "reinforce": (ReinforceOptions, PolicyOptions),
         "group": (GroupOptions, ReinforceOptions),
         "ppo": (PPOOptions, PolicyOptions),
+        "dpo": (DPOOptions, RowOptions),
     }
 )
 

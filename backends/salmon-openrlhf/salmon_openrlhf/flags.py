@@ -17,12 +17,13 @@ Flags = dict[str, Any]
 _TEXTS = "the texts reach OpenRLHF final: anything it does to them would change what the reward sees"
 _ROLLOUTS = "interventions are counted by generated batch, which this would make ambiguous"
 _BONUS = "a penalty of the trainer's own would not be in the reward that salmon shows; use a bonus"
+_HEAD = "OpenRLHF 0.11 does not save the score head of an adapter"
 _TOKEN = "a secret in a command line can be read by anyone on the machine; salmon's events and tb/ have the numbers"
 
 #: flag -> why it cannot be set. Broken upstream (0.11.2), or against a promise of salmon.
 REFUSED: Mapping[str, str] = {
     "reward.normalize_enable": "broken in OpenRLHF 0.11: mean and deviation load as garbage, and nothing fails",
-    "ds.load_in_4bit": "needs LoRA to train, which OpenRLHF 0.11 cannot do for RL or reward models",
+    "ds.load_in_4bit": "needs LoRA, which OpenRLHF 0.11 cannot do for RL or reward models; untested where it can",
     "ds.value_head_prefix": "an exported reward model has its head at `score`, else nothing else can load it",
     "data.apply_chat_template": _TEXTS,
     "data.input_template": _TEXTS,
@@ -60,18 +61,18 @@ _FLASH = ("ds.packing_samples", "train.dynamic_batch_enable", "ds.ring_attn_size
 
 @cache
 def known(program: str) -> Mapping[str, Mapping[str, Any]]:
-    """Flags of `train_sft`, `train_rm` or `train_ppo_ray`: name -> {kind: switch | one | many, choices}."""
+    """Flags of one of OpenRLHF's programs: name -> {kind: switch | one | many, choices}."""
     values = json.loads((Path(__file__).parent / "flags.json").read_text(encoding="utf-8"))
     return values[program]  # type: ignore[no-any-return]
 
 
-def problems(program: str, stage: str, ours: Flags, extra: Mapping[str, Any], attention: str) -> Iterator[Problem]:
+def problems(program: str, ours: Flags, extra: Mapping[str, Any], attention: str) -> Iterator[Problem]:
     """What is wrong with `extra`, all of it."""
     table = known(program)
     for name, value in extra.items():
         where = f"options.extra.{name}"
         if name.startswith("ds.lora."):
-            yield Problem(where, lora_reason(stage) or "adapters are set by the option `lora`", "leave it out")
+            yield Problem(where, lora_reason(program) or "adapters are set by the option `lora`", "leave it out")
         elif name in REFUSED:
             yield Problem(where, f"is refused: {REFUSED[name]}", "leave it out")
         elif name not in table:
@@ -98,6 +99,7 @@ _OWNED = frozenset(
         "model.gradient_checkpointing_enable",
         "actor.gradient_checkpointing_enable",
         "model.margin_loss_enable",
+        "model.ipo_enable",
         "train.colocate_all",
         "train.colocate_actor_ref",
         "train.colocate_critic_reward",
@@ -112,12 +114,12 @@ _OWNED = frozenset(
 )
 
 
-def lora_reason(stage: str) -> str | None:
-    """Why a stage cannot train an adapter, or None."""
+def lora_reason(program: str) -> str | None:
+    """Why a program cannot train an adapter, or None."""
     return {
-        "train-policy": "OpenRLHF 0.11 cannot send the weights of an adapter to vLLM (the sync fails)",
-        "train-rm": "OpenRLHF 0.11 does not save the score head of an adapter",
-    }.get(stage)
+        "train_ppo_ray": "OpenRLHF 0.11 cannot send the weights of an adapter to vLLM (the sync fails)",
+        "train_rm": _HEAD,
+    }.get(program)
 
 
 def as_argv(flags: Flags) -> tuple[str, ...]:

@@ -6,16 +6,20 @@ is enough.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, ModelWrapValidatorHandler, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from salmon_core.api import paper
 from salmon_core.kit.training_options import (
     BetaField,
+    DPOFields,
     GroupFields,
     LoRAOptions,
     PPOFields,
+    PretrainFields,
     RewardModelFields,
     RolloutFields,
     RowFields,
@@ -24,6 +28,19 @@ from salmon_core.kit.training_options import (
 from salmon_core.kit.training_options import TrainOptions as SharedOptions
 
 Value = bool | int | float | str | list[int | float | str]
+
+#: options of backend trl -> why OpenRLHF has none of that, where it has none
+ONLY_TRL: Mapping[str, str] = {
+    "max_steps": "OpenRLHF trains whole epochs on rows: set num_train_epochs",
+    "gradient_accumulation_steps": "follows from total_batch_size and per_device_train_batch_size",
+    "group_by_length": "OpenRLHF shuffles rows by itself, whatever their lengths",
+    "eval_steps": "there is no evaluation inside this trainer; use `evaluate:`",
+    "bf16": "OpenRLHF trains in bfloat16, or in float16 with policy.dtype: float16",
+    "merge": "an adapter of OpenRLHF is always merged: later stages load whole models there",
+    "quantization": "adapters on a base in 4 bits are not tested with OpenRLHF",
+    "tensorboard": "OpenRLHF's log is TensorBoard's files in tb/, always written",
+    "report_to": "trackers of OpenRLHF want a secret in the command line; salmon's events and tb/ have the numbers",
+}
 
 
 class TrainOptions(SharedOptions):
@@ -36,7 +53,9 @@ class TrainOptions(SharedOptions):
     attn_implementation: str = Field("flash_attention_2", description="`flash_attention_2`, `sdpa`, `eager`, ...")
     lora: LoRAOptions | None = Field(
         None,
-        description="sft only: an adapter, merged afterwards: `{r: 64, alpha: 16, dropout: 0, target_modules: null}`",
+        description=(
+            "sft and dpo only: an adapter, merged afterwards: `{r: 64, alpha: 16, dropout: 0, target_modules: null}`"
+        ),
     )
     nodes: PositiveInt = Field(1, description="machines")
     gpus_per_node: PositiveInt | None = Field(
@@ -48,6 +67,22 @@ class TrainOptions(SharedOptions):
         default_factory=dict,
         description="any further OpenRLHF flag, without its dashes: `{actor.dual_clip: 3.0, ds.overlap_comm: true}`",
     )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_reasons(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """An option that is backend trl's alone is refused with the reason, beside all else that is wrong."""
+        try:
+            return handler(values)
+        except ValidationError as error:
+            raise ValidationError.from_exception_data(error.title, list(map(_reasoned, error.errors()))) from None
+
+
+def _reasoned(item: Any) -> InitErrorDetails:
+    """One of pydantic's errors, with a message that says why where we know."""
+    reason = ONLY_TRL.get(str(item["loc"][0])) if item["type"] == "extra_forbidden" and len(item["loc"]) == 1 else None
+    kind = item["type"] if reason is None else PydanticCustomError("value_error", "{why}", {"why": reason})
+    return InitErrorDetails(type=kind, loc=item["loc"], input=item["input"], ctx=item.get("ctx", {}))
 
 
 class RowOptions(RowFields, TrainOptions):
@@ -72,6 +107,45 @@ class SFTOptions(RowOptions):
 
 class RewardOptions(RewardModelFields, RowOptions):
     """The principle-following reward model (arXiv 2310.05910, 3.2)."""
+
+
+class PretrainOptions(PretrainFields, RewardOptions):
+    """The same on preferences without principles, before."""
+
+
+#: losses of DPO that backend trl has -> why they are none here
+LOSSES_OF_TRL: Mapping[str, str] = {
+    **dict.fromkeys(("sigmoid_norm", "hinge", "robust", "apo_zero"), "OpenRLHF has no such loss; backend trl has"),
+    "ipo": "OpenRLHF adds up an answer's log-probabilities, where backend trl's `ipo` takes their mean: write ipo_sum",
+}
+
+
+class DPOOptions(DPOFields, RowOptions):
+    """Direct preference optimisation on preference rows (arXiv 2305.18290)."""
+
+    loss_type: Literal["sigmoid", "ipo_sum"] = Field(
+        "sigmoid",
+        description="`sigmoid` (the paper's); `ipo_sum`: IPO (arXiv 2310.12036) on sums of log-probabilities, no means",
+    )
+    nll_loss_coef: float = Field(
+        0.0, ge=0, description="weight of the better answer's negative log-likelihood per token, added to the loss"
+    )
+    offload_reference: bool = Field(False, description="keep the reference model in CPU memory")
+
+    @field_validator("loss_type", mode="before")
+    @classmethod
+    def _a_loss_of_openrlhf(cls, value: Any) -> Any:
+        if isinstance(value, str) and value in LOSSES_OF_TRL:
+            raise ValueError(f"{value!r} is refused: {LOSSES_OF_TRL[value]}")
+        return value
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.label_smoothing and self.loss_type != "sigmoid":
+            found.append(f"label_smoothing means nothing to loss_type: {self.loss_type}")
+        if self.offload_reference and self.zero_stage != 3:
+            found.append("offload_reference needs zero_stage: 3: DeepSpeed keeps parameters in CPU memory in no other")
+        return found
 
 
 class PolicyOptions(RolloutFields, TrainOptions):

@@ -9,5 +9,5 @@ from salmon_core import Component, hookimpl
 
 @hookimpl
 def salmon_backends() -> Iterable[Component]:
-    summary = "SFT, reward model, PPO, REINFORCE++, GRPO and RLOO on OpenRLHF (Ray, vLLM, DeepSpeed)"
+    summary = "SFT, reward model, PPO, REINFORCE++, GRPO, RLOO and DPO on OpenRLHF (Ray, vLLM, DeepSpeed)"
     yield Component("openrlhf", "salmon_openrlhf.backend:OpenRLHFBackend", summary)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from salmon_core.api import Job, LaunchPlan, Leaves, LoggedStep, StageResult, Step
+from salmon_core.api import Job, LaunchPlan, Leaves, LoggedStep, ProcessMemory, StageResult, Step
 from salmon_core.data.yaml import read_yaml
 from salmon_core.errors import ConfigError, Problem
 from salmon_core.kit.training import (
@@ -20,9 +20,11 @@ from salmon_core.kit.training import (
     job_problems,
     read_metrics,
 )
+from salmon_core.kit.training_options import LoRAOptions
 from salmon_trl.algorithms import ALGORITHMS, ON_PREFERENCES
 from salmon_trl.layout import layout
-from salmon_trl.options import PPOOptions, RewardOptions, SFTOptions, TrainOptions
+from salmon_trl.memory import memory_of
+from salmon_trl.options import PPOOptions, PretrainOptions, RewardOptions, SFTOptions, TrainOptions
 from salmon_trl.steps import STEPS, read_lines
 
 
@@ -31,7 +33,7 @@ class TRLBackend(TrainerBackend):
 
     name = "trl"
     uses_python = True
-    stage_options = {"sft": SFTOptions, "train-rm": RewardOptions}  # noqa: RUF012
+    stage_options = {"sft": SFTOptions, "pretrain-rm": PretrainOptions, "train-rm": RewardOptions}  # noqa: RUF012
     algorithm_options = {**{name: each.options for name, each in ALGORITHMS.items()}, **ON_PREFERENCES}  # noqa: RUF012
     on_preferences = frozenset(ON_PREFERENCES)
 
@@ -82,6 +84,7 @@ class TRLBackend(TrainerBackend):
             for name in ALGORITHMS[job.algorithm].ignores:
                 if getattr(options, name) is not None:
                     problems.append(Problem(where, f"{name} means nothing to {job.algorithm}", "leave it out"))
+        problems += _start_problems(job, options)
         if isinstance(options, PPOOptions):
             try:
                 critic_start(job, options.critic)
@@ -119,8 +122,15 @@ class TRLBackend(TrainerBackend):
 
     def leaves(self, job: Job) -> Leaves:
         """An adapter alone where one is trained and not merged."""
-        options = self.options_of(job)
-        return Leaves(adapter=options.lora is not None and not options.merge, base=job.model.path)
+        options, start = self.options_of(job), job.made.get("start")
+        if options.lora is None or options.merge:
+            return Leaves(base=job.model.path)
+        base = start.base if start is not None and start.adapter else job.model.path
+        return Leaves(adapter=True, base=base, shape=shape_of(options.lora))
+
+    def memory(self, job: Job) -> tuple[ProcessMemory, ...]:
+        """See `salmon_trl.memory`."""
+        return memory_of(job, self.options_of(job))
 
     def rows_needed(self, job: Job) -> int | None:
         """Prompts of the generated batches that `max_steps` comes to; None without `max_steps`."""
@@ -144,6 +154,22 @@ class TRLBackend(TrainerBackend):
         metrics = read_metrics(folder)
         check_model(folder / "model", metrics.pop("files", []), _needed(job, metrics))
         return StageResult(metrics)
+
+
+def shape_of(lora: LoRAOptions) -> str:
+    """What two adapters have to have in common for one to go on from the other."""
+    return f"r: {lora.r}, alpha: {lora.alpha}, target_modules: {json.dumps(lora.target_modules)}"
+
+
+def _start_problems(job: Job, options: TrainOptions) -> Iterator[Problem]:
+    """Whether training can start from what it is given, or leave what is asked."""
+    start = job.made.get("start")
+    if start is not None and start.adapter and options.lora is not None and shape_of(options.lora) != start.shape:
+        message = f"({shape_of(options.lora)}) is not that of the adapter it goes on from ({start.shape})"
+        yield Problem("options.lora", message, "write the same in pretrain.options, or set merge: true there")
+    if job.stage == "pretrain-rm" and not options.merge and job.model.adapter is not None:
+        message = "merge: false needs a whole model to start from, not one with an adapter of its own"
+        yield Problem("options.merge", message, "set merge: true, or merge that adapter first")
 
 
 def _sharing_problems(job: Job, options: PPOOptions) -> Iterator[Problem]:
@@ -182,5 +208,5 @@ def _sharding_problems(job: Job) -> Iterator[Problem]:
 def _needed(job: Job, metrics: Mapping[str, Any]) -> Iterator[str]:
     """Files that this model's folder has beside weights and tokenizer."""
     yield "adapter_config.json" if metrics.get("adapter") else "config.json"
-    if job.stage != "train-rm" and (job.model.fallback_chat_template or metrics.get("chat_template")):
+    if job.algorithm != "reward" and (job.model.fallback_chat_template or metrics.get("chat_template")):
         yield "chat_template.jinja"

@@ -57,7 +57,7 @@ def _configuration(job: Job, options: Any) -> tuple[type, dict[str, Any]]:
         from salmon_trl.sft import SFTConfig, settings
 
         return SFTConfig, settings(options, evaluated=False)
-    if job.stage == "train-rm":
+    if job.algorithm == "reward":
         from salmon_trl.reward_model import RewardConfig, settings
 
         return RewardConfig, settings(options, evaluated=False)

@@ -11,9 +11,11 @@ from pydantic import Field, PositiveInt
 
 from salmon_core.api import paper
 from salmon_core.kit.training_options import (
+    DPOFields,
     GroupFields,
     LoRAOptions,
     PPOFields,
+    PretrainFields,
     RewardModelFields,
     RolloutFields,
     RowFields,
@@ -73,20 +75,23 @@ class RewardOptions(RewardModelFields, RowOptions):
     """The principle-following reward model (arXiv 2310.05910, 3.2)."""
 
     head_init: Literal["zero", "default"] = Field(
-        "zero", description="zero: a fresh score head of zeros; default: the model's own head, or a random one"
+        "zero",
+        description="zero: a fresh score head of zeros; default: the model's own head, or a random one; after"
+        " pretrain-rm it is always that stage's",
     )
 
 
-class DPOOptions(FixedRowOptions):
+class PretrainOptions(PretrainFields, RewardOptions):
+    """The same on preferences without principles, before."""
+
+
+class DPOOptions(DPOFields, FixedRowOptions):
     """Direct preference optimisation on preference rows (arXiv 2305.18290)."""
 
-    learning_rate: float = Field(1e-6, gt=0, description="peak learning rate of AdamW; with lora, ten times as much")
-    beta: float = Field(0.1, gt=0, description="how strongly the reference holds; of the implicit reward")
     loss_type: Literal["sigmoid", "sigmoid_norm", "ipo", "hinge", "robust", "apo_zero"] = Field(
         "sigmoid",
         description="by TRL's names: `sigmoid` (the paper's), `sigmoid_norm`, `ipo`, `hinge`, `robust`, `apo_zero`",
     )
-    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of labels taken for wrong")
 
 
 class RolloutOptions(RolloutFields, TrainOptions):

@@ -59,7 +59,7 @@ def _trainer(job: Job) -> Callable[[Job, Any, Path], None]:
             from salmon_trl.sft import train_sft
 
             return train_sft
-        if job.stage == "train-rm":
+        if job.algorithm == "reward":
             from salmon_trl.reward_model import train_reward_model
 
             return train_reward_model

@@ -21,3 +21,6 @@ def salmon_evaluators() -> Iterable[Component]:
         "each reward before and after, identical draws",
         default=True,
     )
+    yield Component("win-rate", "salmon_evaluators.win_rate:WinRate", "after against before, by the judge")
+    yield Component("oracle", "salmon_evaluators.oracle:OracleWins", "after against before, by an oracle")
+    yield Component("mt-bench", "salmon_evaluators.mt_bench:MTBench", "conversations of two turns, rated and compared")

@@ -8,7 +8,7 @@ from random import Random
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmon_core.api import EvaluatedRun, Evaluator, Metrics, Principle
+from salmon_core.api import EvaluatedRun, Evaluator, KnownRun, Metrics, Principle
 from salmon_core.api import RewardModelAccuracy as Accuracy
 from salmon_core.errors import SalmonError
 from salmon_core.kit.statistics import mean_rate, rate
@@ -49,6 +49,11 @@ class RewardModelAccuracy(Evaluator):
         self.options = options
         asked = {"judge"} if options.truth == JUDGE else set()
         self.needs = frozenset({"initial", "reward", *asked})
+
+    def check(self, run: KnownRun) -> None:
+        """Raises SalmonError where there is no such oracle."""
+        if self.options.truth != JUDGE:
+            run.oracle(self.options.truth)
 
     def evaluate(self, run: EvaluatedRun) -> Metrics:
         """The reward model's accuracy, and as values each principle's and each set size's estimate.

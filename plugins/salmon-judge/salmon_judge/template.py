@@ -41,6 +41,14 @@ STANDARD = Template(
         "[[judged by]]\n"
     ),
     score="How well does the response follow the principles?\n[[verdict]]",
+    plain=(
+        "Below are an instruction and a response to it. Decide how good the response is to whoever gave the"
+        " instruction.\n"
+        "[[instruction]]\n{instruction}\n"
+        "[[response]]\n{completion}\n"
+        "[[judged by]]\n",
+        "How good is the response as a whole?\n[[verdict]]",
+    ),
     # Without their ends, so that variations of a marker are forbidden as well.
     markers=(
         "[[instruction",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from salmon_core.errors import SalmonError
+from salmon_core.kit.verdicts import bare, closing
 from salmon_core.records import Completion
 
 _QUESTION = """\
@@ -19,9 +19,6 @@ if {a} follows the principle better, and
 Verdict: {b}
 if {b} does. Choose one of them even where they are close.
 """
-#: what may stand around a verdict or in it, and means nothing: bold, brackets, quotation marks
-_AROUND = re.compile(r"[*_`~#>\[\](){}<\"'“”‘’«»]")
-_LINE = re.compile(r"verdict\s*[:：]\s*(?P<choice>.*?)[\s.,;:!。]*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ class Ballot:
     """
 
     def __init__(self, choices: tuple[str, str]):
-        first, second = map(_bare, choices)
+        first, second = map(bare, choices)
         if not first or not second or first == second:
             raise SalmonError(
                 f"the template's choices {choices[0]!r} and {choices[1]!r} cannot be told apart in an answer",
@@ -59,12 +56,9 @@ class Ballot:
 
     def read(self, answer: Completion) -> Vote | None:
         """The vote; None where the answer was cut off, or its last line is no verdict."""
-        if not answer.stopped:
-            return None
-        argument, _, line = answer.text.rstrip().rpartition("\n")
-        match = _LINE.fullmatch(_bare(line))
-        first = self._choices.get(match["choice"].strip()) if match else None
-        return None if first is None else Vote(first, argument.strip())
+        found = closing(answer, "verdict")
+        first = self._choices.get(found.verdict) if found else None
+        return None if found is None or first is None else Vote(first, found.argument)
 
 
 def log_odds(votes: Sequence[Vote]) -> float:
@@ -75,8 +69,3 @@ def log_odds(votes: Sequence[Vote]) -> float:
     """
     first = sum(vote.first for vote in votes)
     return math.log((first + 0.5) / (len(votes) - first + 0.5))
-
-
-def _bare(text: str) -> str:
-    """Without what means nothing around a verdict, in one case."""
-    return _AROUND.sub("", text).strip().casefold()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import replace
 
-from salmon_core.api import Ability, Engine, ModelSpec, TokenCodec
+from salmon_core.api import Ability, Engine, ModelSpec, TokenCodec, Use
 from salmon_core.errors import SalmonError
 from salmon_openai import options
 from salmon_openai.codecs import ChunkCodec, TurnCodec
@@ -58,6 +58,9 @@ class OpenAIEngine(Engine):
             )
         self._options.key()
         self.codec(model)
+
+    def memory(self, model: ModelSpec, use: Use) -> None:
+        """Nothing is kept here."""
 
     def sampler(self, model: ModelSpec) -> RemoteSampler:
         """A model to sample from; raises as `check` does."""

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from salmon_core.api import Ability, Engine, ModelSpec, TokenCodec, able
+from salmon_core.api import Ability, Engine, ModelSpec, ProcessMemory, TokenCodec, Use, able
 from salmon_core.errors import SalmonError, boundary
-from salmon_core.plugins.engines import open_codec
+from salmon_core.plugins.engines import engine_memory, open_codec
 from salmon_core.plugins.registry import Registry
 from salmon_ray import options
 
@@ -57,6 +57,11 @@ class RayEngine(Engine):
         with boundary(self._inner.owner, f"engine {self._inner.name!r}, check"):
             if callable(check := getattr(self._engine, "check", None)):
                 check(model, ability)
+
+    def memory(self, model: ModelSpec, use: Use) -> ProcessMemory | None:
+        """What the inner engine keeps in each worker."""
+        found = engine_memory(self._registry, self._inner, model, use)
+        return found[0] if found else None
 
     def sampler(self, model: ModelSpec) -> RaySampler:
         """A language model to sample from.

@@ -8,10 +8,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmon_core.api import Ability, Chooser, Engine, ModelSpec, OpenModel, PrefixRequest, Sampler, Sampling, Scorer
+from salmon_core.api import (
+    Ability,
+    Chooser,
+    Engine,
+    ModelSpec,
+    OpenModel,
+    PrefixRequest,
+    ProcessMemory,
+    Sampler,
+    Sampling,
+    Scorer,
+    Use,
+)
 from salmon_core.errors import SalmonError
 from salmon_core.records import Completion, Prompt
 from salmon_transformers.how import How, check_quantization
+from salmon_transformers.memory import memory_of
 
 if TYPE_CHECKING:
     from salmon_core.kit.hf import HFCodec
@@ -53,6 +66,11 @@ class _Open(OpenModel):
 
 class TransformersSampler(_Open, Sampler):
     """Samples from a causal language model."""
+
+    @property
+    def network(self) -> Any:
+        """The loaded model."""
+        return self._open.network
 
     def sample(self, prompts: Sequence[tuple[Prompt, str]], sampling: Sampling) -> list[Completion]:
         """Completions of (prompt, its rendered text): `sampling.samples` per prompt, in that order.
@@ -152,6 +170,10 @@ class TransformersEngine(Engine):
                 if not model.conversational:
                     check_padding(config, codec.tokenizer, spec)
 
+    def memory(self, model: ModelSpec, use: Use) -> ProcessMemory:
+        """See `salmon_transformers.memory`."""
+        return memory_of(model, use, self._how, self._options.batch_tokens)
+
     def sampler(self, model: ModelSpec) -> TransformersSampler:
         """A language model to sample from.
 
@@ -167,6 +189,12 @@ class TransformersEngine(Engine):
         """A language model to choose with; raises as `sampler` does."""
         return TransformersChooser(*self._scoring(model, "causal"))
 
+    def turned(self, opened: Any, ability: Ability) -> OpenModel | None:
+        """A sampler's network as a chooser: reading may lay out its weights anew, so not the other way round."""
+        if not isinstance(opened, TransformersSampler) or ability != "chooser":
+            return None
+        return TransformersChooser(*self._reading(opened.network, opened.codec, "causal"))
+
     def scorer(self, model: ModelSpec) -> TransformersScorer:
         """A reward model.
 
@@ -177,15 +205,19 @@ class TransformersEngine(Engine):
 
     def _scoring(self, model: ModelSpec, kind: Literal["causal", "reward"]) -> tuple[Any, HFCodec]:
         from salmon_core.kit.hf_files import check_padding
-        from salmon_transformers.scoring import Scorer as Scoring
 
         network, codec = self._load(model, kind)
         if kind == "reward" and not model.conversational:
             check_padding(network.config, codec.tokenizer, model)
-        scoring = Scoring(network, codec, kind, self._options.batch_tokens)
+        scoring, codec = self._reading(network, codec, kind)
         if kind == "reward" and not scoring.body_only:  # the model itself looks for the last token
             check_padding(network.config, codec.tokenizer, model)
         return scoring, codec
+
+    def _reading(self, network: Any, codec: HFCodec, kind: Literal["causal", "reward"]) -> tuple[Any, HFCodec]:
+        from salmon_transformers.scoring import Scorer as Scoring
+
+        return Scoring(network, codec, kind, self._options.batch_tokens), codec
 
     def _load(self, model: ModelSpec, kind: Literal["causal", "reward"]) -> tuple[Any, HFCodec]:
         from salmon_transformers import loading

@@ -37,6 +37,11 @@ class Sampler:
         self._network = Network(model, codec.eos_id)
         self.eos_ids = frozenset(_eos_ids(model, codec))
 
+    @property
+    def network(self) -> Any:
+        """The model it samples from."""
+        return self._network.model
+
     @torch.inference_mode()
     def __call__(self, prompts: Sequence[tuple[Prompt, str]], sampling: Sampling) -> list[Completion]:
         """`sampling.samples` completions per (prompt, rendered text), in that order.

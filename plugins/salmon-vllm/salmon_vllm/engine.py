@@ -10,7 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from salmon_core.api import Ability, Engine, ModelSpec
+from salmon_core.api import Ability, Engine, KeptModel, ModelPass, ModelSpec, Phase, ProcessMemory, Use
+from salmon_core.api.memory import BYTES
 from salmon_core.errors import SalmonError
 from salmon_core.kit.hf_files import check_labels, check_padding, locate, named_base, readable
 from salmon_vllm import options
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from salmon_vllm.process import Child
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
+#: vLLM's own: share of a GPU's memory, and tokens that go through the model at once
+_SHARE, _AT_ONCE = 0.9, 2048
 _HINT = "set the engine's option `python` to an interpreter that has vLLM"
 
 
@@ -83,6 +86,19 @@ class VLLMEngine(Engine):
                 )
         self._interpreter()
 
+    def memory(self, model: ModelSpec, use: Use) -> ProcessMemory:
+        """Its share of each GPU; needed of it are the weights, and keys and values of what is asked at once."""
+        options, host = self._options, model.device == "cpu"
+        longest = use.text or use.prompt + use.new
+        if options.max_model_len is not None:
+            longest = min(longest, options.max_model_len)
+        width = BYTES.get(model.dtype, 4 if host else 2)
+        read = ModelPass("model", 1, max(longest, _AT_ONCE), width, cached=max(1, use.rows) * longest)
+        kept = KeptModel("model", model, head="score" if use.ability == "scorer" else "language")
+        share = None if host or options.kv_cache_gib is not None else options.gpu_memory_utilization or _SHARE
+        spread = options.tensor_parallel_size
+        return ProcessMemory((kept,), (Phase("vLLM", (read,)),), share=share, spread=spread, host=host)
+
     def sampler(self, model: ModelSpec) -> VLLMSampler:
         """A language model to sample from.
 
@@ -100,6 +116,12 @@ class VLLMEngine(Engine):
 
         child, codec, config = self._opened(model, "chooser")
         return VLLMChooser(child, codec, _vocabulary(config))
+
+    def turned(self, opened: Any, ability: Ability) -> VLLMChooser | None:
+        """A sampler's process, to choose with; not the other way round, since on a CPU seeds have to be asked for."""
+        from salmon_vllm.models import VLLMSampler
+
+        return opened.chooser() if isinstance(opened, VLLMSampler) and ability == "chooser" else None
 
     def scorer(self, model: ModelSpec) -> VLLMScorer:
         """A reward model.

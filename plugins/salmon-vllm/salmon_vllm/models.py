@@ -80,6 +80,11 @@ class VLLMSampler(_Open, Sampler):
         super().__init__(child, codec, vocabulary)
         self._eos = eos
 
+    def chooser(self) -> VLLMChooser:
+        """The same process, to choose with; this is not used any more."""
+        child, self._child = self._open, None
+        return VLLMChooser(child, self._codec, self._vocabulary)
+
     def sample(self, prompts: Sequence[tuple[Prompt, str]], sampling: Sampling) -> list[Completion]:
         """Completions of (prompt, its rendered text): `sampling.samples` per prompt, in that order.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, cast, get_args
@@ -25,6 +26,7 @@ from salmon_core.api.models import (
 )
 from salmon_core.errors import SalmonError
 from salmon_core.plugins.engines import open_codec, open_model
+from salmon_core.plugins.kept import Kept, keeping
 from salmon_core.plugins.options import require
 from salmon_core.records import Completion, Message, Prompt
 from salmon_core.testing import rows
@@ -246,6 +248,20 @@ class EngineContract(ComponentContract):
         self.same(alone, whole, f"{ability}: each alone", tolerance=self.tolerance)
         shared = [value for values in whole for value in values]
         self.same(flat, shared, f"{ability}: with no beginning shared", tolerance=self.tolerance)
+
+    def test_a_turned_model_answers_as_one_that_was_opened(self) -> None:
+        """What is loaded once to sample and then to choose says the same as what is loaded for each."""
+        if not callable(getattr(self.engine, "turned", None)):
+            pytest.skip("the engine turns no models")
+        work, model = self.inputs(), self.model("chooser")
+        found = {}
+        for kept in (False, True):
+            with Kept() as models, keeping(models, self.made.spec, model) if kept else nullcontext():
+                with open_model(self.made.registry, self.made.spec, model, "sampler") as opened:
+                    _sampled(opened, work)
+                with open_model(self.made.registry, self.made.spec, model, "chooser") as opened:
+                    found[kept] = _read(opened, _requests(opened, work), work.choices)
+        self.same(found[True], found[False], "of a turned model", tolerance=self.tolerance)
 
     def _codec(self) -> TokenCodec:
         offered = next(ability for ability in ABILITIES if able(self.engine, ability))

@@ -50,6 +50,17 @@ class TemplateContract(ComponentContract):
             found = Counter(_SLOT.findall(getattr(self.template, part)))
             assert found == Counter(wanted), f"{part} has the slots {sorted(found.elements())}, not {sorted(wanted)}"
 
+    def test_texts_without_principles_are_whole(self) -> None:
+        """Where `plain` words them: with both slots, and a marked end."""
+        plain = self.template.plain
+        if plain is None:
+            return
+        assert len(plain) == 2, f"plain has {len(plain)} parts, not what stands for `reward` and for `score`"
+        for part, text, wanted in zip(("reward", "score"), plain, (SLOTS["reward"], SLOTS["score"]), strict=True):
+            found = Counter(_SLOT.findall(text))
+            assert found == Counter(wanted), f"plain's {part} has the slots {sorted(found.elements())}"
+        assert any(marker in plain[1] for marker in self.template.markers), "plain's score can be forged: no marker"
+
     def test_choices_differ(self) -> None:
         choices = self.template.choices
         assert len(choices) == 2, f"there are {len(choices)} choices, not two"

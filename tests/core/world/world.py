@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +114,11 @@ class ByteModel(Sampler, Chooser, Scorer):
 
     def choose(self, requests: Sequence[PrefixRequest], choices: tuple[str, str]) -> list[Any]:
         assert self._open
+        if how := os.environ.get("BYTES_CHOOSE"):
+            self._say("choose")
+            if how == "hang":
+                time.sleep(600)
+            sys.exit("no more")
         found = []
         for request in requests:
             one, _, two = request.prefix.partition("[[two]]")
@@ -147,6 +153,9 @@ class ByteEngine(Engine):
 
     def scorer(self, model: ModelSpec) -> Scorer:
         return ByteModel(model, self.options.scale)
+
+    def turned(self, opened: Any, ability: str) -> Any:
+        return opened if ability == "chooser" else None
 
 
 class ToyJudge(Judge):
@@ -262,7 +271,7 @@ if options["fail"] != "nothing":
 
 
 class ToyBackend(Backend):
-    stages = frozenset({"sft", "train-rm", "train-policy"})
+    stages = frozenset({"sft", "pretrain-rm", "train-rm", "train-policy"})
     algorithms = frozenset({"toy", "toy-two", "toy-pairs"})
     on_preferences = frozenset({"toy-pairs"})
     uses_python = True

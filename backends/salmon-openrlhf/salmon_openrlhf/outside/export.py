@@ -54,7 +54,7 @@ def plain_config(folder: Path, settings: dict[str, Any]) -> None:
     for name in FOREIGN:
         config.pop(name, None)
     config["use_cache"] = True  # switched off for training
-    if settings["stage"] == "train-rm":
+    if settings["algorithm"] == "reward":
         base = json.loads((Path(settings["model"]["start"]) / "config.json").read_text())
         causal = (base.get("architectures") or ["ForCausalLM"])[0]
         config["architectures"] = [causal.replace("ForCausalLM", "ForSequenceClassification")]
@@ -86,7 +86,7 @@ def start_file(settings: dict[str, Any], name: str) -> Path | None:
 def plain_pad(folder: Path, settings: dict[str, Any]) -> None:
     """OpenRLHF writes its own pad token into the policy's configuration; a policy keeps the one it had."""
     start = start_file(settings, "config.json")
-    if settings["stage"] == "train-rm" or start is None:
+    if settings["algorithm"] == "reward" or start is None:
         return
     path = folder / "config.json"
     config = json.loads(path.read_text())
@@ -107,7 +107,7 @@ def check_loads(folder: Path, settings: dict[str, Any]) -> None:
     """It is what it says: every weight in its place, nothing missing, nothing of its own to run."""
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-    kind = AutoModelForSequenceClassification if settings["stage"] == "train-rm" else AutoModelForCausalLM
+    kind = AutoModelForSequenceClassification if settings["algorithm"] == "reward" else AutoModelForCausalLM
     loaded: Any = kind.from_pretrained(folder, trust_remote_code=False, output_loading_info=True)
     report = loaded[1]
     for name in ("missing_keys", "unexpected_keys", "mismatched_keys"):
@@ -130,7 +130,7 @@ def main() -> None:
     plain_config(aside, settings)
     plain_tokenizer(aside, settings)
     plain_pad(aside, settings)
-    if settings["stage"] != "train-rm":
+    if settings["algorithm"] != "reward":
         add_template(aside, settings["chat_template"])
     check_loads(aside, settings)
     prepared = json.loads((folder / "prepared.json").read_text())

@@ -12,7 +12,7 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-PROGRAMS = ("train_sft", "train_rm", "train_ppo_ray")
+PROGRAMS = ("train_sft", "train_rm", "train_ppo_ray", "train_dpo")
 
 
 def parser_of(program: str) -> argparse.ArgumentParser:

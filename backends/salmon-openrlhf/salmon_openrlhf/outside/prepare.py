@@ -18,12 +18,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-sys.path.append(os.getcwd())
+sys.path += [os.getcwd(), str(Path(__file__).parent)]
 from salmon_foreign import Refused, leave_note, run, write_text
+from texts import check_lengths, check_positions, load_tokenizer, prepare_pairs, prepare_rows, read_table, write_table
 
 #: names tried for a pad token, the first that the tokenizer does not have yet
 PAD_NAMES = ("<|pad|>", "<pad>", "[PAD]", "<|salmon_pad|>")
-EVALUATED = 16
 
 
 def check_versions(wanted: str) -> None:
@@ -57,50 +57,6 @@ def check_code(path: str) -> None:
             )
 
 
-def load_tokenizer(path: str) -> Any:
-    """As OpenRLHF loads it, but for code of the model's own."""
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-
-
-def check_lengths(tokenizer: Any, texts: Sequence[str], limit: int, where: str, what: str, hint: str) -> int:
-    """Nothing is cut or dropped behind the user's back. -> the longest."""
-    lengths = []
-    for start in range(0, len(texts), 1000):
-        part = tokenizer(list(texts[start : start + 1000]), add_special_tokens=False, verbose=False)
-        lengths += [len(ids) for ids in part["input_ids"]]
-    long = sum(length > limit for length in lengths)
-    if long:
-        raise Refused(
-            f"{long} of {len(lengths)} {what} are longer than {limit} tokens (the longest: {max(lengths)})", where, hint
-        )
-    return max(lengths)
-
-
-def read_table(path: str) -> Any:
-    """Rows of a Parquet file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise Refused(f"cannot be read: {str(error).splitlines()[0]}", path) from None
-    if not table.num_rows:
-        raise Refused("has no rows", path, "earlier stages dropped everything; see their reports")
-    return table
-
-
-def write_table(table: Any, path: Path) -> None:
-    """Appears complete or not at all."""
-    import pyarrow.parquet as pq
-
-    path.parent.mkdir(exist_ok=True)
-    pq.write_table(table, f"{path}.tmp")
-    os.replace(f"{path}.tmp", path)
-
-
 def start_model(settings: dict[str, Any]) -> None:
     """Makes `start/` where training cannot start from the model's own folder: see `start_of` of the plan."""
     model, target = settings["model"], Path(settings["model"]["start"])
@@ -110,7 +66,7 @@ def start_model(settings: dict[str, Any]) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     tokenizer = load_tokenizer(model["path"])
-    reward = settings["stage"] == "train-rm"
+    reward = settings["algorithm"] == "reward"
     new_pad = reward and (tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id)
     if new_pad:
         vocabulary = tokenizer.get_vocab()
@@ -254,39 +210,6 @@ def prepare_rl(settings: dict[str, Any], folder: Path, done: int) -> dict[str, A
     return {"rows": table.num_rows, "rows_unused": table.num_rows - wanted * batch, "rollouts": wanted}
 
 
-def check_positions(path: str, longest: int, what: str) -> None:
-    """vLLM would say so too, but later and at length."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(path, trust_remote_code=False).get_text_config()
-    limit = getattr(config, "max_position_embeddings", None)
-    if limit and longest > limit:
-        raise Refused(f"{what} is {longest} tokens, but the model has {limit} positions", path)
-
-
-def prepare_rows(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Checks the texts of SFT or of the reward model as OpenRLHF will tokenize them."""
-    where = settings["data"]["train"]
-    table = read_table(where)
-    if table.num_rows < settings["batch"]:
-        raise Refused(f"has {table.num_rows} rows, fewer than one batch of {settings['batch']}", where)
-    tokenizer = load_tokenizer(settings["model"]["start"])
-    limit, reward = settings["max_length"], settings["stage"] == "train-rm"
-    columns = [table[name].to_pylist() for name in (("chosen", "rejected") if reward else ("prompt", "completion"))]
-    texts = [*columns[0], *columns[1]] if reward else [a + b for a, b in zip(*columns, strict=True)]
-    odd = next((text for text in texts if not text.endswith(tokenizer.eos_token)), None)
-    if odd is not None:
-        raise Refused(f"a text does not end with {tokenizer.eos_token!r}: {odd[-60:]!r}", where)
-    # SFT drops a row whose prompt leaves fewer than two tokens.
-    longest = check_lengths(tokenizer, texts, limit, where, "texts", "raise max_length, or lower the text limits")
-    check_positions(settings["model"]["start"], longest, "the longest text")
-    if not reward:
-        check_lengths(tokenizer, columns[0], limit - 3, where, "prompts", "raise max_length")
-    elif "test" not in settings["data"]:
-        write_table(table.slice(0, EVALUATED), folder / "data" / "eval.parquet")
-    return {"rows": table.num_rows}
-
-
 def main() -> None:
     folder = Path.cwd()
     settings = json.loads((folder / "outside.json").read_text())
@@ -299,8 +222,11 @@ def main() -> None:
     done = tidy_checkpoints(folder / "checkpoints", resume=settings["resume"], critic=settings.get("critic", False))
     for name in ("output", "merged", "model.tmp"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    rl = settings["stage"] == "train-policy"
-    found = prepare_rl(settings, folder, done) if rl else prepare_rows(settings, folder)
+    program = settings["program"]
+    if program == "train_ppo_ray":
+        found = prepare_rl(settings, folder, done)
+    else:
+        found = (prepare_pairs if program == "train_dpo" else prepare_rows)(settings, folder)
     write_text(folder / "prepared.json", json.dumps({**found, "resumed_from": done}))
     if done:
         print(f"continues from step {done}", file=sys.stderr)

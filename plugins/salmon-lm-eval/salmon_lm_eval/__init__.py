@@ -1,0 +1,1 @@
+"""Evaluator on EleutherAI's LM Evaluation Harness. Importing this package does not import the harness."""
