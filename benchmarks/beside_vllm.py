@@ -11,6 +11,7 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 from salmon_core.api import ModelSpec
@@ -42,6 +43,25 @@ def beside(
     )
     with getattr(VLLMEngine(options), ability)(spec) as model:
         yield model
+
+
+def cpu_seconds() -> float:
+    """Computing time of this process and of all that it started, so far; Linux only."""
+    parents, used = {}, {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                # Behind the name, which may have spaces: state, parent, ...; fields 14 and 15 are the times.
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents[int(entry.name)] = int(fields[1])
+            used[int(entry.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def ours(pid: int) -> bool:
+        return pid == os.getpid() or (pid in parents and ours(parents[pid]))
+
+    return sum(seconds for pid, seconds in used.items() if ours(pid))
 
 
 def peak() -> float:

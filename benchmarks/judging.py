@@ -14,6 +14,9 @@ to it is the same, so both orders' instruction once, and once what all principle
 less. The first is the denominator of the column `of limit`, so a way that shares more can have more than 100 %; beside
 it stands the share of the second, stricter limit.
 
+`--cpu-time` counts computing time, of vLLM's process too, instead of what the clock says: on a machine that does other
+things as well, with OMP_NUM_THREADS=1, that is what can be compared.
+
 Plain passes, ours and vLLM's take turns, pair by pair or a few at a time (`--rounds`). Weights are random: speed does
 not depend on them. The slow ways are timed on a sample of their batches.
 
@@ -109,15 +112,16 @@ def padded(model: Any, texts: Sequence[Sequence[int]], width: int | None, keep: 
     return model(**inputs, logits_to_keep=keep).logits[:, -1].float()  # type: ignore[no-any-return]
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    """Wall time, the device's work included."""
+def seconds(work: Callable[[], Any], *, cpu: bool = False) -> float:
+    """Wall time, the device's work included; or the computing time of this process and of those that it started."""
+    clock = beside_vllm.cpu_seconds if cpu else time.perf_counter
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    start = time.perf_counter()
+    start = clock()
     work()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 @dataclass(frozen=True)
@@ -182,13 +186,16 @@ def measure(args: argparse.Namespace, *, slow: bool) -> Measured:
             model.model(input_ids=torch.tensor([encode(other[0].prefix)], device=args.device), use_cache=False)
             for own in rounds:
                 prefixes = [torch.tensor([encode(request.prefix)], device=args.device) for request in own]
-                alone = seconds(lambda ids=prefixes: [model.model(input_ids=each, use_cache=False) for each in ids])  # type: ignore[misc]
+                alone = seconds(
+                    lambda ids=prefixes: [model.model(input_ids=each, use_cache=False) for each in ids],
+                    cpu=args.cpu_time,
+                )  # type: ignore[misc]
                 tokens = sum(each.numel() for each in prefixes)
                 took["limit"] += alone * (tokens + len(own) * suffixes) / tokens
                 took["unique"] += tokens + len(own) * suffixes
-                took[OURS] += seconds(lambda own=own: ours.extend(chooser.choose(own, CHOICES)))  # type: ignore[misc]
+                took[OURS] += seconds(lambda own=own: ours.extend(chooser.choose(own, CHOICES)), cpu=args.cpu_time)  # type: ignore[misc]
                 if beside is not None:
-                    took[VLLM] += seconds(lambda own=own: theirs.extend(beside.choose(own, CHOICES)))  # type: ignore[misc]
+                    took[VLLM] += seconds(lambda own=own: theirs.extend(beside.choose(own, CHOICES)), cpu=args.cpu_time)  # type: ignore[misc]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     texts = [encode(text) for request in requests for text in request.texts]
     rates = {name: args.pairs / took[name] for name in (OURS, VLLM) if took[name]}
@@ -224,8 +231,8 @@ def padded_ways(
     pairs = args.pairs / len(texts)
     plain: list[torch.Tensor] = []
     with torch.inference_mode():
-        last = seconds(lambda: plain.extend(padded(model, batch, None, 1) for batch in sample))
-        every = seconds(lambda: [padded(model, batch, 1536, 0) for batch in sample[:2]])
+        last = seconds(lambda: plain.extend(padded(model, batch, None, 1) for batch in sample), cpu=args.cpu_time)
+        every = seconds(lambda: [padded(model, batch, 1536, 0) for batch in sample[:2]], cpu=args.cpu_time)
     rates = {
         PADDED: pairs * sum(map(len, sample)) / last,
         REFERENCE: pairs * sum(map(len, sample[:2])) / every,
@@ -238,7 +245,8 @@ def padded_ways(
 def side_by_side(args: argparse.Namespace) -> int:
     """All ways on the same pairs."""
     found = measure(args, slow=True)
-    print(f"{args.dtype}, {args.device}, {torch.get_num_threads()} threads; {args.pairs} pairs,")
+    clock = "computing time" if args.cpu_time else "time by the clock"
+    print(f"{args.dtype}, {args.device}, {torch.get_num_threads()} threads, {clock}; {args.pairs} pairs,")
     print(f"{args.principles} principles, 2 orders; tokens a pair: {found.total:.0f} in all,", end=" ")
     print(f"{found.unique:.0f} as prefix and suffixes, {found.distinct:.0f} distinct")
     strict = found.limit * found.unique / found.distinct
@@ -292,6 +300,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=4, help="batches of 8 timed for each of the slow ways")
     parser.add_argument("--rounds", type=int, default=None, help="turns; by default 4 on a CPU, 1 on a GPU")
     beside_vllm.add_arguments(parser)
+    parser.add_argument("--cpu-time", action="store_true", help="computing time instead of the clock's")
     parser.add_argument("--growth", action="store_true", help="by the number of principles, and by length")
     args = parser.parse_args()
     args.rounds = min(args.pairs, args.rounds or (4 if args.device == "cpu" else 1))

@@ -100,6 +100,7 @@ def main() -> int:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--repeats", type=int, default=3)
     beside_vllm.add_arguments(parser)
+    parser.add_argument("--cpu-time", action="store_true", help="computing time instead of the clock's")
     args = parser.parse_args()
     with ExitStack() as held:
         folder = held.enter_context(tempfile.TemporaryDirectory())
@@ -117,7 +118,8 @@ def main() -> int:
             vllm._eos = frozenset(ends)
         rates = measure(args, model, sampler, vllm)
     size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    print(f"\n{size:.1f} M parameters, {args.dtype}, {args.device}, {torch.get_num_threads()} threads;")
+    clock = "computing time" if args.cpu_time else "time by the clock"
+    print(f"\n{size:.1f} M parameters, {args.dtype}, {args.device}, {torch.get_num_threads()} threads, {clock};")
     print(f"{args.prompts} prompts, batches of {args.batch}, at most {args.new} new tokens\n")
     print(f"{'way':48}{'tokens/s':>10}{'ratio':>8}")
     middle = {name: statistics.median(values) for name, values in rates.items()}
@@ -159,7 +161,9 @@ def measure(args: argparse.Namespace, model: Any, sampler: Any, vllm: Any) -> di
             prompts = make_prompts(args.prompts, seed=2 + repeat)
             for name, way in ways.items():
                 lengths: list[int] = []
-                took = seconds(lambda way=way, lengths=lengths, prompts=prompts: lengths.extend(way(prompts)))  # type: ignore[misc]
+                took = seconds(
+                    lambda way=way, lengths=lengths, prompts=prompts: lengths.extend(way(prompts)), cpu=args.cpu_time
+                )  # type: ignore[misc]
                 rates[name].append(sum(lengths) / took)
                 print(f"{name}: {sum(lengths)} tokens, longest {max(lengths)}, {took:.1f} s", flush=True)
     return rates
