@@ -8,6 +8,7 @@ from salmon_core.api.memory import LowRank, Phase, ProcessMemory, Use
 from salmon_core.api.models import ModelSpec
 from salmon_core.api.training import Job
 from salmon_core.config.names import find_template
+from salmon_core.errors import SalmonError
 from salmon_core.kit.training_options import LoRAOptions
 from salmon_core.plugins.engines import engine_memory
 from salmon_core.reward.reward import registry_of
@@ -27,12 +28,16 @@ def prompt_tokens(job: Job) -> int:
 
 
 def reward_process(job: Job) -> ProcessMemory | None:
-    """What the reward's engine keeps to score rollouts; None where there is no reward model, or it does not say."""
+    """What the reward's engine keeps to score rollouts; None where there is no reward model or that is not known."""
     spec = job.reward
     if spec is None or spec.model is None:
         return None
     registry = registry_of(spec)
-    ability = ability_of(find_template(registry.owned(spec.template)))
+    try:
+        ability = ability_of(find_template(registry.owned(spec.template)))
+        registry.owned(spec.engine)
+    except SalmonError:
+        return None  # plugins of another machine, say
     found = engine_memory(registry, spec.engine, spec.model, Use(ability, text=spec.limits.total))
     return found[0] if found else None
 
