@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from salmon_core.data.json import read_json
-from salmon_core.stages import STAGES
+from salmon_core.stages import STAGES as ALL_STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "small"
@@ -27,6 +27,9 @@ PATIENCE = 1800.0
 _INPUTS = (".yaml", ".jsonl", ".py")
 _THINGS = ("a red fish", "the blue bird", "one small stone", "a warm house", "the old tree")
 _ASKS = ("Describe", "Write about", "Tell me about", "Explain")
+
+#: those that the small worlds have
+STAGES = tuple(name for name in ALL_STAGES if name not in ("self-align", "pretrain-rm"))
 
 
 @dataclass(frozen=True)

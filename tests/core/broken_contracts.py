@@ -274,6 +274,7 @@ ENGINES = (
         "BytesEngine.turned = lambda self, opened, ability: Other()",
         "a_turned_model_answers_as_one_that_was_opened",
     ),
+    engine("half a memory", "BytesEngine.memory = lambda self, model, use: 0.5", "what_it_keeps_in_memory"),
     engine("closes once", ONCE, "models_close"),
     engine("swallows errors", "Letters.__exit__ = lambda self, *error: True", "models_close"),
 )

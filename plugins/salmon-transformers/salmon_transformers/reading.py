@@ -165,10 +165,11 @@ class Reader:
             finish(names, features[layout.row, where])
 
     def _first(self, texts: Sequence[Ids], room: int) -> _Encoded:
-        """Beginnings of texts. They need no mask: padding stands behind them, where none of their tokens looks."""
+        """Beginnings of texts. They need a mask only for transformers, which warns where padding has none."""
         ids, there = self._padded(texts, self.multiple)
         cache = PrefixCache(room)
-        self.read(self._nowhere, input_ids=ids, attention_mask=None, past_key_values=cache.inner, use_cache=True)
+        mask = None if bool(there.all()) else there.long()
+        self.read(self._nowhere, input_ids=ids, attention_mask=mask, past_key_values=cache.inner, use_cache=True)
         return _Encoded(cache, there)
 
     def _behind(self, trunk: _Encoded, stems: Sequence[int], rests: Sequence[Ids], room: int) -> _Encoded:
