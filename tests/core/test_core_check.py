@@ -147,7 +147,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         {"judge": {**document()["judge"], "engine": "samples"}},
         "judge.judge: engine 'samples' opens no chooser (choose another engine)",
     ),
-    ("an evaluator's needs", {"evaluate": ["needsmore"]}, "needs crowd; there are base, initial, policy, reward, judge"),
+    ("an evaluator's needs", {"evaluate": ["needsmore"]}, "needs crowd; there are base, initial, policy, reward,"),
     (
         "choices of several tokens",
         {"policy": {"model": "./policy", "template": "words"}},
