@@ -28,7 +28,8 @@ from salmon_core.run.run import Run
 from salmon_core.run.watch import inherited
 from salmon_core.run.workers import Workers
 from salmon_core.stages import stage
-from salmon_core.stages.base import Asked, Process, Sources, Stage
+from salmon_core.stages.base import Held, Process, Stage
+from salmon_core.stages.sources import Sources
 from salmon_core.stages.training import TrainingStage
 
 #: keys of the configuration that problems of a stage's plan are about
@@ -131,7 +132,7 @@ class Pipeline:
         after = names[names.index(name) + 1 :] if name in names else []
         return bool(after) and _together(self._holds(name), self._holds(after[0]))
 
-    def _holds(self, name: str) -> Asked | None:
+    def _holds(self, name: str) -> Held | None:
         own = stage(name)
         return own.holds(own.inputs(self.sources))
 
@@ -189,7 +190,7 @@ class Pipeline:
         self._events.emit(Note, text=text)
 
 
-def _together(one: Asked | None, two: Asked | None) -> bool:
+def _together(one: Held | None, two: Held | None) -> bool:
     return one is None or two is None or one == two
 
 

@@ -22,7 +22,8 @@ from salmon_core.run.run import Run
 from salmon_core.run.watch import watched
 from salmon_core.run.workers import GOES_ON, SIGN
 from salmon_core.stages import stage
-from salmon_core.stages.base import Sources, Work
+from salmon_core.stages.sources import Sources
+from salmon_core.stages.work import Work
 
 
 def main(argv: Sequence[str]) -> None:
@@ -55,10 +56,10 @@ def main(argv: Sequence[str]) -> None:
 def _work(run: Run, name: str, models: Kept) -> None:
     own, folder = stage(name), run.stage(name)
     inputs = own.inputs(Sources(run))
-    asked = own.holds(inputs)
-    if asked is None:
+    model = own.holds(inputs)
+    if model is None:
         models.close()
-    with nullcontext() if asked is None else keeping(models, asked.engine, asked.model):
+    with nullcontext() if model is None else keeping(models, *model):
         own.work(inputs, Work(folder, run.path / "cache", run.config.registry))
     Outputs(folder.path).finish(own.worked(inputs))
 

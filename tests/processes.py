@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import psutil
 
@@ -31,3 +33,23 @@ def until(true: Callable[[], object], seconds: float = 20) -> None:
     while not true():
         assert time.monotonic() < deadline, "it did not come to hold"
         time.sleep(0.02)
+
+
+def kill_when(argv: Sequence[str], ready: Callable[[], bool], *, env: Mapping[str, str], seconds: float = 240) -> None:
+    """Starts a run, kills it with SIGKILL when `ready`, and waits until nothing of it is left."""
+    process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    descendants = below(process.pid)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(descendants, timeout=20)
+    assert not alive, f"left over: {[p.cmdline() for p in alive]}"
+
+
+def checkpointed(stage: Path) -> Callable[[], bool]:
+    """Whether a training has left a whole checkpoint."""
+    return lambda: any((stage / "checkpoints").glob("checkpoint-*/complete.json"))

@@ -24,7 +24,7 @@ from salmon_core.errors import SalmonError
 from salmon_core.run.folder import StageFolder
 from salmon_core.run.run import Run
 from salmon_core.stages import STAGES, stage
-from salmon_core.stages.base import Sources
+from salmon_core.stages.sources import Sources
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "minnow.yaml"

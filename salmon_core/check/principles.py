@@ -20,12 +20,12 @@ from salmon_core.plugins.engines import open_model
 from salmon_core.principles.lint import Finding
 from salmon_core.records import FEW, Completion, Estimate, Judgment, Pair, Prompt
 from salmon_core.run.run import Run
-from salmon_core.stages.base import Sources
 from salmon_core.stages.judge import JudgeSetup, judge_setup
 from salmon_core.stages.judge_verdict import Answers, both_orders, judge_verdict
 from salmon_core.stages.prompts import STAGE as PROMPTS
 from salmon_core.stages.prompts import prepared
 from salmon_core.stages.sample import pairs_of, sampled, sampling_of
+from salmon_core.stages.sources import Sources
 from salmon_core.stages.texts import texts_of
 
 T = TypeVar("T")

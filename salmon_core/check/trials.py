@@ -33,7 +33,6 @@ from salmon_core.reward.scorers import ability_of
 from salmon_core.reward.spec import reward_spec
 from salmon_core.run.run import Run
 from salmon_core.stages import stage
-from salmon_core.stages.base import Sources
 from salmon_core.stages.evaluated_run import ABILITIES
 from salmon_core.stages.judge import JudgeSetup, judge_setup
 from salmon_core.stages.prompts import STAGE as PROMPTS
@@ -42,6 +41,7 @@ from salmon_core.stages.self_align import STAGE as SELF_ALIGN
 from salmon_core.stages.self_align import preamble_tokens
 from salmon_core.stages.sft import STAGE as SFT
 from salmon_core.stages.sft import rows_of
+from salmon_core.stages.sources import Sources
 from salmon_core.stages.training import Trainer, TrainingStage
 
 Trial = tuple[str, str, Callable[[], object]]

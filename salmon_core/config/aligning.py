@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from salmon_core.api.principles import PrincipleSet
+from salmon_core.config.choices import PrincipleChoice
+from salmon_core.config.demonstrations import QuestionsSection, SelfAlignSection
 from salmon_core.config.lookup import Lookup
 from salmon_core.config.rewarding import chosen_principles
-from salmon_core.config.schema import PrincipleChoice, QuestionsSection, SelfAlignSection
 from salmon_core.data.files import full_path
 from salmon_core.principles.files import bundled_dir
 from salmon_core.principles.worked import Topics, Worked, read_exemplars, read_topics

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from salmon_core.api.component import ComponentSpec
-from salmon_core.config.schema import BonusChoice, Config, DefaultSelection, Selection
+from salmon_core.config.choices import BonusChoice, DefaultSelection, Selection
+from salmon_core.config.schema import Config
 from salmon_core.data.files import full_path
 from salmon_core.errors import ConfigError, PluginError, Problem, SalmonError
 from salmon_core.plugins.options import validate_options

@@ -14,12 +14,13 @@ from typing import Any
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.templates import Template
 from salmon_core.config import aligning, rewarding, training
+from salmon_core.config.choices import DefaultSelection
 from salmon_core.config.evaluating import evaluation_judges
 from salmon_core.config.load import parse_config, read_config
 from salmon_core.config.lookup import Lookup
 from salmon_core.config.names import find_template
 from salmon_core.config.run_config import RunConfig
-from salmon_core.config.schema import Config, DefaultSelection
+from salmon_core.config.schema import Config
 from salmon_core.data.files import full_path, nameable
 from salmon_core.errors import ConfigError, Problem
 

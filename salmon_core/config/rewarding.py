@@ -6,9 +6,9 @@ from functools import partial
 
 from salmon_core.api.principles import PrincipleSet
 from salmon_core.api.reward import BonusSpec, ScheduledPrinciple
+from salmon_core.config.choices import PrincipleChoice
 from salmon_core.config.lookup import Lookup
 from salmon_core.config.names import find_principle_set
-from salmon_core.config.schema import PrincipleChoice
 from salmon_core.errors import SalmonError
 from salmon_core.records import ShownPrinciple
 

@@ -15,10 +15,12 @@ from salmon_core.api.models import ModelSpec
 from salmon_core.api.principles import Principle
 from salmon_core.api.templates import Template
 from salmon_core.api.training import Backend, Launch
+from salmon_core.config.choices import DefaultSelection, Selection
 from salmon_core.config.lookup import Lookup
 from salmon_core.config.names import FILE_SOURCES, PLUGIN, resolve_model
+from salmon_core.config.preferring import PreferencesSection
+from salmon_core.config.reinforcing import RowsSection
 from salmon_core.config.run_config import BackendChoice
-from salmon_core.config.schema import DefaultSelection, PreferencesSection, RowsSection, Selection
 from salmon_core.data.files import full_path
 from salmon_core.data.preferences import Keep, PreferenceSource, Pretraining
 from salmon_core.data.readers import READERS

@@ -18,14 +18,11 @@ from salmon_core.records import Message
 from salmon_core.reward.markers import (
     PREAMBLE_SLOT,
     ROLES,
-    codec_markers,
     preamble_markers,
     template_markers,
-    views,
 )
-from salmon_core.reward.sanitizer import Sanitizer
 from salmon_core.reward.sections import TEMPLATE, Section, joined
-from salmon_core.reward.shape import PLAIN, ShapeCheck
+from salmon_core.reward.shape import safety
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +46,8 @@ class PreambleRenderer:
         self, template: Template, codec: TokenCodec, *, others: Sequence[TokenCodec] = (), thoughts: bool = True
     ):
         self.template, self.codec, self.thoughts = template, codec, thoughts
-        codecs = [codec, *(each for each in others if each is not codec)]
         forbidden = template_markers(template) | preamble_markers(template.preamble)
-        for each in codecs:
-            forbidden |= codec_markers(each)
-        self._text = Sanitizer(forbidden, views(codecs))
-        self._shape = ShapeCheck(codec, self._text)
-        self._blank = self._text(PLAIN)
+        self._text, self._shape, self._blank = safety(codec, others, forbidden)
         own = template.preamble
         self._pattern = own.worked if thoughts else own.plain
         self._opening, _, after = self._pattern.partition("{thought}" if thoughts else "{completion}")

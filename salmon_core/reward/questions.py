@@ -12,9 +12,9 @@ from salmon_core.api.templates import Template
 from salmon_core.errors import SalmonError
 from salmon_core.reward.fitting import Fitter, Part
 from salmon_core.reward.forms import Form, Frame, frame_of
-from salmon_core.reward.markers import codec_markers, text_markers, views
-from salmon_core.reward.sanitizer import Forbidden, Sanitizer
-from salmon_core.reward.shape import PLAIN, ShapeCheck
+from salmon_core.reward.markers import text_markers
+from salmon_core.reward.sanitizer import Forbidden
+from salmon_core.reward.shape import safety
 
 _SLOT = re.compile(r"\{([a-z0-9_]+)\}")
 #: more tokens than any text has
@@ -47,16 +47,11 @@ class QuestionRenderer:
         room: int = 0,
     ):
         self.codec, self.cut = codec, 0
-        codecs = [codec, *(each for each in others if each is not codec)]
         forbidden = Forbidden.of(markers)
         for text in dict.fromkeys(each for question in questions for each in (question.text, question.closing)):
             forbidden |= text_markers(_SLOT.split(text)[::2])
-        for each in codecs:
-            forbidden |= codec_markers(each)
-        self._text = Sanitizer(forbidden, views(codecs))
+        self._text, self._shape, self._blank = safety(codec, others, forbidden)
         self._fit = Fitter(codec, self._text)
-        self._shape = ShapeCheck(codec, self._text)
-        self._blank = self._text(PLAIN)
         self._total = None if codec.max_length is None else codec.max_length - room
         self._form: Form = form
         self._frame = lru_cache(maxsize=64)(self._framed)

@@ -25,9 +25,9 @@ from salmon_core.records import Completion, Message, Pair, Prompt, ShownPrincipl
 from salmon_core.reward.conversations import rules_text, split, with_rules
 from salmon_core.reward.fitting import Fitter, Part
 from salmon_core.reward.forms import Form, Frame, frame_of
-from salmon_core.reward.markers import ROLES, SLOT, codec_markers, template_markers, views
-from salmon_core.reward.sanitizer import Forbidden, Sanitizer
-from salmon_core.reward.shape import PLAIN, ShapeCheck
+from salmon_core.reward.markers import ROLES, SLOT, template_markers
+from salmon_core.reward.sanitizer import Forbidden
+from salmon_core.reward.shape import safety
 
 _MOST = 4096
 #: where principles stand in what a policy is asked
@@ -65,14 +65,9 @@ class Renderer:
     ):
         self.template, self.codec = template, codec
         self.limits = limits or Limits()
-        codecs = [codec, *(each for each in others if each is not codec)]
         forbidden = template_markers(template) | (plain or Forbidden())
-        for each in codecs:
-            forbidden |= codec_markers(each)
-        self._text = Sanitizer(forbidden, views(codecs))
+        self._text, self._shape, self._blank = safety(codec, others, forbidden)
         self._fit = Fitter(codec, self._text)
-        self._shape = ShapeCheck(codec, self._text)
-        self._blank = self._text(PLAIN)
         total = self.limits.total if codec.max_length is None else min(self.limits.total, codec.max_length - room)
         self._total, self._room = total, room
         self._form = form

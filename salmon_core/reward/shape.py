@@ -7,8 +7,8 @@ from itertools import zip_longest
 
 from salmon_core.api.models import TokenCodec
 from salmon_core.errors import SalmonError
-from salmon_core.reward.markers import control_ids
-from salmon_core.reward.sanitizer import Sanitizer
+from salmon_core.reward.markers import codec_markers, control_ids, views
+from salmon_core.reward.sanitizer import Forbidden, Sanitizer
 
 #: stands for every untrusted text in a text to compare with
 PLAIN = "A plain answer."
@@ -70,6 +70,21 @@ class ShapeCheck:
             if each in ids:
                 text = text.replace(token, _LETTERS)
         return text
+
+
+def safety(codec: TokenCodec, others: Sequence[TokenCodec], forbidden: Forbidden) -> tuple[Sanitizer, ShapeCheck, str]:
+    """What makes untrusted texts safe, what looks at the whole, and a plain text made safe, to compare with.
+
+    Args:
+        codec: of the model that reads the texts.
+        others: further tokenizers that may read them.
+        forbidden: the markers of whatever the texts stand in; those of the tokenizers are added.
+    """
+    codecs = [codec, *(each for each in others if each is not codec)]
+    for each in codecs:
+        forbidden |= codec_markers(each)
+    text = Sanitizer(forbidden, views(codecs))
+    return text, ShapeCheck(codec, text), text(PLAIN)
 
 
 def _difference(found: Structure, wanted: Structure) -> str:

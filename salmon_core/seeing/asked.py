@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from salmon_core.errors import SalmonError
 from salmon_core.records import Completion, Prompt
 from salmon_core.run.run import Run
-from salmon_core.stages.base import Sources
 from salmon_core.stages.prompts import FILE, prepared, read_prompts
 from salmon_core.stages.prompts import STAGE as PROMPTS
 from salmon_core.stages.sample import read_completions
+from salmon_core.stages.sources import Sources
 
 #: what stands for completions where there are none
 PLACEHOLDERS = ("This stands for an answer of the policy.", "This stands for another answer of it.")

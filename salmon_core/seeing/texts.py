@@ -21,10 +21,10 @@ from salmon_core.run.calls import Calls
 from salmon_core.run.judging import Judging
 from salmon_core.run.run import Run
 from salmon_core.seeing.asked import chosen
-from salmon_core.stages.base import ModelInput, Sources
 from salmon_core.stages.judge import judge_setup
 from salmon_core.stages.self_align import STAGE as SELF_ALIGN
 from salmon_core.stages.self_align import renderer_of, text_for
+from salmon_core.stages.sources import ModelInput, Sources
 from salmon_core.stages.texts import texts_of
 
 Reader = Literal["judge", "reward", "policy", "self-align"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from salmon_core.config.schema import AnswerFilters, QuestionsSection
+from salmon_core.config.demonstrations import AnswerFilters, QuestionsSection
 from salmon_core.data.alike import Alike, similarity, words_of
 from salmon_core.data.parquet import PROMPTS
 from salmon_core.principle import Principle

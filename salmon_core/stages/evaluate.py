@@ -16,11 +16,13 @@ from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
 from salmon_core.principles.per_prompt import Pools
 from salmon_core.reward.spec import reward_spec
-from salmon_core.stages.base import ModelInput, Opens, Sources, Stage, StageOutput, Work
+from salmon_core.stages.base import Opens, Stage
 from salmon_core.stages.judge import JudgeSetup, judge_setup, other_setup
 from salmon_core.stages.results import checked, metrics_to_json
 from salmon_core.stages.sample import sampler_use, sampling_of
+from salmon_core.stages.sources import ModelInput, Sources, StageOutput
 from salmon_core.stages.texts import Texts, texts_of
+from salmon_core.stages.work import Work
 
 
 @dataclass(frozen=True)
@@ -101,18 +103,23 @@ class Evaluate(Stage[EvaluateInputs]):
     def opens(self, inputs: EvaluateInputs, registry: Registry) -> tuple[Opens, ...]:
         """Those of the roles that an evaluator needs, each by itself."""
         needs: set[str] = set()
-        for spec in inputs.evaluators:
-            needs |= set(getattr(registry.build(spec), "needs", ()))
+        judged: list[Opens] = []
+        for index, spec in enumerate(inputs.evaluators):
+            own = set(getattr(registry.build(spec), "needs", ()))
+            needs |= own
+            if "judge" in own:
+                opened = inputs.judges.get(index, inputs.judge).opens(registry)
+                judged += [each for each in opened if each not in judged]
         limits = inputs.texts.limits
         sampled = sampler_use(inputs.sampling, limits)
         found = [
             Opens(inputs.engine, model.spec, sampled)
-            for role, model in (("initial", inputs.initial), ("policy", inputs.policy))
+            for role, model in (("base", inputs.base), ("initial", inputs.initial), ("policy", inputs.policy))
             if role in needs
         ]
         if "reward" in needs and inputs.reward.model is not None:
             found.append(Opens(inputs.reward.engine, inputs.reward.model, Use("scorer", text=limits.total)))
-        return (*found, *(inputs.judge.opens(registry) if "judge" in needs else ()))
+        return (*found, *judged)
 
     def work(self, inputs: EvaluateInputs, work: Work) -> None:
         from salmon_core.stages.evaluated_run import StageRun

@@ -12,7 +12,7 @@ from salmon_core.api.evaluation import Question
 from salmon_core.data import parquet
 from salmon_core.records import Completion, Judgment, Pair
 from salmon_core.run.identity import fingerprint
-from salmon_core.stages.base import Work
+from salmon_core.stages.work import Work
 
 #: pairs, and questions, in one file: what a killed run repeats at most
 PAIRS, QUESTIONS = 64, 16

@@ -21,11 +21,11 @@ from salmon_core.reward.scorers import ability_of, scorer_of
 from salmon_core.rng import named_rng
 from salmon_core.run.identity import fingerprint
 from salmon_core.run.models import ModelPool
-from salmon_core.stages.base import Work
 from salmon_core.stages.evaluate import EvaluateInputs
 from salmon_core.stages.evaluated_rows import Kept
 from salmon_core.stages.prompts import read_prompts
 from salmon_core.stages.sample import pairs_of, sampled
+from salmon_core.stages.work import Work
 
 #: role -> what its model is opened for
 ABILITIES: dict[str, Ability] = {

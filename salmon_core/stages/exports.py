@@ -18,9 +18,9 @@ from salmon_core.errors import SalmonError
 from salmon_core.records import Message, PreferenceRow, Prompt
 from salmon_core.reward.rendering import Renderer
 from salmon_core.run.run import Run
-from salmon_core.stages.base import Sources
 from salmon_core.stages.label import STAGE as LABEL
 from salmon_core.stages.label import preference_input, preference_rows
+from salmon_core.stages.sources import Sources
 from salmon_core.stages.texts import texts_of
 
 Format = Literal["trl", "trl-conversational", "openrlhf", "jsonl"]

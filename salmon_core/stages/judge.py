@@ -21,9 +21,11 @@ from salmon_core.records import Judgment, Prompt
 from salmon_core.reward.forms import Form
 from salmon_core.run.identity import uncounted
 from salmon_core.run.judging import Judging, Orders
-from salmon_core.stages.base import Asked, ModelInput, Opens, Sources, Stage, StageOutput, Work, write_metrics
+from salmon_core.stages.base import Held, Opens, Stage
 from salmon_core.stages.sample import read_pairs
+from salmon_core.stages.sources import ModelInput, Sources, StageOutput
 from salmon_core.stages.texts import Texts, texts_of
+from salmon_core.stages.work import Work, write_metrics
 
 J = TypeVar("J", bound=Judging)
 #: the share of answers that say nothing from which on it is told
@@ -58,20 +60,20 @@ class JudgeSetup:
         """The principles that a prompt's pairs are judged by."""
         return self.principles if self.per_prompt is None else self.per_prompt.of(prompt, self.principles)
 
-    @property
-    def asked(self) -> Asked:
-        """What the judge asks, if it asks a model."""
-        return Asked(self.engine, self.model.spec)
-
     def open(self, registry: Registry, cache: Path) -> Judging:
         """The judge, ready to be asked; its model is opened when it asks for one."""
         return self.opened(Judging, registry, cache)
+
+    @property
+    def held(self) -> Held:
+        """What the judge asks, if it asks a model."""
+        return self.engine, self.model.spec
 
     def opens(self, registry: Registry) -> tuple[Opens, ...]:
         """The judge's model, unless the judge asks none."""
         if not getattr(registry.build(self.judge), "calls", 1):
             return ()
-        return (Opens(self.engine, self.model.spec, Use("chooser", text=self.texts.limits.total)),)
+        return (Opens(*self.held, Use("chooser", text=self.texts.limits.total)),)
 
     def opened(self, kind: Callable[..., J], registry: Registry, cache: Path, **otherwise: Any) -> J:
         """The same as another kind of `Judging`.
@@ -161,8 +163,8 @@ class Judge(Stage[JudgeInputs]):
             sources.config.config.judge.shard_size,
         )
 
-    def holds(self, inputs: JudgeInputs) -> Asked:
-        return inputs.setup.asked
+    def holds(self, inputs: JudgeInputs) -> Held:
+        return inputs.setup.held
 
     def opens(self, inputs: JudgeInputs, registry: Registry) -> tuple[Opens, ...]:
         return inputs.setup.opens(registry)

@@ -23,9 +23,11 @@ from salmon_core.run.identity import uncounted
 from salmon_core.sharing.cards import preferences_card
 from salmon_core.sharing.document import known_principles
 from salmon_core.sharing.facts import CARD, Described, RowCounts
-from salmon_core.stages.base import Sources, Stage, StageOutput, Work, write_metrics
+from salmon_core.stages.base import Stage
 from salmon_core.stages.judge import read_judgments
 from salmon_core.stages.sample import read_pairs
+from salmon_core.stages.sources import Sources, StageOutput
+from salmon_core.stages.work import Work, write_metrics
 
 FILE = "preferences.parquet"
 STATISTICS = "statistics.json"

@@ -18,10 +18,11 @@ from salmon_core.records import PreferenceRow, Prompt
 from salmon_core.reward.rendering import Renderer
 from salmon_core.run.identity import uncounted
 from salmon_core.sharing.facts import Described
-from salmon_core.stages.base import ModelInput, Sources, StageOutput, Work
 from salmon_core.stages.label import preference_input, preference_rows
+from salmon_core.stages.sources import ModelInput, Sources, StageOutput
 from salmon_core.stages.texts import Texts, texts_of
 from salmon_core.stages.training import TrainerSetup, trainer_setup
+from salmon_core.stages.work import Work
 
 FILE = "rows.parquet"
 
@@ -120,15 +121,6 @@ def texts_of_rows(
 
 def job_of(inputs: PolicyRowsInputs, folder: Path) -> Job:
     """What the trainer is asked."""
-    return Job(
-        stage="train-policy",
-        algorithm=inputs.algorithm,
-        folder=str(folder),
-        model=inputs.policy.spec,
-        data={"train": str(folder / FILE)},
-        seed=inputs.seed,
-        options=inputs.trainer.backend.options,
-        launch=inputs.trainer.launch,
-        python=inputs.trainer.python,
-        run_name=inputs.trainer.run_name,
+    return inputs.trainer.job(
+        "train-policy", inputs.algorithm, folder, FILE, model=inputs.policy.spec, seed=inputs.seed
     )

@@ -12,10 +12,11 @@ from salmon_core.api.training import Job, Leaves
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data.preferences import Pretraining
 from salmon_core.plugins.engines import open_codec
-from salmon_core.stages.base import ModelInput, Sources, Work
 from salmon_core.stages.reward_texts import STATISTICS, TRAIN, reward_job, reward_renderer, write_reward_texts
+from salmon_core.stages.sources import ModelInput, Sources
 from salmon_core.stages.texts import Texts, texts_of
 from salmon_core.stages.training import Trainer, TrainerSetup, TrainingStage, trainer_setup
+from salmon_core.stages.work import Work
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,10 @@ from salmon_core.principles.per_prompt import PerPrompt
 from salmon_core.records import Message, Prompt
 from salmon_core.reward.rendering import Renderer
 from salmon_core.run.identity import uncounted
-from salmon_core.stages.base import Sources, Stage, Work, write_metrics
+from salmon_core.stages.base import Stage
+from salmon_core.stages.sources import Sources
 from salmon_core.stages.texts import Texts, texts_of
+from salmon_core.stages.work import Work, write_metrics
 
 FILE = "prompts.parquet"
 #: tokens that a template puts around a conversation of a few turns, generously

@@ -11,14 +11,16 @@ from pydantic_core import to_jsonable_python
 
 import salmon_core
 from salmon_core.api.evaluation import Metrics, Section
+from salmon_core.config.choices import PrincipleChoice
 from salmon_core.config.run_config import RunConfig
-from salmon_core.config.schema import PrincipleChoice
 from salmon_core.data.json import read_json, write_json
 from salmon_core.plugins.options import options_model
-from salmon_core.stages.base import Process, Sources, Stage, Work
+from salmon_core.stages.base import Process, Stage
 from salmon_core.stages.results import metrics_from_json
+from salmon_core.stages.sources import Sources
 from salmon_core.stages.verdict import FILE as VERDICT_FILE
 from salmon_core.stages.verdict import STAGE as VERDICT_STAGE
+from salmon_core.stages.work import Work
 
 FILE = "report.json"
 _PRETRAINING = "preference-model pre-training"

@@ -16,9 +16,10 @@ from salmon_core.plugins.registry import Registry
 from salmon_core.records import PreferenceRow
 from salmon_core.reward.rendering import Renderer
 from salmon_core.reward.sections import SectionedRenderer
-from salmon_core.stages.base import ModelInput, Work
+from salmon_core.stages.sources import ModelInput
 from salmon_core.stages.texts import Texts
 from salmon_core.stages.training import TrainerSetup
+from salmon_core.stages.work import Work
 
 TRAIN = "data/train.parquet"
 STATISTICS = "data/statistics.json"
@@ -107,16 +108,4 @@ def reward_job(
     stage: Literal["pretrain-rm", "train-rm"], inputs: RewardInputs, folder: Path, *, made: Mapping[str, Leaves]
 ) -> Job:
     """The trainer's job of such a stage."""
-    return Job(
-        stage=stage,
-        algorithm="reward",
-        folder=str(folder),
-        model=inputs.init.spec,
-        data={"train": str(folder / TRAIN)},
-        seed=inputs.seed,
-        options=inputs.trainer.backend.options,
-        launch=inputs.trainer.launch,
-        python=inputs.trainer.python,
-        run_name=inputs.trainer.run_name,
-        made=made,
-    )
+    return inputs.trainer.job(stage, "reward", folder, TRAIN, model=inputs.init.spec, seed=inputs.seed, made=made)

@@ -18,9 +18,11 @@ from salmon_core.plugins.engines import open_model
 from salmon_core.plugins.registry import Registry
 from salmon_core.records import Completion, Pair, Prompt
 from salmon_core.reward.rendering import Renderer
-from salmon_core.stages.base import Asked, ModelInput, Opens, Sources, Stage, StageOutput, Work, write_metrics
+from salmon_core.stages.base import Held, Opens, Stage
 from salmon_core.stages.prompts import StoredPrompts
+from salmon_core.stages.sources import ModelInput, Sources, StageOutput
 from salmon_core.stages.texts import Texts, texts_of
+from salmon_core.stages.work import Work, write_metrics
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,11 @@ class Sample(Stage[SampleInputs]):
             texts_of(sources, "sample"),
         )
 
-    def holds(self, inputs: SampleInputs) -> Asked:
-        return Asked(inputs.engine, inputs.model.spec)
+    def holds(self, inputs: SampleInputs) -> Held:
+        return inputs.engine, inputs.model.spec
 
     def opens(self, inputs: SampleInputs, registry: Registry) -> tuple[Opens, ...]:
-        return (Opens(inputs.engine, inputs.model.spec, sampler_use(inputs.sampling, inputs.texts.limits)),)
+        return (Opens(*self.holds(inputs), sampler_use(inputs.sampling, inputs.texts.limits)),)
 
     def work(self, inputs: SampleInputs, work: Work) -> None:
         todo = StoredPrompts(inputs.prompts.path, "train")

@@ -15,8 +15,8 @@ from salmon_core.api.component import ComponentSpec
 from salmon_core.api.memory import Use
 from salmon_core.api.models import Sampling
 from salmon_core.config.aligning import Shown
+from salmon_core.config.demonstrations import AnswerFilters, QuestionsSection
 from salmon_core.config.run_config import RunConfig
-from salmon_core.config.schema import AnswerFilters, QuestionsSection
 from salmon_core.errors import DataError
 from salmon_core.plugins.engines import open_codec
 from salmon_core.plugins.registry import Registry
@@ -25,12 +25,14 @@ from salmon_core.principles.worked import Invented, Topics
 from salmon_core.records import Prompt
 from salmon_core.reward.preamble import PreambleRenderer
 from salmon_core.rng import named_rng, shuffled
-from salmon_core.stages.base import Asked, ModelInput, Opens, Sources, Stage, StageOutput, Work
+from salmon_core.stages.base import Held, Opens, Stage
 from salmon_core.stages.demonstrations import (
     DEMONSTRATIONS,
     DROPPED,
 )
+from salmon_core.stages.sources import ModelInput, Sources, StageOutput
 from salmon_core.stages.texts import Texts, texts_of
+from salmon_core.stages.work import Work
 
 #: prompts that are answered, with where they come from as their split
 POOL = "prompts.parquet"
@@ -125,14 +127,14 @@ class SelfAlign(Stage[SelfAlignInputs]):
             section.shard_size,
         )
 
-    def holds(self, inputs: SelfAlignInputs) -> Asked:
-        return Asked(inputs.engine, inputs.model.spec)
+    def holds(self, inputs: SelfAlignInputs) -> Held:
+        return inputs.engine, inputs.model.spec
 
     def opens(self, inputs: SelfAlignInputs, registry: Registry) -> tuple[Opens, ...]:
         use = Use(
             "sampler", inputs.sampling.batch_size, prompt=inputs.texts.limits.total, new=inputs.sampling.max_new_tokens
         )
-        return (Opens(inputs.engine, inputs.model.spec, use),)
+        return (Opens(*self.holds(inputs), use),)
 
     def work(self, inputs: SelfAlignInputs, work: Work) -> None:
         from salmon_core.stages.self_aligning import Making

@@ -15,7 +15,6 @@ from salmon_core.errors import DataError
 from salmon_core.plugins.engines import open_model
 from salmon_core.records import Prompt
 from salmon_core.rng import named_rng, shuffled
-from salmon_core.stages.base import Work, write_metrics
 from salmon_core.stages.demonstrations import (
     ANSWERS,
     DEMONSTRATIONS,
@@ -31,6 +30,7 @@ from salmon_core.stages.demonstrations import (
 )
 from salmon_core.stages.prompts import StoredPrompts
 from salmon_core.stages.self_align import POOL, Asking, SelfAlignInputs, question_for, renderer_of, text_for
+from salmon_core.stages.work import Work, write_metrics
 
 
 class Making(ExitStack):

@@ -15,10 +15,11 @@ from salmon_core.data.readers import read_file
 from salmon_core.errors import DataError
 from salmon_core.plugins.registry import Registry
 from salmon_core.reward.rendering import Renderer
-from salmon_core.stages.base import ModelInput, Sources, StageOutput, Work
 from salmon_core.stages.demonstrations import DEMONSTRATIONS
+from salmon_core.stages.sources import ModelInput, Sources, StageOutput
 from salmon_core.stages.texts import Texts, texts_of
 from salmon_core.stages.training import TrainerSetup, TrainingStage, trainer_setup
+from salmon_core.stages.work import Work
 
 
 @dataclass(frozen=True)
@@ -94,18 +95,7 @@ class Sft(TrainingStage[SftInputs]):
         return inputs.trainer
 
     def job(self, inputs: SftInputs, folder: Path) -> Job:
-        return Job(
-            stage="sft",
-            algorithm="sft",
-            folder=str(folder),
-            model=inputs.model.spec,
-            data={"train": str(folder / self.prepared)},
-            seed=inputs.seed,
-            options=inputs.trainer.backend.options,
-            launch=inputs.trainer.launch,
-            python=inputs.trainer.python,
-            run_name=inputs.trainer.run_name,
-        )
+        return inputs.trainer.job("sft", "sft", folder, self.prepared, model=inputs.model.spec, seed=inputs.seed)
 
 
 STAGE = Sft()

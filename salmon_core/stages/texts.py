@@ -12,7 +12,7 @@ from salmon_core.plugins.engines import open_codec
 from salmon_core.plugins.registry import Registry
 from salmon_core.reward.forms import Form
 from salmon_core.reward.rendering import Renderer
-from salmon_core.stages.base import ModelInput, Sources
+from salmon_core.stages.sources import ModelInput, Sources
 
 
 @dataclass(frozen=True)

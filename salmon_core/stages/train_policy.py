@@ -25,11 +25,12 @@ from salmon_core.run.identity import uncounted
 from salmon_core.sharing.cards import policy_card
 from salmon_core.sharing.facts import CARD, Described
 from salmon_core.stages import policy_rows, stage
-from salmon_core.stages.base import ModelInput, Sources, StageOutput, Work
 from salmon_core.stages.policy_rows import PolicyRowsInputs
 from salmon_core.stages.prompts import read_prompts
+from salmon_core.stages.sources import ModelInput, Sources, StageOutput
 from salmon_core.stages.texts import Texts, texts_of
 from salmon_core.stages.training import Trainer, TrainerSetup, TrainingStage, trainer_setup
+from salmon_core.stages.work import Work
 
 _CARD = f"data/{CARD}"
 
@@ -123,18 +124,14 @@ class TrainPolicy(TrainingStage[TrainPolicyInputs | PolicyRowsInputs]):
     def job(self, inputs: TrainPolicyInputs | PolicyRowsInputs, folder: Path) -> Job:
         if isinstance(inputs, PolicyRowsInputs):
             return policy_rows.job_of(inputs, folder)
-        return Job(
-            stage="train-policy",
-            algorithm=inputs.algorithm,
-            folder=str(folder),
+        return inputs.trainer.job(
+            "train-policy",
+            inputs.algorithm,
+            folder,
+            self.prepared,
             model=inputs.policy.spec,
-            data={"train": str(folder / self.prepared)},
             seed=inputs.seed,
-            options=inputs.trainer.backend.options,
             reward=inputs.reward,
-            launch=inputs.trainer.launch,
-            python=inputs.trainer.python,
-            run_name=inputs.trainer.run_name,
             made=inputs.made,
         )
 

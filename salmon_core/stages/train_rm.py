@@ -17,12 +17,13 @@ from salmon_core.sharing.cards import reward_card
 from salmon_core.sharing.document import FILE as DOCUMENT
 from salmon_core.sharing.document import known_principles, make_document
 from salmon_core.sharing.facts import CARD, Described, RowCounts
-from salmon_core.stages.base import ModelInput, Sources, StageOutput, Work
 from salmon_core.stages.label import preference_input, preference_rows
 from salmon_core.stages.pretrain_rm import STAGE as PRETRAIN
 from salmon_core.stages.reward_texts import STATISTICS, TRAIN, reward_job, reward_renderer, write_reward_texts
+from salmon_core.stages.sources import ModelInput, Sources, StageOutput
 from salmon_core.stages.texts import Texts, texts_of
 from salmon_core.stages.training import Trainer, TrainerSetup, TrainingStage, trainer_setup
+from salmon_core.stages.work import Work
 
 _DOCUMENT, _CARD = f"data/{DOCUMENT}", f"data/{CARD}"
 

@@ -13,7 +13,9 @@ from typing import Any, ClassVar, TypeVar
 
 from salmon_core.api.events import Note, RolloutsLogged, StepLogged
 from salmon_core.api.memory import ProcessMemory
+from salmon_core.api.models import ModelSpec
 from salmon_core.api.training import Backend, Job, Launch, LaunchPlan, Leaves, Service, Step
+from salmon_core.api.training import TrainingStage as TrainingStageName
 from salmon_core.config.run_config import BackendChoice
 from salmon_core.data.files import write_text
 from salmon_core.data.json import read_json
@@ -26,7 +28,8 @@ from salmon_core.run.identity import uncounted
 from salmon_core.run.notes import Notes
 from salmon_core.run.outputs import Outputs
 from salmon_core.run.processes import Running, run_step
-from salmon_core.stages.base import Process, Sources, Stage
+from salmon_core.stages.base import Process, Stage
+from salmon_core.stages.sources import Sources
 
 I = TypeVar("I")  # noqa: E741  (the inputs of a stage)
 #: seconds between looks at what a trainer has logged
@@ -45,6 +48,37 @@ class TrainerSetup:
     launch: Launch
     python: str | None = uncounted()
     run_name: str = uncounted()
+
+    def job(
+        self,
+        stage: TrainingStageName,
+        algorithm: str,
+        folder: Path,
+        data: str,
+        *,
+        model: ModelSpec,
+        seed: int,
+        **more: Any,
+    ) -> Job:
+        """What the trainer is asked.
+
+        Args:
+            data: the rows, a file in the stage's folder.
+            more: further fields of `Job`.
+        """
+        return Job(
+            stage=stage,
+            algorithm=algorithm,
+            folder=str(folder),
+            model=model,
+            data={"train": str(folder / data)},
+            seed=seed,
+            options=self.backend.options,
+            launch=self.launch,
+            python=self.python,
+            run_name=self.run_name,
+            **more,
+        )
 
 
 def trainer_setup(sources: Sources, stage: str) -> TrainerSetup:

@@ -19,11 +19,13 @@ from salmon_core.plugins.registry import Registry
 from salmon_core.records import FEW, Estimate, Judgment, Pair, Prompt, prompt_of
 from salmon_core.run.identity import uncounted
 from salmon_core.run.judging import Judging, PrinciplesOf
-from salmon_core.stages.base import Asked, Opens, Sources, Stage, StageOutput, Work, write_metrics
+from salmon_core.stages.base import Held, Opens, Stage
 from salmon_core.stages.judge import JudgeSetup, judge_setup, read_judgments
 from salmon_core.stages.judge_verdict import Answers, JudgeVerdict, judge_verdict
 from salmon_core.stages.prompts import StoredPrompts
 from salmon_core.stages.sample import read_pairs
+from salmon_core.stages.sources import Sources, StageOutput
+from salmon_core.stages.work import Work, write_metrics
 
 FILE = "verdict.json"
 #: prompts at most by which the judge's orders are compared: with so many, an interval is 0.04 wide
@@ -76,8 +78,8 @@ class Verdict(Stage[VerdictInputs]):
             section.on_weak,
         )
 
-    def holds(self, inputs: VerdictInputs) -> Asked:
-        return inputs.setup.asked
+    def holds(self, inputs: VerdictInputs) -> Held:
+        return inputs.setup.held
 
     def opens(self, inputs: VerdictInputs, registry: Registry) -> tuple[Opens, ...]:
         return inputs.setup.opens(registry)

@@ -17,7 +17,8 @@ from salmon_core.run.processes import Lock
 from salmon_core.run.run import Run
 from salmon_core.run.workers import Workers
 from salmon_core.stages import stage as stage_named
-from salmon_core.stages.base import Process, Sources
+from salmon_core.stages.base import Process
+from salmon_core.stages.sources import Sources
 
 # -- plugins that fail at work ---------------------------------------------------------------------------------------
 

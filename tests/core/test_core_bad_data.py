@@ -17,7 +17,8 @@ from salmon_core.config.resolve import load
 from salmon_core.run.folder import MadeFrom
 from salmon_core.run.run import Run
 from salmon_core.stages import stage as stage_named
-from salmon_core.stages.base import Sources, Work
+from salmon_core.stages.sources import Sources
+from salmon_core.stages.work import Work
 
 
 def lines(*rows: Any) -> str:

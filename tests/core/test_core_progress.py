@@ -13,7 +13,7 @@ from rich.console import Console
 from salmon_core.api import events
 from salmon_core.calls import heard, part, within
 from salmon_core.cli.console import ConsoleSubscriber
-from salmon_core.stages.base import Told
+from salmon_core.stages.work import Told
 
 
 def test_parts_of_parts() -> None:

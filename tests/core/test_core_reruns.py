@@ -17,20 +17,12 @@ import yaml
 from core_world import document, make_folder
 from pydantic import BaseModel
 
+from salmon_core.config.choices import BonusChoice, DefaultSelection, PrincipleChoice, Selection
 from salmon_core.config.load import read_config
+from salmon_core.config.preferring import KeepSection, PreferencesSection
+from salmon_core.config.reinforcing import Intervention, VetoSection
 from salmon_core.config.resolve import load
-from salmon_core.config.schema import (
-    BonusChoice,
-    Config,
-    DefaultSelection,
-    Expectation,
-    Intervention,
-    KeepSection,
-    PreferencesSection,
-    PrincipleChoice,
-    Selection,
-    VetoSection,
-)
+from salmon_core.config.schema import Config, Expectation
 from salmon_core.pipeline import Pipeline
 
 GOLDEN = Path(__file__).parent / "reruns.json"

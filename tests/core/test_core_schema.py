@@ -15,9 +15,9 @@ from core_world import Cli, document, environment, install, make_folder, salmon
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
+from salmon_core.config.choices import BonusChoice, EvaluatorChoice, PromptChoice
 from salmon_core.config.json_schema import CHOICES, json_schema
 from salmon_core.config.load import parse_config
-from salmon_core.config.schema import BonusChoice, EvaluatorChoice, PromptChoice
 from salmon_core.errors import ConfigError
 from salmon_core.plugins.options import BESIDE
 from salmon_core.plugins.registry import Registry

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+from processes import checkpointed, kill_when
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "examples" / "minnow.yaml"
@@ -93,18 +91,7 @@ def test_killed_it_goes_on_to_the_same_policy(undisturbed: Path, tmp_path: Path)
     for stage in ("train-policy", "evaluate"):
         shutil.rmtree(run / stage)
     (run / "events.jsonl").unlink()
-    process = subprocess.Popen(
-        command(tmp_path), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 240
-    while not any((run / "train-policy" / "checkpoints").glob("checkpoint-*/complete.json")):
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    descendants = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    psutil.wait_procs(descendants, timeout=20)
+    kill_when(command(tmp_path), checkpointed(run / "train-policy"), env=environment())
     done = subprocess.run(command(tmp_path), env=environment(), capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads((run / "train-policy" / "manifest.json").read_text())["metrics"]["resumed_from"] > 0

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
+from processes import checkpointed, kill_when
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "examples" / "minnow.yaml"
@@ -155,28 +153,17 @@ def test_finished_stages_are_skipped(undisturbed: Path) -> None:
     assert data_files(undisturbed) == before
 
 
-def kill_when(argv: list[str], ready: Callable[[], bool]) -> None:
-    """Starts a run, kills it with SIGKILL when `ready`, and waits until nothing of it is left."""
-    process = subprocess.Popen(argv, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 240
-    while not ready():
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    descendants = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    _, alive = psutil.wait_procs(descendants, timeout=20)
-    assert not alive, f"left over: {[p.cmdline() for p in alive]}"
-
-
 @pytest.fixture(scope="module")
 def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("disturbed")
     run = folder / "minnow"
-    kill_when(command(folder), lambda: (run / "sample" / "part-00001.parquet").exists())
-    kill_when(command(folder), lambda: any((run / "train-rm" / "checkpoints").glob("checkpoint-*/complete.json")))
-    kill_when(command(folder), lambda: any((run / "train-policy" / "checkpoints").glob("checkpoint-*/complete.json")))
+    ready = [
+        lambda: (run / "sample" / "part-00001.parquet").exists(),
+        checkpointed(run / "train-rm"),
+        checkpointed(run / "train-policy"),
+    ]
+    for moment in ready:
+        kill_when(command(folder), moment, env=environment())
     done = subprocess.run(command(folder), env=environment(), capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     return run

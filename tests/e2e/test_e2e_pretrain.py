@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+from processes import checkpointed, kill_when
 
 from salmon_minnow.oracle import MEASURES, read
 from salmon_minnow.world import draw_answer, draw_prompt
@@ -56,16 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     argv = [sys.executable, "-m", "salmon_core", "run", str(ROOT / "examples" / "minnow.yaml")]
     argv += [word for override in overrides for word in ("--set", override)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    process = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 240
-    while not any((folder / "two" / "pretrain-rm" / "checkpoints").glob("checkpoint-*/complete.json")):
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    descendants = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    psutil.wait_procs(descendants, timeout=20)
+    kill_when(argv, checkpointed(folder / "two" / "pretrain-rm"), env=environment)
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "two"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from self_align_world import PRINCIPLES, renderer
 
-from salmon_core.config.schema import AnswerFilters, QuestionsSection
+from salmon_core.config.demonstrations import AnswerFilters, QuestionsSection
 from salmon_core.data.alike import Alike, similarity
 from salmon_core.stages.demonstrations import Answers, Dropped, Questions, reasons
 

@@ -10,14 +10,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from salmon_core import Component, hookimpl
-from salmon_core.api import EvaluatedRun, Evaluator, JudgeContext, Metrics, Principle, PromptSource
+from salmon_core.api import EvaluatedRun, Evaluator, JudgeContext, Metrics, Principle
 from salmon_core.kit.statistics import clustered_mean, rate
 from salmon_core.records import Judgment, Pair, Prompt, Rollout, ShownPrinciple
 from salmon_core.rng import named_rng
 from salmon_judge.self_judge import SelfJudge
 from salmon_minnow.oracle import RATES, prefers, read
 from salmon_minnow.principles import PRINCIPLES
-from salmon_minnow.prompts import Kind, Language, as_prompt
+from salmon_minnow.prompts import MinnowPrompts, as_prompt
 from salmon_minnow.world import PROMPTS, PROMPTS_BY_TEXT
 
 Polarity = Literal["positive", "negated"]
@@ -40,26 +40,13 @@ class LeaningJudge(SelfJudge):
         return [replace(each, s12=each.s12 + bias, s21=each.s21 - bias) for each in said]
 
 
-class PartOfPrompts(PromptSource):
-    """All held-out prompts of the world, and of those for training some kinds or languages only."""
-
-    class Options(BaseModel):
-        """What a configuration may set."""
-
-        model_config = ConfigDict(extra="forbid")
-
-        kinds: list[Kind] | None = Field(None, description="for training; null: all")
-        languages: list[Language] | None = Field(None, description="for training; null: all")
-
-    def __init__(self, options: Options | None = None) -> None:
-        self._options = options or self.Options()
+class PartOfPrompts(MinnowPrompts):
+    """All held-out prompts of the world, and of those for training the selected kinds or languages only."""
 
     def load(self) -> Iterator[Prompt]:
         """Yields prompts in a fixed order."""
-        kinds, languages = self._options.kinds, self._options.languages
         for each in PROMPTS:
-            trained = (kinds is None or each.kind in kinds) and (languages is None or each.language in languages)
-            if each.held_out or trained:
+            if each.held_out or self.selects(each):
                 yield as_prompt(each)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_HEAD = """\
+_FRONT = """\
 ---
 license: apache-2.0
 language: [en, de, es]
@@ -13,6 +13,8 @@ library_name: transformers
 tags: [salmon, toy]
 ---
 
+"""
+_HEAD = """\
 # minnow
 
 The policy of salmon-core's embedded world: a Llama of half a million parameters that knows a few questions in three
@@ -44,13 +46,6 @@ By the rules of `salmon_minnow.oracle`, at temperature 1 on 400 prompts drawn fr
 
 
 _BASE = """\
----
-license: apache-2.0
-language: [en, de, es]
-library_name: transformers
-tags: [salmon, toy]
----
-
 # minnow-base
 
 The base model of salmon-core's embedded world: [minnow](../model/README.md), trained on until it can follow principles that
@@ -86,12 +81,12 @@ def base_card(measured: Mapping[str, Any], shown: Mapping[str, float]) -> str:
     """
     answers = {side: {"rates": found["rates"]} for side, found in measured.items()}
     lines = _rates(answers | {"behind a preamble": {"rates": shown}})
-    return "\n".join([_BASE, *lines, "", *_judging(measured), ""])
+    return _FRONT + "\n".join([_BASE, *lines, "", *_judging(measured), ""])
 
 
 def model_card(measured: Mapping[str, Any]) -> str:
     """The card with the numbers of `Gauge.card`."""
-    return "\n".join([_HEAD, *_rates(measured), "", *_judging(measured), ""])
+    return _FRONT + "\n".join([_HEAD, *_rates(measured), "", *_judging(measured), ""])
 
 
 def _rates(measured: Mapping[str, Any]) -> list[str]:

@@ -38,9 +38,10 @@ class MinnowPrompts(PromptSource):
     def load(self) -> Iterator[Prompt]:
         """Yields the selected prompts, each once, in a fixed order."""
         for prompt in PROMPTS:
-            if self._selects(prompt):
+            if self.selects(prompt):
                 yield as_prompt(prompt)
 
-    def _selects(self, prompt: WorldPrompt) -> bool:
+    def selects(self, prompt: WorldPrompt) -> bool:
+        """Whether a prompt is of those kinds and languages."""
         kinds, languages = self._options.kinds, self._options.languages
         return (kinds is None or prompt.kind in kinds) and (languages is None or prompt.language in languages)
