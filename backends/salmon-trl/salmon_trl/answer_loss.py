@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from salmon_core.errors import DataError, StageError
 from salmon_trl.common import load
+from salmon_trl.data import FINAL
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -98,10 +99,10 @@ def _head_of(start: str) -> nn.Linear:
     return head.requires_grad_(False)
 
 
-def answer_tokens(
+def encode_with_answers(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], starts: Sequence[int], ends: Sequence[int]
-) -> list[list[int]]:
-    """For each final text [first, last + 1] of the tokens that have a character of its answer, which may be none.
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Ids of final texts, and of each [first, last + 1] of the tokens that have a character of its answer, or [0, 0].
 
     Args:
         starts: and `ends`: where the answers stand, in characters.
@@ -111,13 +112,12 @@ def answer_tokens(
     """
     if not tokenizer.is_fast:
         raise DataError("lm_loss_coef needs a fast tokenizer, which says where its tokens stand")
-    options = {"add_special_tokens": False, "split_special_tokens": False, "return_attention_mask": False}
-    offsets = tokenizer(list(texts), verbose=False, return_offsets_mapping=True, **options)["offset_mapping"]
+    encoded = tokenizer(list(texts), return_offsets_mapping=True, **FINAL)
     found = []
-    for places, start, end in zip(offsets, starts, ends, strict=True):
+    for places, start, end in zip(encoded["offset_mapping"], starts, ends, strict=True):
         own = [index for index, (first, last) in enumerate(places) if first < end and last > start]
         found.append([own[0], own[-1] + 1] if own else [0, 0])
-    return found
+    return encoded["input_ids"], found
 
 
 class AnswerCollator:

@@ -31,10 +31,18 @@ def read_table(path: str | Path, columns: Sequence[str]) -> pa.Table:
     return table
 
 
+#: how a tokenizer is asked for the ids of final texts
+FINAL: dict[str, Any] = {
+    "add_special_tokens": False,
+    "split_special_tokens": False,
+    "return_attention_mask": False,
+    "verbose": False,
+}
+
+
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """Ids of final texts: special tokens written in a text are parsed, none is added."""
-    options = {"add_special_tokens": False, "split_special_tokens": False, "return_attention_mask": False}
-    ids: list[list[int]] = tokenizer(list(texts), verbose=False, **options)["input_ids"]
+    ids: list[list[int]] = tokenizer(list(texts), **FINAL)["input_ids"]
     return ids
 
 

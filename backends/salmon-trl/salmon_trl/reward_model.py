@@ -15,7 +15,7 @@ from trl.trainer.reward_trainer import DataCollatorForPreference, RewardTrainer,
 
 from salmon_core.api import Job
 from salmon_core.errors import StageError
-from salmon_trl.answer_loss import AnswerCollator, AnswerLoss, answer_tokens
+from salmon_trl.answer_loss import AnswerCollator, AnswerLoss, encode_with_answers
 from salmon_trl.checkpoints import Resumable
 from salmon_trl.common import (
     Run,
@@ -78,14 +78,17 @@ def preference_rows(
     """
     places = ("answer_start", "answer_end") if answers else ()
     table = read_table(path, ("chosen", "rejected", *(("margin",) if margin else ()), *places))
-    rows: dict[str, list[Any]] = {
-        f"{side}_ids": encode(tokenizer, table[side].to_pylist()) for side in ("chosen", "rejected")
-    }
-    if margin:
-        rows["margin"] = table["margin"].to_pylist()
+    column = {name: table[name].to_pylist() for name in table.column_names}
+    rows: dict[str, list[Any]] = {}
     if answers:
-        texts, starts, ends = (table[name].to_pylist() for name in ("chosen", *places))
-        rows["answer"] = answer_tokens(tokenizer, texts, starts, ends)
+        rows["chosen_ids"], rows["answer"] = encode_with_answers(
+            tokenizer, *(column[name] for name in ("chosen", *places))
+        )
+    else:
+        rows["chosen_ids"] = encode(tokenizer, column["chosen"])
+    rows["rejected_ids"] = encode(tokenizer, column["rejected"])
+    if margin:
+        rows["margin"] = column["margin"]
     return rows
 
 
