@@ -18,6 +18,8 @@ from harness_tasks import CONFIG, tasks
 from salmon_core.api import ModelSpec
 from salmon_lm_eval.options import Options
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Asked:
