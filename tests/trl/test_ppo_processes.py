@@ -21,8 +21,6 @@ from salmon_trl.backend import TRLBackend
 
 pytestmark = pytest.mark.slow
 
-pytestmark = pytest.mark.slow
-
 
 #: two processes on a CPU; accelerate starts only one if the file says `use_cpu: true`
 ACCELERATE = """\
