@@ -128,7 +128,7 @@ def test_parity(tmp_path: Path) -> None:
 def test_what_a_gpu_is_measured_by_runs_on_a_cpu() -> None:
     output = run("gpu.py", "--device", "cpu", "--quick")
     assert [line for line in output.splitlines() if "exit code" in line and "exit code 0" not in line] == []
-    assert "ours (prefix once, suffixes packed)" in output
+    assert "ours (what texts share once, suffixes packed)" in output
     assert row(output, "ours (ended rows make room for others)  ")[0] > 0
 
 
