@@ -28,7 +28,7 @@ from salmon_core.run.run import Run
 from salmon_core.run.watch import inherited
 from salmon_core.run.workers import Workers
 from salmon_core.stages import stage
-from salmon_core.stages.base import Held, Process, Stage
+from salmon_core.stages.base import Process, Stage
 from salmon_core.stages.sources import Sources
 from salmon_core.stages.training import TrainingStage
 
@@ -127,14 +127,8 @@ class Pipeline:
         return plans
 
     def _goes_on(self, name: str) -> bool:
-        """Whether the process of this stage may do the next one's work: not where each asks a model of its own."""
-        names = [each for each in self.stages if stage(each).keeps]
-        after = names[names.index(name) + 1 :] if name in names else []
-        return bool(after) and _together(self._holds(name), self._holds(after[0]))
-
-    def _holds(self, name: str) -> Held | None:
-        own = stage(name)
-        return own.holds(own.inputs(self.sources))
+        """Whether another stage with work of its own comes after; `Workers` sees to it that each model has a process."""
+        return any(stage(each).keeps for each in self.stages[self.stages.index(name) + 1 :])
 
     def _stage(self, name: str, lock: Lock, workers: Workers, goes_on: bool, *, anew: bool, verify: bool) -> None:
         own, folder = stage(name), self.run_of.stage(name)
@@ -144,7 +138,7 @@ class Pipeline:
             return
         self._events.emit(StageStarted, stage=name, resumed=resumed)
         started = time.monotonic()
-        workers.begin(self._holds(name))
+        workers.begin(own.holds(own.inputs(self.sources)))
         process = Process(self.run_of, folder, lock, self._events.emit, workers, goes_on)
         manifest: Mapping[str, Any] = {}
         try:
@@ -188,10 +182,6 @@ class Pipeline:
 
     def _note(self, text: str) -> None:
         self._events.emit(Note, text=text)
-
-
-def _together(one: Held | None, two: Held | None) -> bool:
-    return one is None or two is None or one == two
 
 
 def run_config(

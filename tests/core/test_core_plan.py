@@ -206,6 +206,23 @@ def test_memory_of_the_embedded_world(tmp_path: Path, cli: Cli) -> None:
     assert cpu["train-policy"]["memory"]["processes"][0]["context"] == 0
 
 
+def test_memory_of_an_evaluators_own_judge(cli: Cli) -> None:
+    """It is larger than all else that evaluates here, so it makes the peak."""
+    examples = Path(__file__).resolve().parents[2] / "examples"
+    judge = "{model: meta-llama/Meta-Llama-3-8B-Instruct, engine: transformers}"
+    plan = [
+        "plan",
+        "--quick",
+        "--json",
+        examples / "minnow.yaml",
+        "--set",
+        f"evaluate={{name: win-rate, judge: {judge}}}",
+    ]
+    sizes = f"meta-llama/Meta-Llama-3-8B-Instruct={examples / 'shapes' / 'llama-3-8b.json'}"
+    (process,) = json.loads(cli(*plan, "--model-config", sizes).out)["evaluate"]["memory"]["processes"]
+    assert process["parameters"] > 10 * 2**30
+
+
 def test_memory_that_is_not_known_is_said(tmp_path: Path, cli: Cli) -> None:
     config = make_folder(tmp_path)
     said = cli("plan", "--quick", config).out

@@ -84,7 +84,7 @@ class ByteModel(Sampler, Chooser, Scorer):
     def __init__(self, model: ModelSpec, scale: float):
         if not (Path(model.path) / "config.json").is_file():
             raise SalmonError("is no model: it has no config.json", where=model.path)
-        self._model, self._scale, self._open = model, scale, True
+        self._model, self._scale, self._open, self.turned = model, scale, True, False
         self._say("open")
 
     def _say(self, what: str) -> None:
@@ -155,7 +155,10 @@ class ByteEngine(Engine):
         return ByteModel(model, self.options.scale)
 
     def turned(self, opened: Any, ability: str) -> Any:
-        return opened if ability == "chooser" else None
+        if ability != "chooser" or opened.turned:
+            return None
+        opened.turned = True
+        return opened
 
 
 class ToyJudge(Judge):
