@@ -127,7 +127,7 @@ class Pipeline:
         return plans
 
     def _goes_on(self, name: str) -> bool:
-        """Whether another stage with work of its own comes after; `Workers` sees to it that each model has a process."""
+        """Whether another stage with work of its own comes after; `Workers` gives each model a process of its own."""
         return any(stage(each).keeps for each in self.stages[self.stages.index(name) + 1 :])
 
     def _stage(self, name: str, lock: Lock, workers: Workers, goes_on: bool, *, anew: bool, verify: bool) -> None:
