@@ -85,7 +85,7 @@ def alike(texts: Sequence[Sequence[int]]) -> int:
 
 def test_each_beginning_is_encoded_once(make, engine):
     """The instruction for both orders and for pairs of one prompt, an order for its principles, their marker too."""
-    loaded = engine(make(), "chooser", batch_tokens=1)  # nothing is padded
+    loaded = engine(make(), "chooser", batch_tokens=STEM)  # nothing is padded
     encode, seen = loaded.codec.encode, tokens_seen(loaded)
     suffixes = tuple(f"[[principle]] {text}\n{VERDICT}" for text in ("one two", "be brief", "and the river"))
     requests, unique = [], 0
@@ -215,3 +215,11 @@ def test_where_lengths_change_the_positions_sharing_ends():
     assert scoring._longest_shared(Config()) == 4096
     Config.rope_parameters = {"rope_type": "default"}
     assert scoring._longest_shared(Config()) > 10**8
+
+
+def test_a_budget_of_one_reads_each_request_by_itself(make, engine):
+    """To the last bit: with others or alone."""
+    loaded = engine(make(), "chooser", batch_tokens=1)
+    requests = judge_requests()
+    together = loaded.choose(requests, ("a", "b"))
+    assert together == [loaded.choose([request], ("a", "b"))[0] for request in requests]

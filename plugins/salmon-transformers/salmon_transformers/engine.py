@@ -125,7 +125,8 @@ class TransformersEngine(Engine):
         batch_tokens: int | None = Field(
             None,
             ge=1,
-            description="tokens in one forward pass of judging and scoring; by default 16384 on a GPU, 1024 on a CPU",
+            description="tokens in one forward pass of judging and scoring; by default 16384 on a GPU, 1024 on a CPU;"
+            " 1: each prefix by itself, so that no last bit depends on what is asked with it",
         )
         attn_implementation: str | None = Field(None, description="sdpa, eager, ...; by default transformers' choice")
         quantization: Literal["nf4", "int8"] | None = Field(

@@ -16,7 +16,7 @@ import torch
 
 from salmon_core.calls import part
 from salmon_transformers.cache import PrefixCache
-from salmon_transformers.grouping import Family, Ids, Shared, batches, families, packs
+from salmon_transformers.grouping import STEM, Family, Ids, Shared, batches, families, packs
 from salmon_transformers.layout import Layout, filled
 
 #: receives (request, suffix) numbers and their features [n, F]
@@ -119,7 +119,9 @@ class Reader:
 
         total = sum(len(request.suffixes) for request in requests)
         # Alike families come together, so that batches need little padding.
-        found = families([request.prefix for request in requests])
+        prefixes = [request.prefix for request in requests]
+        # A budget of less than a stem says: each by itself, so that no last bit depends on what is asked with it.
+        found = families(prefixes) if self.budget >= STEM else [Family(0, (row,)) for row in range(len(prefixes))]
         longest = [max(len(requests[row].prefix) + requests[row].packed for row in each.rows) for each in found]
         order = sorted(range(len(found)), key=lambda i: (longest[i], found[i].stem))
         sizes = [((found[i].stem, 1), (longest[i] - found[i].stem, len(found[i].rows))) for i in order]
