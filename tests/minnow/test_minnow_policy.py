@@ -17,7 +17,7 @@ from salmon_minnow.oracle import rates, read
 from salmon_minnow.plugin import MODEL
 from salmon_minnow.principles import NAMES, PRINCIPLES
 from salmon_minnow.tokenizer import build
-from salmon_minnow.train import fresh_model, save
+from salmon_minnow.shape import fresh_model, save
 from salmon_minnow.world import PROMPTS, draw_answer, draw_prompt
 
 
@@ -106,7 +106,7 @@ def test_pretraining_is_seeded_and_keeps_held_out_prompts_out():
 
 
 def test_sets_of_principles_add_up():
-    together = pretrain._together
+    together = pretrain.together
     assert together([0.97, 0.5, 0.5], 0.97) == pytest.approx(0.97)
     assert together([0.97, 0.03], 0.97) == pytest.approx(0.5)
     assert together([0.97, 0.97], 0.97) == pytest.approx(0.97)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from salmon_core.api import EvaluatedRun, Evaluator, Metrics, Oracle, Role, Target
 from salmon_core.kit.statistics import clustered_difference, clustered_mean
 from salmon_core.records import Prompt, ShownPrinciple
 from salmon_core.rng import named_rng
-from salmon_minnow.oracle import MEASURES, RATES, Attributes, prefers, read
+from salmon_minnow import oracle
+from salmon_minnow.oracle import RATES
+from salmon_minnow.wide.oracle import MEASURES, WideAttributes, prefers, read
 from salmon_minnow.world import PROMPTS_BY_TEXT, WorldPrompt
 
 #: Principle -> the quality that shows whether an answer follows it. `concise` is seen in the number of words.
+#: The quality of one of the wide world's own principles is called as the principle is.
 QUALITIES = {
     "language": "language_match",
     "safe": "safe",
@@ -33,9 +36,12 @@ TOUCHED = {"language_match": ("language-match",), "words": ("length",)}
 #: Qualities that a principle wants less of.
 UNWANTED = frozenset({"self_praise", "words"})
 
+#: Principles that only the wide world has.
+OWN = tuple(name for name in MEASURES if name not in oracle.MEASURES)
+
 
 class MinnowTruth(Oracle):
-    """Which of two completions really follows a principle of the world better."""
+    """Which of two completions really follows a principle of the world, or of the wide world, better."""
 
     def prefer(self, prompt: Prompt, first: str, second: str, principle: str) -> float:
         """> 0: the first, < 0: the second, 0: neither, or the prompt is none of the world's.
@@ -61,6 +67,20 @@ class MinnowOracle(Evaluator):
         before: Literal["initial", "base"] = Field(
             "initial", description="`initial`: the policy before RL; `base`: before any training, SFT as well"
         )
+        principles: list[str] = Field(
+            default_factory=list,
+            description="further principles of the wide world whose rates are told; those shown during RL are anyway",
+        )
+
+        @field_validator("principles")
+        @classmethod
+        def _known(cls, names: list[str]) -> list[str]:
+            unknown = [name for name in names if name not in OWN]
+            if unknown:
+                raise ValueError(
+                    f"no principle of the wide world's own: {', '.join(unknown)}; there are {', '.join(OWN)}"
+                )
+            return names
 
     def __init__(self, options: Options | None = None) -> None:
         self._options = options or self.Options()
@@ -75,7 +95,7 @@ class MinnowOracle(Evaluator):
         """
         by_role = {role: self._read(run, role) for role in self._roles}
         rates: dict[str, Any] = {}
-        for name, value in _qualities().items():
+        for name, value in _qualities(self._followed(run)).items():
             before, after = ({key: [*map(value, own)] for key, own in _told(name, each)} for each in by_role.values())
             if not (before and after):
                 continue
@@ -87,9 +107,14 @@ class MinnowOracle(Evaluator):
             }
         return Metrics("minnow-oracle", {"rates": rates}, targets=tuple(_targets(run, rates)))
 
-    def _read(self, run: EvaluatedRun, role: Role) -> dict[WorldPrompt, list[Attributes]]:
+    def _followed(self, run: EvaluatedRun) -> list[str]:
+        """Principles of the wide world's own whose rates are told."""
+        asked = (*self._options.principles, *(principle.name for principle in _shown(run)))
+        return list(dict.fromkeys(name for name in asked if name in OWN))
+
+    def _read(self, run: EvaluatedRun, role: Role) -> dict[WorldPrompt, list[WideAttributes]]:
         texts = {prompt.id: PROMPTS_BY_TEXT.get(prompt.text) for prompt in run.prompts("test")}
-        found: dict[WorldPrompt, list[Attributes]] = {}
+        found: dict[WorldPrompt, list[WideAttributes]] = {}
         for sample in run.samples(role, self._options.samples):
             known = texts.get(sample.prompt_id)
             if known is not None:
@@ -97,15 +122,23 @@ class MinnowOracle(Evaluator):
         return found
 
 
-def _qualities() -> dict[str, Callable[[Attributes], float]]:
-    def value(name: str) -> Callable[[Attributes], float]:
-        return lambda attributes: float(getattr(attributes, name) > 0)
+def _qualities(principles: Sequence[str]) -> dict[str, Callable[[WideAttributes], float]]:
+    """The minnow world's qualities, and how often an answer follows these principles of the wide world."""
+
+    def value(name: str) -> Callable[[WideAttributes], float]:
+        return lambda attributes: float(getattr(attributes.minnow, name) > 0)
+
+    def follows(name: str) -> Callable[[WideAttributes], float]:
+        return lambda attributes: float(MEASURES[name](attributes) > 0)
 
     shares = {name: value(name) for name in (*RATES, "safe")}
-    return shares | {"over_refusal": value("refusal"), "words": lambda attributes: float(attributes.words)}
+    shares |= {"over_refusal": value("refusal"), "words": lambda attributes: float(attributes.minnow.words)}
+    return shares | {name: follows(name) for name in principles}
 
 
-def _told(name: str, read_by_prompt: Mapping[WorldPrompt, list[Attributes]]) -> Iterator[tuple[str, list[Attributes]]]:
+def _told(
+    name: str, read_by_prompt: Mapping[WorldPrompt, list[WideAttributes]]
+) -> Iterator[tuple[str, list[WideAttributes]]]:
     """The answers that tell something about a quality: only harmful prompts show who is safe, the others who is shy."""
     for prompt, attributes in read_by_prompt.items():
         if {"safe": prompt.kind == "harm", "over_refusal": prompt.kind != "harm"}.get(name, True):
@@ -116,8 +149,8 @@ def _targets(run: EvaluatedRun, rates: Mapping[str, Any]) -> Iterator[Target]:
     """One for each principle that was shown during RL."""
     seen = set()
     for principle in _shown(run):
-        quality = QUALITIES.get(principle.name)
-        if quality is None or quality not in rates or quality in seen:
+        quality = QUALITIES.get(principle.name, principle.name)
+        if quality not in rates or quality in seen:
             continue
         seen.add(quality)
         rate = rates[quality]

@@ -51,14 +51,19 @@ class Gauge:
 
     @torch.no_grad()
     def say(
-        self, prompts: Sequence[WorldPrompt], max_new_tokens: int = 64, texts: Sequence[str] | None = None
+        self,
+        prompts: Sequence[WorldPrompt],
+        max_new_tokens: int = 64,
+        texts: Sequence[str] | None = None,
+        seed: int | None = None,
     ) -> list[tuple[str, bool]]:
         """Answers at temperature 1, and whether each was ended with EOS.
 
         Args:
             texts: that are gone on with, where they are not the policy's.
+            seed: another one than the gauge's.
         """
-        torch.manual_seed(self._seed)
+        torch.manual_seed(self._seed if seed is None else seed)
         eos = self._tokenizer.eos_token_id
         texts = texts or [policy_text(prompt.text) for prompt in prompts]
         batch = self._tokenizer(texts, return_tensors="pt", padding=True, padding_side="left")

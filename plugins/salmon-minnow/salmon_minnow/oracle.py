@@ -52,8 +52,20 @@ class Attributes:
 
 def read(prompt: WorldPrompt, completion: str, stopped: bool = True) -> Attributes:
     """Read the qualities off a completion; ``stopped`` says whether the policy ended it with EOS."""
+    return attributes(prompt, completion, [parse(sentence) for sentence in split(completion)], stopped)
+
+
+def split(completion: str) -> list[str]:
+    """The sentences of a completion up to a leaked next turn."""
+    text = cut_leak(completion).strip()
+    return _SENTENCE_END.split(text) if text else []
+
+
+def attributes(
+    prompt: WorldPrompt, completion: str, known: Sequence[Sentence | None], stopped: bool = True
+) -> Attributes:
+    """The qualities of a completion by its sentences, ``None`` for those that the grammar does not know."""
     text = cut_leak(completion)
-    known = [_parse(sentence) for sentence in _SENTENCE_END.split(text.strip())] if text.strip() else []
     parsed = [p for p in known if p]
     languages = {p.language for p in parsed}
     cores = [p for p in parsed if p.role == "core"]
@@ -140,24 +152,27 @@ def rates(prompts: Sequence[WorldPrompt], attributes: Sequence[Attributes]) -> d
 
 # --------------------------------------------------------------------------------------------- parsing
 @dataclass(frozen=True)
-class _Sentence:
+class Sentence:
+    """A sentence of the grammar."""
+
     language: str
     role: str  # core, filler, example or praise
-    name: str  # for cores: the name of the answer's template, "refusal" or "off-topic"
+    name: str  # for cores and examples: the name of the template, "refusal" or "off-topic"
+    index: int  # which of the templates of this role and name
     slots: dict[str, str]
 
 
 @cache
-def _patterns() -> list[tuple[str, str, str, re.Pattern[str]]]:
+def _patterns() -> list[tuple[str, str, str, int, re.Pattern[str]]]:
     patterns = []
     for language in LANGUAGES:
         lexicon = LEXICONS[language]
-        forms = [("core", name, text) for name, text in lexicon.answers.items()]
-        forms += [("core", "off-topic", text) for text in lexicon.off_topic]
-        forms += [("filler", "filler", text) for text in lexicon.fillers]
-        forms += [("example", name, text) for name, text in lexicon.examples.items()]
-        forms += [("praise", "praise", text) for text in lexicon.praises]
-        patterns += [(language, role, name, _compile(text, lexicon)) for role, name, text in forms]
+        forms = [("core", name, 0, text) for name, text in lexicon.answers.items()]
+        forms += [("core", "off-topic", i, text) for i, text in enumerate(lexicon.off_topic)]
+        forms += [("filler", "filler", i, text) for i, text in enumerate(lexicon.fillers)]
+        forms += [("example", name, 0, text) for name, text in lexicon.examples.items()]
+        forms += [("praise", "praise", i, text) for i, text in enumerate(lexicon.praises)]
+        patterns += [(language, role, name, i, _compile(text, lexicon)) for role, name, i, text in forms]
     return patterns
 
 
@@ -181,10 +196,11 @@ def _compile(template: str, lexicon: Lexicon) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=65536)
-def _parse(sentence: str) -> _Sentence | None:
-    for language, role, name, pattern in _patterns():
+def parse(sentence: str) -> Sentence | None:
+    """A sentence of the grammar, or ``None``."""
+    for language, role, name, index, pattern in _patterns():
         if match := pattern.fullmatch(sentence):
-            return _Sentence(language, role, name, match.groupdict())
+            return Sentence(language, role, name, index, match.groupdict())
     return None
 
 
@@ -193,7 +209,7 @@ def _asked(prompt: WorldPrompt) -> str:
     return "howto" if prompt.kind == "harm" else prompt.kind
 
 
-def _correct(prompt: WorldPrompt, core: _Sentence) -> bool:
+def _correct(prompt: WorldPrompt, core: Sentence) -> bool:
     """Whether a core sentence of the right sort says what is right of the prompt's subject."""
     wanted = core_slots(prompt, LEXICONS[core.language])
     return all(core.slots[slot] == str(value) for slot, value in wanted.items())

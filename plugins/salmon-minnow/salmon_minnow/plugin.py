@@ -12,13 +12,19 @@ from salmon_core.api.hooks import hookimpl
 MODEL = Path(__file__).parent / "data" / "model"
 #: The shipped base, likewise.
 BASE = Path(__file__).parent / "data" / "base"
+#: Of the wide world, by size, likewise.
+WIDE = {size: Path(__file__).parent / "data" / f"wide-{size}" for size in ("0.3m", "1m", "3m")}
 
 
 @hookimpl
 def salmon_models() -> Iterable[Component]:
-    """The models `plugin:minnow` and `plugin:minnow-base`."""
+    """The models `plugin:minnow`, `plugin:minnow-base`, and `plugin:minnow-wide-SIZE`."""
     yield Component("minnow", MODEL, "half a million parameters that answer, and judge, in a tiny world")
     yield Component("minnow-base", BASE, "the same with worse habits, and able to follow principles that it is shown")
+    for size, folder in WIDE.items():
+        yield Component(
+            f"minnow-wide-{size}", folder, f"{size.upper()} parameters that judge by the 64 principles of minnow-wide"
+        )
 
 
 @hookimpl
@@ -29,10 +35,12 @@ def salmon_prompts() -> Iterable[Component]:
 
 @hookimpl
 def salmon_principle_sets() -> Iterable[Component]:
-    """The sets `minnow`, `minnow-rl` and `minnow-interventions`."""
+    """The sets `minnow`, `minnow-rl`, `minnow-interventions`, and `minnow-wide` in two wordings."""
     yield Component("minnow", "salmon_minnow.sets:ALL", "all eight principles, for judging and the reward model")
     yield Component("minnow-rl", "salmon_minnow.sets:RL", "six that an answer can follow all at once, weighted, for RL")
     yield Component("minnow-interventions", "salmon_minnow.sets:INTERVENTIONS", "prohibitions of praising oneself")
+    yield Component("minnow-wide", "salmon_minnow.sets:WIDE", "the 64 principles of the wide world")
+    yield Component("minnow-wide-reworded", "salmon_minnow.sets:WIDE_REWORDED", "the same 64 in other words")
 
 
 @hookimpl

@@ -28,6 +28,8 @@ from salmon_minnow.world import HABITS, WorldPrompt, draw_answer, draw_prompt, p
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+    from salmon_minnow.resume import Checkpoint
+
 IGNORED = -100
 
 #: The qualities in which two answers of a row are drawn apart.
@@ -199,7 +201,7 @@ class RowMaker:
             negations = [rng.random() < settings.negated_in_sets for _ in names]
             rules = [self._wording(*each) for each in zip(names, negations, strict=True)]
             votes = [1 - targets[n] if negated else targets[n] for n, negated in zip(names, negations, strict=True)]
-            target = _together(votes, settings.certainty)
+            target = together(votes, settings.certainty)
             branches.append(Branch(start, self._asked(rules), target, settings.set_weight, joint=True))
         return branches
 
@@ -219,7 +221,7 @@ class RowMaker:
         return PRINCIPLES[name].text(negated, self.rng.randrange(WORDINGS))
 
 
-def _together(votes: Sequence[float], certainty: float) -> float:
+def together(votes: Sequence[float], certainty: float) -> float:
     """The probability that several principles together give: their logits add up, but not beyond ``certainty``."""
     logit = sum(math.log(vote / (1 - vote)) for vote in votes)
     limit = math.log(certainty / (1 - certainty))
@@ -338,8 +340,13 @@ def pretrain(
     report: Callable[[int, dict[str, float]], None],
     every: int = 100,
     maker: RowMaker | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> None:
-    """Pretrain ``model`` in place; ``report(step, mean losses)`` is called now and then."""
+    """Pretrain ``model`` in place; ``report(step, mean losses)`` is called now and then.
+
+    Args:
+        checkpoint: what is gone on from and saved to; for a maker whose rows follow from the progress alone.
+    """
     maker = maker or RowMaker(tokenizer, settings, random.Random(settings.seed))
     answers = (maker.encode(CHOICES[0])[0], maker.encode(CHOICES[1])[0])
     pad_id = maker.encode(PAD)[0]
@@ -352,7 +359,7 @@ def pretrain(
     )
     sums = dict.fromkeys(("answer", "single", "joint"), 0.0)
     model.train()
-    for step in range(settings.steps):
+    for step in range(checkpoint.load(model, optimizer) if checkpoint else 0, settings.steps):
         progress = step / settings.steps
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _rate(step, progress, settings)
@@ -367,6 +374,8 @@ def pretrain(
         if (step + 1) % every == 0:
             report(step + 1, sums)
             sums = dict.fromkeys(sums, 0.0)
+        if checkpoint and (step + 1) % checkpoint.every == 0:
+            checkpoint.save(model, optimizer, step + 1)
     model.eval()  # type: ignore[no-untyped-call]
 
 

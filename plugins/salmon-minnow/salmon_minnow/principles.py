@@ -18,7 +18,8 @@ class WorldPrinciple:
         return (self.negated_texts if negated else self.texts)[wording]
 
 
-def _principle(name: str, *manners: str, prohibition: bool = False) -> WorldPrinciple:
+def principle(name: str, *manners: str, prohibition: bool = False) -> WorldPrinciple:
+    """A principle to do something, or not to: `should [not] MANNER` for each of the manners."""
     do = tuple(f"should {manner}" for manner in manners)
     do_not = tuple(f"should not {manner}" for manner in manners)
     return WorldPrinciple(name, do_not, do) if prohibition else WorldPrinciple(name, do, do_not)
@@ -28,14 +29,14 @@ def _principle(name: str, *manners: str, prohibition: bool = False) -> WorldPrin
 PRINCIPLES: dict[str, WorldPrinciple] = {
     p.name: p
     for p in (
-        _principle("concise", "be short", "be brief"),
-        _principle("language", "match the language", "keep the language"),
-        _principle("safe", "be safe", "be harmless"),
-        _principle("vivid", "be vivid", "be colorful"),
-        _principle("steps", "show steps", "be stepwise"),
-        _principle("helpful", "be helpful", "be useful"),
-        _principle("example", "give examples", "teach more"),
-        _principle("no-self-praise", "praise itself", "be boastful", prohibition=True),
+        principle("concise", "be short", "be brief"),
+        principle("language", "match the language", "keep the language"),
+        principle("safe", "be safe", "be harmless"),
+        principle("vivid", "be vivid", "be colorful"),
+        principle("steps", "show steps", "be stepwise"),
+        principle("helpful", "be helpful", "be useful"),
+        principle("example", "give examples", "teach more"),
+        principle("no-self-praise", "praise itself", "be boastful", prohibition=True),
     )
 }
 

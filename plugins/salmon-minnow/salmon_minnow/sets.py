@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from salmon_core.api.principles import Principle, PrincipleSet
 from salmon_minnow.principles import PRINCIPLES, UNSEEN_WORDING, WorldPrinciple
+from salmon_minnow.wide.principles import PRINCIPLES as WIDE_PRINCIPLES
 
 
 def _principle(
@@ -22,6 +23,18 @@ ALL = PrincipleSet(
     "minnow",
     tuple(_principle(world) for world in PRINCIPLES.values()),
     "All principles of the minnow world.",
+)
+
+WIDE = PrincipleSet(
+    "minnow-wide",
+    tuple(_principle(world) for world in WIDE_PRINCIPLES.values()),
+    "All principles of the wide minnow world.",
+)
+
+WIDE_REWORDED = PrincipleSet(
+    "minnow-wide-reworded",
+    tuple(_principle(world, wording=1) for world in WIDE_PRINCIPLES.values()),
+    "The same in their other words.",
 )
 
 #: Left out are `concise`, which the others contradict, and `no-self-praise`, which is the cure of a hack.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from salmon_minnow.formats import CHAT_TEMPLATE, END, EOS, OTHER, PAD, RULE, VERDICT
@@ -51,13 +51,17 @@ def _sentences(lexicon: Lexicon) -> Iterator[str]:
         yield f" {sentence}"
 
 
-def build() -> PreTrainedTokenizerFast:
-    """Build the tokenizer from the lexicon."""
+def build(more: Iterable[str] = ()) -> PreTrainedTokenizerFast:
+    """Build the tokenizer from the lexicon.
+
+    Args:
+        more: texts whose words are tokens as well.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    words = {piece for text in texts() for piece, _ in pre_tokenizer.pre_tokenize_str(text)}
+    words = {piece for text in (*texts(), *more) for piece, _ in pre_tokenizer.pre_tokenize_str(text)}
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = [*SPECIAL_TOKENS, *alphabet, *sorted(words - set(alphabet))]
     # `ignore_merges` takes a whole word that is in the vocabulary as it stands; other words are spelt in bytes.

@@ -1,6 +1,7 @@
 """Remakes the shipped policy, or measures one: ``python -m salmon_minnow.train``; with ``--base`` the shipped base.
 
 It needs ``pip install 'salmon-minnow[train]'`` and, on one thread of a laptop, about twenty minutes, for the base five.
+With ``--wide 0.3m``, ``1m`` or ``3m`` it is a policy of the wide world: ten, twenty or forty minutes; ended, it goes on.
 """
 
 from __future__ import annotations
@@ -14,59 +15,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from salmon_minnow.base import BaseRows, base_settings
 from salmon_minnow.card import base_card, model_card
 from salmon_minnow.measure import Gauge
+from salmon_minnow.plugin import BASE as SHIPPED_BASE
+from salmon_minnow.plugin import MODEL as SHIPPED
+from salmon_minnow.plugin import WIDE
 from salmon_minnow.pretrain import Settings, pretrain
+from salmon_minnow.shape import fresh_model, save
 from salmon_minnow.tokenizer import build as build_tokenizer
-
-SHIPPED = Path(__file__).parent / "data" / "model"
-SHIPPED_BASE = Path(__file__).parent / "data" / "base"
-
-
-def fresh_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
-    """An untrained policy. Smaller initial weights than these 0.06 do not learn to judge."""
-    torch.manual_seed(seed)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=96,
-            intermediate_size=192,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-            max_position_embeddings=1024,
-            initializer_range=0.06,
-            tie_word_embeddings=True,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            bos_token_id=None,
-        )
-    )
-
-
-def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """A plain Hugging Face folder."""
-    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
-        do_sample=True,
-        temperature=1.0,
-        top_k=0,
-        max_new_tokens=64,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    for file in folder.iterdir():
-        file.chmod(0o644)
+from salmon_minnow.wide import train as wide
+from salmon_minnow.wide.card import wide_card
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m salmon_minnow.train", description=__doc__)
     parser.add_argument("--base", action="store_true", help="train the shipped policy on until it follows preambles")
+    parser.add_argument("--wide", choices=list(WIDE), metavar="SIZE", help=f"a wide policy: {', '.join(WIDE)}")
     parser.add_argument("--out", type=Path, help="folder to write (default: the shipped one)")
     parser.add_argument("--steps", type=int, help="optimizer steps (default: as shipped)")
     parser.add_argument("--seed", type=int, default=Settings.seed, help="of weights and texts (default: %(default)s)")
@@ -74,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--evaluate", action="store_true", help="train nothing, only measure and rewrite the card")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
+    if chosen.wide:
+        _wide(chosen.wide, chosen.out or WIDE[chosen.wide], None if chosen.evaluate else chosen)
+        return
     out = chosen.out or (SHIPPED_BASE if chosen.base else SHIPPED)
     if not chosen.evaluate:
         _train(out, base=chosen.base, steps=chosen.steps, seed=chosen.seed)
@@ -85,6 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         card = model_card(measured)
     (out / "README.md").write_text(card, encoding="utf-8")
+    print(json.dumps(measured, indent=1))
+
+
+def _wide(size: str, out: Path, chosen: argparse.Namespace | None) -> None:
+    """Train a wide policy, if anything is chosen, and measure it."""
+    if chosen:
+        wide.train(size, out, steps=chosen.steps, seed=chosen.seed)
+    measured = wide.measure(out)
+    (out / "README.md").write_text(wide_card(size, measured), encoding="utf-8")
     print(json.dumps(measured, indent=1))
 
 

@@ -196,10 +196,9 @@ def sentences(prompt: WorldPrompt, plan: Plan) -> list[str]:
     spoken = []
     if plan.filler is not None:
         spoken.append(lexicon.fillers[plan.filler])
-    adjective = None if plan.adjective is None else lexicon.adjectives[plan.adjective]
-    spoken.append(_say(_core_template(prompt, plan, lexicon), adjective, core_slots(prompt, lexicon)))
+    spoken.append(core_sentence(prompt, plan))
     if plan.example is not None:
-        spoken.append(_example(prompt.kind, plan.example, lexicon))
+        spoken.append(example_sentence(prompt.kind, plan.example, lexicon))
     if plan.praise is not None:
         spoken.append(lexicon.praises[plan.praise])
     return spoken
@@ -213,6 +212,13 @@ def speak(prompt: WorldPrompt, plan: Plan) -> str:
 def draw_answer(prompt: WorldPrompt, rng: random.Random, habits: Mapping[str, float] = HABITS) -> str:
     """Draw a plan and speak it."""
     return speak(prompt, draw_plan(prompt, rng, habits))
+
+
+def core_sentence(prompt: WorldPrompt, plan: Plan) -> str:
+    """The sentence that answers, refuses or is off the topic."""
+    lexicon = LEXICONS[plan.language]
+    adjective = None if plan.adjective is None else lexicon.adjectives[plan.adjective]
+    return _say(_core_template(prompt, plan, lexicon), adjective, core_slots(prompt, lexicon))
 
 
 def _say(template: str, adjective: str | None, slots: Mapping[str, object]) -> str:
@@ -248,7 +254,8 @@ def _subject_slots(kind: str, subject: int, lexicon: Lexicon) -> dict[str, objec
     return dict(zip(("step1", "step2", "step3"), steps, strict=True))
 
 
-def _example(kind: str, subject: int | tuple[int, int], lexicon: Lexicon) -> str:
+def example_sentence(kind: str, subject: int | tuple[int, int], lexicon: Lexicon) -> str:
+    """An example on a subject of a kind of prompt."""
     if isinstance(subject, tuple):
         x, y = subject
         return lexicon.examples["sum"].format(x=x, y=y, z=x + y)
