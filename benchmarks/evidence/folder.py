@@ -57,7 +57,7 @@ class Folder:
     def prepare(self) -> None:
         """Writes the configuration and what belongs to it; looks through what is there already."""
         self.config.parent.mkdir(parents=True, exist_ok=True)
-        for file in (*WORLD.glob("*.yaml"), WORLD / PLUGIN):
+        for file in (*WORLD.glob("*.yaml"), *WORLD.glob("*.py")):
             _write(self.config.parent / file.name, file.read_bytes())
         _write(self.config.parent / rubric.FILE, rubric.rubric().encode())
         _write(self.config, self._example.read_bytes())

@@ -16,8 +16,8 @@ from salmon_minnow.measure import Gauge
 from salmon_minnow.oracle import rates, read
 from salmon_minnow.plugin import MODEL
 from salmon_minnow.principles import NAMES, PRINCIPLES
-from salmon_minnow.tokenizer import build
 from salmon_minnow.shape import fresh_model, save
+from salmon_minnow.tokenizer import build
 from salmon_minnow.world import PROMPTS, draw_answer, draw_prompt
 
 

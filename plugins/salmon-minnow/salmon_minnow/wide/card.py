@@ -24,9 +24,9 @@ A policy of salmon-core's wide embedded world: a Llama of {parameters} parameter
 [minnow](../model/README.md) knows, says more beside an answer, and judges pairs of answers by 64 principles. There are
 three sizes, all trained on the same texts in the same order, so that trends over size can be seen. No bias is planted.
 
-It was pretrained with `python -m salmon_minnow.train --wide {size}`, on pairwise judgments only. Grammar and principles
-are in `salmon_minnow.wide`; the held-out prompts occur in no text it was trained on. Texts have minnow's format. Weights
-are stored in 16 bits and loaded in 32.
+It was pretrained with `python -m salmon_minnow.train --wide {size}`, on pairwise judgments only. Grammar and
+principles are in `salmon_minnow.wide`; the held-out prompts occur in no text it was trained on. Texts have minnow's
+format. Weights are stored in 16 bits and loaded in 32.
 
 ## Measured
 
@@ -84,11 +84,11 @@ def _principles(side: Mapping[str, Any]) -> list[str]:
     weak = [name for name in grammar if name not in well]
     told = f"all but {', '.join(weak)}" if weak else "all"
     lines = [
-        f"Of the {len(grammar)} principles it can judge {len(well)} on held-out prompts (right in both orders {CAN_JUDGE:.0%} "
-        f"of the time or more): {told}.",
+        f"Of the {len(grammar)} principles it can judge {len(well)} on held-out prompts (right in both orders in "
+        f"{CAN_JUDGE:.0%} of the pairs or more): {told}.",
         "",
-        "By principle, on held-out prompts: how often its answers follow it, and how often the judge is right in both orders. "
-        "A dagger marks those that it cannot judge.",
+        "By principle, on held-out prompts: how often its answers follow it, and how often the judge is right in both "
+        "orders, of its own answers and of the grammar's. A dagger marks those that it cannot judge.",
         "",
         "| principle | followed | own answers | the grammar's | negated | reworded | pairs |",
         "|---|---|---|---|---|---|---|",

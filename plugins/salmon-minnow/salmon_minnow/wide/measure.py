@@ -76,9 +76,8 @@ class WideGauge(Gauge):
         orders = self.many(pairs, [[[rule] for rule in own] for own in asked])
         for verdicts, margins in zip(truth, orders, strict=True):
             questions = ((name, way) for name in verdicts for way in ways)
-            for (name, way), (one, other) in zip(questions, margins, strict=True):
-                verdict = -verdicts[name] if WAYS[way][0] else verdicts[name]
-                tallies[name][way].add(one, other, verdict)
+            for (name, way), both in zip(questions, margins, strict=True):
+                tallies[name][way].add(*both, -verdicts[name] if WAYS[way][0] else verdicts[name])
         return {name: {way: tally.numbers() for way, tally in own.items()} for name, own in tallies.items()}
 
     def sets(self, pairs: Sequence[Pair], size: int, rng: random.Random) -> float:

@@ -32,9 +32,9 @@ _HARDER = ("language", "english", "german", "spanish")
 class WideSettings(Settings):
     """What pretraining may vary, beside minnow's."""
 
-    steps: int = 6_000
+    steps: int = 4_000
     rows: int = 8
-    bare_rows: int = 16
+    bare_rows: int = 12
     bare_until: float = 0.3
     simple_until: float = 0.45
     bare_share: float = 0.3
