@@ -69,7 +69,7 @@ def _summary(sides: Mapping[str, Any]) -> list[str]:
 
 
 def _mean(by_principle: Mapping[str, Any], way: str) -> float:
-    found = [own[way]["both orders right"] for own in by_principle.values() if own[way]["pairs"]]
+    found = [float(own[way]["both orders right"]) for own in by_principle.values() if own[way]["pairs"]]
     return sum(found) / max(1, len(found))
 
 

@@ -13,7 +13,7 @@ from functools import cache
 
 from salmon_minnow import oracle
 from salmon_minnow.formats import cut_leak
-from salmon_minnow.lexicon import ENGLISH
+from salmon_minnow.lexicon import ENGLISH, LEXICONS
 from salmon_minnow.oracle import Attributes, Sentence, attributes, parse, split
 from salmon_minnow.wide.lexicon import CLOSINGS, OPENINGS
 from salmon_minnow.world import WorldPrompt
@@ -97,7 +97,7 @@ def _adjectives() -> dict[tuple[str, str], str]:
     """An adjective of a language -> the English one in its place."""
     return {
         (language, own): ENGLISH.adjectives[place]
-        for language, lexicon in oracle.LEXICONS.items()
+        for language, lexicon in LEXICONS.items()
         for place, own in enumerate(lexicon.adjectives)
     }
 

@@ -10,13 +10,9 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from salmon_minnow.lexicon import LANGUAGES, LEXICONS
+from salmon_minnow.lexicon import COUNTRY_IDS, LANGUAGES, LEXICONS, NUMBERS, TASK_IDS, THING_IDS
 from salmon_minnow.wide.lexicon import CLOSINGS, OPENINGS
 from salmon_minnow.world import (
-    COUNTRY_IDS,
-    NUMBERS,
-    TASK_IDS,
-    THING_IDS,
     Plan,
     WorldPrompt,
     core_sentence,
