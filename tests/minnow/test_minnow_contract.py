@@ -17,8 +17,8 @@ from salmon_core.testing import (
 )
 from salmon_core.testing.contracts.oracle import Questions
 from salmon_minnow import plugin
-from salmon_minnow.oracle import MEASURES
 from salmon_minnow.prompts import as_prompt
+from salmon_minnow.wide.oracle import MEASURES
 from salmon_minnow.world import PROMPTS
 
 
@@ -43,6 +43,16 @@ class TestInterventions(PrinciplesContract):
     name = "minnow-interventions"
 
 
+class TestWide(PrinciplesContract):
+    plugin = plugin
+    name = "minnow-wide"
+
+
+class TestWideReworded(PrinciplesContract):
+    plugin = plugin
+    name = "minnow-wide-reworded"
+
+
 class TestTemplate(TemplateContract):
     plugin = plugin
     name = "minnow"
@@ -51,6 +61,21 @@ class TestTemplate(TemplateContract):
 class TestModel(ModelContract):
     plugin = plugin
     name = "minnow"
+
+
+class TestSmallest(ModelContract):
+    plugin = plugin
+    name = "minnow-wide-0.3m"
+
+
+class TestMiddle(ModelContract):
+    plugin = plugin
+    name = "minnow-wide-1m"
+
+
+class TestLargest(ModelContract):
+    plugin = plugin
+    name = "minnow-wide-3m"
 
 
 class TestStarter(StarterContract):

@@ -13,16 +13,18 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from salmon_minnow.plugin import MODEL
 from salmon_minnow.pretrain import pretrain
 from salmon_minnow.resume import Checkpoint
 from salmon_minnow.shape import fresh_model, save
+from salmon_minnow.wide.grow import grow
 from salmon_minnow.wide.measure import WideGauge
 from salmon_minnow.wide.pretrain import WideRows, size_of
 from salmon_minnow.wide.tokenizer import build
 
 
 def train(size: str, out: Path, *, steps: int | None = None, seed: int = 0) -> None:
-    """Pretrain a policy and write its folder; goes on from where it was ended, to the same result."""
+    """Grow a policy out of minnow, train it and write its folder; goes on from where it was ended, to the same result."""
     shape = size_of(size)
     settings = shape.settings
     settings.seed, settings.steps = seed, steps or settings.steps
@@ -30,6 +32,8 @@ def train(size: str, out: Path, *, steps: int | None = None, seed: int = 0) -> N
     model = fresh_model(
         tokenizer, seed, hidden=shape.hidden, feed_forward=shape.feed_forward, layers=shape.layers, heads=shape.heads
     )
+    minnow = LlamaForCausalLM.from_pretrained(MODEL, dtype=torch.float32)
+    grow(minnow, PreTrainedTokenizerFast.from_pretrained(MODEL).get_vocab(), model, tokenizer.get_vocab())
     started = time.monotonic()
 
     def report(step: int, values: dict[str, float]) -> None:
