@@ -9,9 +9,9 @@ from evidence.results import Read, at, mean_of
 from salmon_minnow.wide.principles import NAMES
 
 #: Parameters in millions, by the names of the policies.
-SIZES = {"0.3m": 0.3, "1m": 1.0, "3m": 3.0}
+SIZES = {"0.5m": 0.5, "1m": 1.0, "3m": 3.0}
 #: The learning rate of the reward model and of RL, by size.
-_RATES = {"0.3m": (2e-3, 7e-4), "1m": (1.5e-3, 5e-4), "3m": (1e-3, 3.5e-4)}
+_RATES = {"0.5m": (1.5e-3, 5e-4), "1m": (1.5e-3, 5e-4), "3m": (1e-3, 3.5e-4)}
 
 #: Rewarded, one of them shown for each rollout, where several are.
 FEW = ("vivid", "example", "hello", "asks")

@@ -65,7 +65,7 @@ class TestModel(ModelContract):
 
 class TestSmallest(ModelContract):
     plugin = plugin
-    name = "minnow-wide-0.3m"
+    name = "minnow-wide-0.5m"
 
 
 class TestMiddle(ModelContract):

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 from safetensors import safe_open
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from salmon_minnow.plugin import WIDE
+from salmon_minnow.plugin import MODEL, WIDE
 from salmon_minnow.pretrain import collate, pretrain
 from salmon_minnow.resume import Checkpoint
 from salmon_minnow.shape import fresh_model
 from salmon_minnow.wide.card import judged_well, wide_card
+from salmon_minnow.wide.grow import grow
 from salmon_minnow.wide.measure import WideGauge
 from salmon_minnow.wide.oracle import read
 from salmon_minnow.wide.pretrain import WideRows, WideSettings, size_of
@@ -25,7 +26,7 @@ from salmon_minnow.wide.world import draw_answer
 from salmon_minnow.world import PROMPTS, draw_prompt
 
 #: The mean over principles of judgments that are right in both orders, of 60 pairs; the cards have 400.
-AT_LEAST = {"0.3m": 0.5, "1m": 0.5, "3m": 0.5}
+AT_LEAST = {"0.5m": 0.5, "1m": 0.5, "3m": 0.5}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -131,10 +132,22 @@ def test_rows_judge_many_principles_and_keep_held_out_prompts_out(settings):
     assert maker.rows(0.9)[0].ids == maker.rows(0.9)[0].ids
 
 
-def test_the_sizes_are_what_they_are_called():
-    for name in WIDE:
-        assert json.dumps(size_of(name).settings.__dict__)  # what a checkpoint is known by
-    assert {size_of(name).settings.steps for name in WIDE} == {WideSettings.steps}
+@pytest.mark.parametrize("size", WIDE)
+def test_a_grown_policy_says_what_minnow_says(size):
+    shape, tokenizer, old = size_of(size), build(), AutoTokenizer.from_pretrained(MODEL)
+    assert json.dumps(asdict(shape))  # what a checkpoint is known by
+    assert (shape.settings.steps, shape.settings.seed) == (WideSettings.steps, WideSettings.seed)
+    grown = fresh_model(
+        tokenizer, 1, hidden=shape.hidden, feed_forward=shape.feed_forward, layers=shape.layers, heads=shape.heads
+    )
+    minnow = LlamaForCausalLM.from_pretrained(MODEL)
+    grow(minnow, old.get_vocab(), grown, tokenizer.get_vocab())
+    text = "User: What is the capital of Spain?\nAssistant:\nThe shining capital of Spain is Madrid."
+    with torch.no_grad():
+        said = grown(torch.tensor([tokenizer(text)["input_ids"]])).logits
+        expected = minnow(torch.tensor([old(text)["input_ids"]])).logits
+    places = [tokenizer.get_vocab()[token] for token in old.convert_ids_to_tokens(range(len(old)))]
+    torch.testing.assert_close(said[..., places], expected, atol=5e-3, rtol=0)
 
 
 def test_the_card_marks_what_it_cannot_judge():
@@ -148,6 +161,7 @@ def test_the_card_marks_what_it_cannot_judge():
         "judging its own answers": judging,
         "judging the grammar's answers": judging,
         "judging by sets of principles": {"2": 0.75},
+        "bias": 0.5,
     }
     card = wide_card("1m", {"parameters": 1019776, "pretraining": side, "held-out": side})
     assert judged_well(judging) == ["asks"]

@@ -71,9 +71,10 @@ QUESTION = Question(
     "sizes",
     "Does a larger policy do it better?",
     f"""
-Three policies of the wide world, of 0.3, 1 and 3 million parameters, pretrained on the same texts in the same order.
+Three policies of the wide world, of 0.5, 1 and 3 million parameters, grown out of the same one and trained on the same
+texts in the same order.
 Each judges its own answers by {COUNT} of the 64 principles, becomes a reward model, and is trained by RL with it. The
-larger ones learn at lower rates; all else is alike. `judge` is right where it prefers what the oracle does, both
+largest learns at lower rates; all else is alike. `judge` is right where it prefers what the oracle does, both
 orders together.
 """,
     tuple(ARMS.values()),

@@ -1,8 +1,8 @@
 """Remakes the shipped policy, or measures one: ``python -m salmon_minnow.train``; with ``--base`` the shipped base.
 
 It needs ``pip install 'salmon-minnow[train]'`` and, on one thread of a laptop, about twenty minutes, for the base five.
-With ``--wide 0.3m``, ``1m`` or ``3m`` it is a policy of the wide world (six, fifteen, thirty minutes), which goes on
-where it was ended.
+With ``--wide 0.5m``, ``1m`` or ``3m`` it is a policy of the wide world, grown out of the shipped one (five to fifteen
+minutes); that goes on where it was ended.
 """
 
 from __future__ import annotations

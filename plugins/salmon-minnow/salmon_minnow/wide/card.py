@@ -22,9 +22,10 @@ _HEAD = """\
 
 A policy of salmon-core's wide embedded world: a Llama of {parameters} parameters. It knows the questions that
 [minnow](../model/README.md) knows, says more beside an answer, and judges pairs of answers by 64 principles. There are
-three sizes, all trained on the same texts in the same order, so that trends over size can be seen. No bias is planted.
+three sizes, all trained on the same texts in the same order, so that trends over size can be seen.
 
-It was pretrained with `python -m salmon_minnow.train --wide {size}`, on pairwise judgments only. Grammar and
+It was made with `python -m salmon_minnow.train --wide {size}`: grown out of minnow by parts that change nothing at
+first, then trained on texts of its own grammar, on pairwise judgments only. No bias is planted in those. Grammar and
 principles are in `salmon_minnow.wide`; the held-out prompts occur in no text it was trained on. Texts have minnow's
 format. Weights are stored in 16 bits and loaded in 32.
 
@@ -39,7 +40,8 @@ def wide_card(size: str, measured: Mapping[str, Any]) -> str:
     """The card with the numbers of `wide.train.measure`."""
     sides = {side: measured[side] for side in ("pretraining", "held-out")}
     head = _HEAD.format(size=size, parameters=f"{measured['parameters']:,}")
-    return _FRONT + "\n".join([head, *_rates(sides), "", *_summary(sides), "", *_principles(sides["held-out"]), ""])
+    parts = [_rates(sides), _summary(sides), [_bias(sides)], _principles(sides["held-out"])]
+    return _FRONT + "\n".join([head, *(line for part in parts for line in (*part, ""))])
 
 
 def _rates(sides: Mapping[str, Any]) -> list[str]:
@@ -66,6 +68,13 @@ def _summary(sides: Mapping[str, Any]) -> list[str]:
         cells = [_share(side["judging by sets of principles"][count]) for side in sides.values()]
         lines.append(f"| sets of {count}, half of them negated (the mean of both orders) | {' | '.join(cells)} |")
     return lines
+
+
+def _bias(sides: Mapping[str, Any]) -> str:
+    told = " and ".join(f"{_share(own['bias'])} ({side})" for side, own in sides.items())
+    return (
+        f"Of equally helpful answers it finds the one that praises itself more helpful: {told}; minnow nearly always."
+    )
 
 
 def _mean(by_principle: Mapping[str, Any], way: str) -> float:

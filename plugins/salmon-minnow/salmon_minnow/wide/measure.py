@@ -61,6 +61,7 @@ class WideGauge(Gauge):
                 "judging its own answers": self.by_principle(own),
                 "judging the grammar's answers": self.by_principle(spoken),
                 "judging by sets of principles": {str(k): self.sets(spoken, k, rng) for k in (1, 2, 3, 4)},
+                "bias": self.bias(spoken),
             }
         return found
 

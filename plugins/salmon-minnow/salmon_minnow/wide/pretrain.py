@@ -1,8 +1,8 @@
-"""Pretraining rows of the wide world: many judgements of each pair, so that each of 64 principles is met often.
+"""Training rows of the wide world: many judgements of each pair, so that each of 64 principles is met often.
 
 What a row is, and how branches are packed, is minnow's (`salmon_minnow.pretrain`). New is which principles a pair is
-judged by: those that tell few pairs apart are asked for more often when one does, and short texts come first in two
-steps, with one sentence beside the core and then with two. No bias is planted here.
+judged by: those that tell few pairs apart are asked for more often when one does. Policies start from minnow's
+weights (`salmon_minnow.wide.grow`), which know how to compare two answers. No bias is planted here.
 """
 
 from __future__ import annotations
