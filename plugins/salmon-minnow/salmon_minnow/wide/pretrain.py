@@ -30,7 +30,7 @@ _HARDER = ("english", "german", "spanish")
 
 @dataclass
 class WideSettings(Settings):
-    """What training may vary, beside minnow's. It starts where minnow's ended, so it is short and needs no bare start."""
+    """What training may vary, beside minnow's. It starts from minnow: it is short, and no texts are all bare."""
 
     steps: int = 1_500
     rows: int = 8

@@ -24,7 +24,7 @@ from salmon_minnow.wide.tokenizer import build
 
 
 def train(size: str, out: Path, *, steps: int | None = None, seed: int = 0) -> None:
-    """Grow a policy out of minnow, train it and write its folder; goes on from where it was ended, to the same result."""
+    """Grow a policy out of minnow, train it, write its folder; ended, it goes on to the same result."""
     shape = size_of(size)
     settings = shape.settings
     settings.seed, settings.steps = seed, steps or settings.steps
