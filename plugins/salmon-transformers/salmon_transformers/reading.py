@@ -175,7 +175,7 @@ class Reader:
         return _Encoded(cache, there)
 
     def _behind(self, trunk: _Encoded, stems: Sequence[int], rests: Sequence[Ids], room: int) -> _Encoded:
-        """Beginnings that go on behind rows of others, in steps: with a mask, attention computes what comes later too."""
+        """Beginnings that go on behind rows of others, in steps: attention computes what a mask hides too."""
         index = torch.tensor(stems, device=self.device)
         longest, shortest = max(map(len, rests)), min(map(len, rests))
         begun = _Encoded(trunk.cache.branch(index, filled(longest, self.multiple) + room), trunk.there[index])
