@@ -12,10 +12,11 @@ from evidence.questions import (
     per_prompt,
     scale,
     sizes,
+    stages,
     transfer,
 )
 
 QUESTIONS: dict[str, Question] = {
     module.QUESTION.name: module.QUESTION
-    for module in (experiments, ablations, scale, sizes, conflicts, transfer, noise, algorithms, per_prompt)
+    for module in (experiments, stages, ablations, scale, sizes, conflicts, transfer, noise, algorithms, per_prompt)
 }
