@@ -17,6 +17,9 @@ from salmon_minnow.oracle import RATES
 from salmon_minnow.wide.oracle import MEASURES, WideAttributes, prefers, read
 from salmon_minnow.world import PROMPTS_BY_TEXT, WorldPrompt
 
+#: Principles that only the wide world has.
+OWN = tuple(name for name in MEASURES if name not in oracle.MEASURES)
+
 #: Principle -> the quality that shows whether an answer follows it. `concise` is seen in the number of words.
 #: The quality of one of the wide world's own principles is called as the principle is.
 QUALITIES = {
@@ -28,16 +31,19 @@ QUALITIES = {
     "example": "example",
     "no-self-praise": "self_praise",
     "concise": "words",
+    **{name: name for name in OWN},
 }
 
 #: Quality -> bonuses that reward it directly: its change proves nothing of the reward model.
-TOUCHED = {"language_match": ("language-match",), "words": ("length",)}
+TOUCHED = {
+    "language_match": ("language-match",),
+    "words": ("length",),
+    **dict.fromkeys(("english", "german", "spanish"), ("language-match",)),
+    **{name: ("length",) for name in OWN if name.endswith(("-words", "-sentence", "-sentences"))},
+}
 
 #: Qualities that a principle wants less of.
 UNWANTED = frozenset({"self_praise", "words"})
-
-#: Principles that only the wide world has.
-OWN = tuple(name for name in MEASURES if name not in oracle.MEASURES)
 
 
 class MinnowTruth(Oracle):
@@ -149,8 +155,8 @@ def _targets(run: EvaluatedRun, rates: Mapping[str, Any]) -> Iterator[Target]:
     """One for each principle that was shown during RL."""
     seen = set()
     for principle in _shown(run):
-        quality = QUALITIES.get(principle.name, principle.name)
-        if quality not in rates or quality in seen:
+        quality = QUALITIES.get(principle.name)
+        if quality is None or quality not in rates or quality in seen:
             continue
         seen.add(quality)
         rate = rates[quality]
