@@ -33,12 +33,14 @@ def policy(size: str) -> tuple[str, ...]:
     reward, rl = _RATES[size]
     return (
         f"policy.model=plugin:minnow-wide-{size}",
+        "sample.samples=4",
         "sample.max_new_tokens=64",
         "train.options.max_completion_length=64",
         "label.repeats=20",
         f"reward_model.options.learning_rate={reward}",
         f"train.options.learning_rate={rl}",
-        "train.options.max_steps=20",
+        "train.options.max_steps=16",
+        "judge.on_weak=warn",
         "plugins=[evidence_world.py, evidence_wide.py]",
     )
 

@@ -22,7 +22,7 @@ from evidence.wide import (
 COUNT = 16
 _OWN = ORDER[:COUNT]
 _MEASURED = measured(
-    WIDE_RATES, "{name: rm-accuracy, truth: minnow, samples: 8, max_set: 3}", "{name: evidence-wide, judge: true}"
+    WIDE_RATES, "{name: rm-accuracy, truth: minnow, samples: 8, max_set: 3}", "{name: evidence-wide, judged: true}"
 )
 #: the size of the policy -> the arm
 ARMS = {size: Arm(size.upper(), (*policy(size), *judged(COUNT), *rewarded(*FEW), *_MEASURED)) for size in SIZES}

@@ -35,17 +35,17 @@ class WideTexts(Evaluator):
 
         samples: int = Field(8, ge=2, description="completions per held-out prompt")
         most: int = Field(24, ge=1, description="pairs of a principle")
-        judge: bool = Field(False, description="whether the judge is measured as well")
+        judged: bool = Field(False, description="whether the judge is measured as well")
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self.needs = frozenset({"initial", "reward", *(("judge",) if options.judge else ())})
+        self.needs = frozenset({"initial", "reward", *(("judge",) if options.judged else ())})
 
     def evaluate(self, run: EvaluatedRun) -> Metrics:
         """See the class."""
         pairs = [pair for pair in run.pairs(self._options.samples) if pair.prompt.text in PROMPTS_BY_TEXT]
         truth = {name: [_better(name, pair) for pair in pairs] for name in PRINCIPLES}
-        values = self._judged(run, pairs, truth) if self._options.judge else {}
+        values = self._judged(run, pairs, truth) if self._options.judged else {}
         return Metrics("evidence-wide", values | {"alone": self._alone(run, pairs, truth)})
 
     def _judged(self, run: EvaluatedRun, pairs: Sequence[Pair], truth: dict[str, list[int]]) -> dict[str, Any]:
