@@ -14,7 +14,7 @@ SIZES = {"0.5m": 0.5, "1m": 1.0, "3m": 3.0}
 _RATES = {"0.5m": (1.5e-3, 5e-4), "1m": (1.5e-3, 5e-4), "3m": (1e-3, 3.5e-4)}
 
 #: Rewarded, one of them shown for each rollout, where several are.
-FEW = ("vivid", "example", "hello", "asks")
+FEW = ("vivid", "example", "english", "exclaims")
 
 
 def _order() -> tuple[str, ...]:
@@ -56,7 +56,7 @@ def rewarded(*names: str) -> tuple[str, ...]:
 
 
 #: the policy's rates, of the few as well
-WIDE_RATES = f"{ORACLE[:-1]}, principles: [hello, asks]}}"
+WIDE_RATES = f"{ORACLE[:-1]}, principles: [english, exclaims]}}"
 #: what the reward model knows, and what the policy does
 WIDE_BOTH = measured(WIDE_RATES, "{name: evidence-wide}")
 

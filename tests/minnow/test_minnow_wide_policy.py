@@ -19,7 +19,7 @@ from salmon_minnow.wide.card import judged_well, wide_card
 from salmon_minnow.wide.grow import grow
 from salmon_minnow.wide.measure import WideGauge
 from salmon_minnow.wide.oracle import read
-from salmon_minnow.wide.pretrain import WideRows, WideSettings, size_of
+from salmon_minnow.wide.pretrain import SIZES, WideRows, WideSettings, size_of
 from salmon_minnow.wide.principles import NAMES, PRINCIPLES
 from salmon_minnow.wide.tokenizer import build
 from salmon_minnow.wide.world import draw_answer
@@ -132,7 +132,7 @@ def test_rows_judge_many_principles_and_keep_held_out_prompts_out(settings):
     assert maker.rows(0.9)[0].ids == maker.rows(0.9)[0].ids
 
 
-@pytest.mark.parametrize("size", WIDE)
+@pytest.mark.parametrize("size", SIZES)
 def test_a_grown_policy_says_what_minnow_says(size):
     shape, tokenizer, old = size_of(size), build(), AutoTokenizer.from_pretrained(MODEL)
     assert json.dumps(asdict(shape))  # what a checkpoint is known by

@@ -23,19 +23,19 @@ from salmon_minnow.card import base_card, model_card
 from salmon_minnow.measure import Gauge
 from salmon_minnow.plugin import BASE as SHIPPED_BASE
 from salmon_minnow.plugin import MODEL as SHIPPED
-from salmon_minnow.plugin import WIDE
 from salmon_minnow.pretrain import Settings, pretrain
 from salmon_minnow.shape import fresh_model, save
 from salmon_minnow.tokenizer import build as build_tokenizer
 from salmon_minnow.wide import train as wide
 from salmon_minnow.wide.card import wide_card
+from salmon_minnow.wide.pretrain import SIZES
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m salmon_minnow.train", description=__doc__)
     parser.add_argument("--base", action="store_true", help="train the shipped policy on until it follows preambles")
-    parser.add_argument("--wide", choices=list(WIDE), metavar="SIZE", help=f"a wide policy: {', '.join(WIDE)}")
+    parser.add_argument("--wide", choices=SIZES, metavar="SIZE", help=f"a wide policy: {', '.join(SIZES)}")
     parser.add_argument("--out", type=Path, help="folder to write (default: the shipped one)")
     parser.add_argument("--steps", type=int, help="optimizer steps (default: as shipped)")
     parser.add_argument("--seed", type=int, default=Settings.seed, help="of weights and texts (default: %(default)s)")
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
     if chosen.wide:
-        _wide(chosen.wide, chosen.out or WIDE[chosen.wide], None if chosen.evaluate else chosen)
+        _wide(chosen.wide, chosen.out or SHIPPED.with_name(f"wide-{chosen.wide}"), None if chosen.evaluate else chosen)
         return
     out = chosen.out or (SHIPPED_BASE if chosen.base else SHIPPED)
     if not chosen.evaluate:

@@ -58,6 +58,10 @@ class Size:
     settings: WideSettings
 
 
+#: The names of the sizes.
+SIZES = ("0.5m", "1m", "3m")
+
+
 def size_of(name: str) -> Size:
     """The shape and settings of a policy by its name: 0.5m, 1m or 3m."""
     return {
