@@ -6,10 +6,11 @@ import random
 
 from evidence.question import ORACLE, measured
 from evidence.results import Read, at, mean_of
+from salmon_minnow.plugin import WIDE
 from salmon_minnow.wide.principles import NAMES
 
 #: Parameters in millions, by the names of the policies.
-SIZES = {"0.5m": 0.5, "1m": 1.0, "3m": 3.0}
+SIZES = {size: float(size.removesuffix("m")) for size in WIDE}
 #: The learning rate of the reward model and of RL, by size.
 _RATES = {"0.5m": (1.5e-3, 5e-4), "1m": (1.5e-3, 5e-4), "3m": (1e-3, 3.5e-4)}
 

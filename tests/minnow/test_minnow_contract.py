@@ -63,19 +63,9 @@ class TestModel(ModelContract):
     name = "minnow"
 
 
-class TestSmallest(ModelContract):
-    plugin = plugin
-    name = "minnow-wide-0.5m"
-
-
-class TestMiddle(ModelContract):
+class TestWideModel(ModelContract):
     plugin = plugin
     name = "minnow-wide-1m"
-
-
-class TestLargest(ModelContract):
-    plugin = plugin
-    name = "minnow-wide-3m"
 
 
 class TestStarter(StarterContract):

@@ -71,8 +71,8 @@ QUESTION = Question(
     "sizes",
     "Does a larger policy do it better?",
     f"""
-Three policies of the wide world, of 0.5, 1 and 3 million parameters, grown out of the same one and trained on the same
-texts in the same order.
+Policies of the wide world, of {" and ".join(f"{size:g}" for size in SIZES.values())} million parameters, grown out of
+the same one and trained on the same texts in the same order.
 Each judges its own answers by {COUNT} of the 64 principles, becomes a reward model, and is trained by RL with it. The
 largest learns at lower rates; all else is alike. `judge` is right where it prefers what the oracle does, both
 orders together.

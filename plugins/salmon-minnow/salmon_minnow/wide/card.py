@@ -21,8 +21,9 @@ _HEAD = """\
 # minnow-wide-{size}
 
 A policy of salmon-core's wide embedded world: a Llama of {parameters} parameters. It knows the questions that
-[minnow](../model/README.md) knows, says more beside an answer, and judges pairs of answers by 64 principles. There are
-three sizes, all trained on the same texts in the same order, so that trends over size can be seen.
+[minnow](../model/README.md) knows, says more beside an answer, and judges pairs of answers by 64 principles, some of
+them well and others not yet. Policies of other sizes made by the same command are trained on the same texts in the same
+order.
 
 It was made with `python -m salmon_minnow.train --wide {size}`: grown out of minnow by parts that change nothing at
 first, then trained on texts of its own grammar, on pairwise judgments only. No bias is planted in those. Grammar and

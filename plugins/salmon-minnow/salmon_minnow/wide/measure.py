@@ -88,7 +88,7 @@ class WideGauge(Gauge):
         for prompt, first, second in pairs:
             one, two = read(prompt, first), read(prompt, second)
             own, verdicts = [], []
-            for _ in range(8):
+            for _ in range(4):
                 polarities = [(name, rng.random() < 0.5) for name in rng.sample(NAMES, size)]
                 verdict = prefers_jointly(polarities, one, two)
                 if verdict:
