@@ -163,7 +163,7 @@ def test_the_card_marks_what_it_cannot_judge():
         "judging by sets of principles": {"2": 0.75},
         "bias": 0.5,
     }
-    card = wide_card("1m", {"parameters": 1019776, "pretraining": side, "held-out": side})
+    card = wide_card("1m", {"parameters": 1019776, "answers": 400, "pretraining": side, "held-out": side})
     assert judged_well(judging) == ["asks"]
     assert "a Llama of 1,019,776 parameters" in card
     assert "| words | 18.8 | 18.8 |" in card

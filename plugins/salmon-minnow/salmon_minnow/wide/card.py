@@ -32,7 +32,7 @@ format. Weights are stored in 16 bits and loaded in 32.
 
 ## Measured
 
-By the rules of `salmon_minnow.wide.oracle`, at temperature 1 on 400 prompts drawn from each side of the split.
+By the rules of `salmon_minnow.wide.oracle`, at temperature 1 on {answers} prompts drawn from each side of the split.
 """
 _WAYS = ("as written", "negated", "reworded", "negated, reworded")
 
@@ -40,7 +40,8 @@ _WAYS = ("as written", "negated", "reworded", "negated, reworded")
 def wide_card(size: str, measured: Mapping[str, Any]) -> str:
     """The card with the numbers of `wide.train.measure`."""
     sides = {side: measured[side] for side in ("pretraining", "held-out")}
-    head = _HEAD.format(size=size, parameters=f"{measured['parameters']:,}")
+    counts = {"parameters": f"{measured['parameters']:,}", "answers": measured["answers"]}
+    head = _HEAD.format(size=size, **counts)
     parts = [_rates(sides), _summary(sides), [_bias(sides)], _principles(sides["held-out"])]
     return _FRONT + "\n".join([head, *(line for part in parts for line in (*part, ""))])
 

@@ -58,9 +58,9 @@ def halve(file: Path) -> None:
     file.chmod(0o644)
 
 
-def measure(folder: Path) -> dict[str, Any]:
-    """The numbers of a wide policy's model card."""
+def measure(folder: Path, answers: int = 400) -> dict[str, Any]:
+    """The numbers of a wide policy's model card, from so many prompts on each side of the split."""
     model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    found = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
-    return found | WideGauge(model, tokenizer).card()
+    found = {"parameters": sum(parameter.numel() for parameter in model.parameters()), "answers": answers}
+    return found | WideGauge(model, tokenizer).card(answers)
