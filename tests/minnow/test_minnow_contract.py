@@ -63,6 +63,11 @@ class TestModel(ModelContract):
     name = "minnow"
 
 
+class TestSmallWideModel(ModelContract):
+    plugin = plugin
+    name = "minnow-wide-0.5m"
+
+
 class TestWideModel(ModelContract):
     plugin = plugin
     name = "minnow-wide-1m"

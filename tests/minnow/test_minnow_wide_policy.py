@@ -26,7 +26,7 @@ from salmon_minnow.wide.world import draw_answer
 from salmon_minnow.world import PROMPTS, draw_prompt
 
 #: The mean over principles of judgments that are right in both orders, of 60 pairs; the cards have 400.
-AT_LEAST = {"1m": 0.6}
+AT_LEAST = {"0.5m": 0.6, "1m": 0.6}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,7 +13,7 @@ MODEL = Path(__file__).parent / "data" / "model"
 #: The shipped base, likewise.
 BASE = Path(__file__).parent / "data" / "base"
 #: Of the wide world, by size, likewise.
-WIDE = {size: Path(__file__).parent / "data" / f"wide-{size}" for size in ("1m",)}
+WIDE = {size: Path(__file__).parent / "data" / f"wide-{size}" for size in ("0.5m", "1m")}
 
 
 @hookimpl
