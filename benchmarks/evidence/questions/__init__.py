@@ -13,9 +13,10 @@ from evidence.questions import (
     scale,
     stages,
     transfer,
+    watched,
 )
 
 QUESTIONS: dict[str, Question] = {
     module.QUESTION.name: module.QUESTION
-    for module in (experiments, stages, ablations, scale, conflicts, transfer, noise, algorithms, per_prompt)
+    for module in (experiments, stages, ablations, scale, conflicts, transfer, noise, algorithms, per_prompt, watched)
 }
