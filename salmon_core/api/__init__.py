@@ -31,9 +31,10 @@ from salmon_core.api.models import (
     TokenCodec,
     able,
 )
+from salmon_core.api.monitors import Alarm, Monitor, RolloutBatch, SeenRollout, WatchedRun
 from salmon_core.api.principles import Principle, PrincipleSet
 from salmon_core.api.prompts import PromptSource
-from salmon_core.api.reward import Bonus, BonusSpec, RewardSpec, ScheduledPrinciple
+from salmon_core.api.reward import Bonus, BonusSpec, RewardSpec, ScheduledPrinciple, Veto
 from salmon_core.api.starter import Starter
 from salmon_core.api.templates import Limits, RewardConversation, Template
 from salmon_core.api.training import (
@@ -51,6 +52,7 @@ from salmon_core.api.training import (
 
 __all__ = [
     "Ability",
+    "Alarm",
     "Backend",
     "Bonus",
     "BonusSpec",
@@ -79,6 +81,7 @@ __all__ = [
     "Metrics",
     "ModelPass",
     "ModelSpec",
+    "Monitor",
     "OpenModel",
     "Oracle",
     "Phase",
@@ -92,11 +95,13 @@ __all__ = [
     "RewardModelAccuracy",
     "RewardSpec",
     "Role",
+    "RolloutBatch",
     "Sampler",
     "Sampling",
     "ScheduledPrinciple",
     "Scorer",
     "Section",
+    "SeenRollout",
     "Service",
     "StageResult",
     "Starter",
@@ -107,6 +112,8 @@ __all__ = [
     "TrainingStage",
     "TryAgain",
     "Use",
+    "Veto",
+    "WatchedRun",
     "able",
     "judged_by",
     "paper",

@@ -22,9 +22,9 @@ from salmon_core.stages import STAGES
 _AGREE = "agree: both orders prefer the same; first: prefers what is shown first"
 _UNREAD = "unread: answers that are no verdict, or missing"
 _TESTED = {
-    "orders": "orders: their scores' correlation",
-    "turns_round": "turns: minus the correlation with scores by the negated principle",
-    "stays": "stays: correlation with scores in other words",
+    "orders": "orders: correlation of what they prefer",
+    "turns_round": "turns: minus the correlation with that by the negated principle",
+    "stays": "stays: correlation with that in other words",
     "right": "right: known answers given",
 }
 
@@ -60,6 +60,8 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     _print_rm(report["rm"], console)
     for section in report["sections"]:
         _print_section(section, console)
+    for alarm in report.get("alarms") or ():
+        console.print(f"[red]alarm[/red] {escape(alarm['monitor'])}: {escape(alarm['text'])} (p {alarm['p']:.2g})")
     for name, values in report["evaluators"].items():
         plain = {key: value for key, value in values.items() if is_number(value)}
         if plain:

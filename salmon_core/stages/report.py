@@ -15,6 +15,7 @@ from salmon_core.config.choices import PrincipleChoice
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data.json import read_json, write_json
 from salmon_core.plugins.options import options_model
+from salmon_core.run.monitoring import alarms_of
 from salmon_core.stages.base import Process, Stage
 from salmon_core.stages.results import metrics_from_json
 from salmon_core.stages.sources import Sources
@@ -65,7 +66,10 @@ class Report(Stage[ReportInputs]):
         results = [metrics_from_json(file.read_text(encoding="utf-8")) for file in files]
         manifests = {name: run.stage(name).manifest for name in stages if name != self.name}
         verdict = read_json(run.stage(VERDICT_STAGE.name).path / VERDICT_FILE) if VERDICT_STAGE.name in stages else None
-        write_json(run.path / FILE, build_report(run.config, results, manifests, verdict))
+        found = build_report(run.config, results, manifests, verdict)
+        if run.config.monitors:
+            found["alarms"] = alarms_of(run.path)
+        write_json(run.path / FILE, found)
         return {}
 
 

@@ -1,7 +1,8 @@
 """What a critic reads in place of the prompt: the same prompt with the principles that the rollout is scored by.
 
-The policy never sees them. They stand at the end of the user's last turn, by the same wording as in the reward model's text
-and made safe by the same means (`Renderer.policy`); the completion follows, so the values stay one for each of its tokens.
+The policy never sees them. They stand at the end of the user's last turn, by the same wording as in the reward model's
+text and made safe by the same means (`Renderer.policy`); the completion follows, so the values stay one for each of its
+tokens.
 """
 
 from __future__ import annotations
