@@ -15,6 +15,8 @@ from salmon_core.errors import SalmonError
 FORMAT = 1
 ALL = "all"
 Verdict = Literal["good", "weak", "bad", "backwards", "underpowered", "cannot tell", "not measured"]
+#: the worst first; nothing is worse to know than that nothing could be told
+WORST: tuple[Verdict, ...] = ("backwards", "bad", "cannot tell", "weak", "good", "underpowered", "not measured")
 #: verdicts that speak against the reward model
 FAILING = ("backwards", "bad")
 Found = Literal["yes", "no", "underpowered", ""]
@@ -103,9 +105,14 @@ class Card:
         return next((each for each in self.figures if (each.check, each.about) == (check, about)), None)
 
     def verdict(self, check: str, about: str = ALL) -> Verdict:
-        """What became of a check; `not measured` where there was nothing to measure it on."""
-        found = self.figure(check, about)
-        return "not measured" if found is None else found.verdict
+        """What became of a check; `not measured` where there was nothing to measure it on.
+
+        Of a check that has no figure of all principles, the worst of those that were shown to be something.
+        """
+        found = [each.verdict for each in self.figures if each.check == check and each.about == about]
+        if not found and about == ALL:
+            found = [each.verdict for each in self.figures if each.check == check]
+        return min(found, key=WORST.index, default="not measured")
 
     def to_json(self) -> str:
         """As `read_card` reads it."""
@@ -130,6 +137,25 @@ def read_card(path: str | Path) -> Card:
         return _card(values)
     except (KeyError, TypeError, ValueError) as error:
         raise SalmonError(f"is damaged: {type(error).__name__}: {error}", where=str(path), hint=hint) from None
+
+
+def read_metrics(report: Any, evaluator: str = "report-card") -> Card:
+    """The card in a run's report.
+
+    Args:
+        report: what `report.json` holds.
+        evaluator: its key under `evaluators`; of a second one in a run it is `report-card-2`.
+
+    Raises:
+        SalmonError: the report has none.
+    """
+    try:
+        values = report["evaluators"][evaluator]
+        figures = [figure for by_about in values["figures"].values() for figure in by_about.values()]
+        return _card({**values, "figures": figures})
+    except (KeyError, TypeError, ValueError, AttributeError):
+        hint = "evaluate: [report-card] in its configuration writes one"
+        raise SalmonError("has no report card", where="report.json", hint=hint) from None
 
 
 def _card(values: Mapping[str, Any]) -> Card:

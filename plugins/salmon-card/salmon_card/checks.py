@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+#: what a share has to reach: half of the way from chance to always
+HALF_WAY = 0.75
+
 
 @dataclass(frozen=True)
 class Check:
@@ -27,13 +30,13 @@ class Check:
     defect: str
     kind: Literal["above", "within"] = "above"
     null: float = 0.5
-    wanted: float = 0.7
+    wanted: float = HALF_WAY
     split: bool = True
 
 
 CHECKS: tuple[Check, ...] = (
     Check("accuracy", "right", "right on held-out pairs, under a principle's own text", "is a coin"),
-    Check("negated", "right, negated", "right under a principle's negated text", "ignores `not`"),
+    Check("negated", "right negated", "right under a principle's negated text", "ignores `not`"),
     Check("negation", "turns round", "prefers the other answer under the negated text", "ignores `not`"),
     Check(
         "control",
@@ -43,7 +46,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("paraphrase", "other words", "right under a principle in other words", "knows by heart"),
     Check("unseen", "unseen", "right under a principle that it was not trained on", "knows by heart"),
-    Check("irrelevant", "irrelevant", "right with principles shown beside by which neither is better", "is distracted"),
+    Check("irrelevant", "with others", "right with principles shown beside by which neither is better", "is distracted"),
     Check("first", "deciding first", "right where the deciding principle stands first", "reads the last", split=False),
     Check("last", "deciding last", "right where the deciding principle stands last", "reads the first", split=False),
     Check("sets", "sets of k", "right under k principles that agree", "ignores principles"),
@@ -53,7 +56,7 @@ CHECKS: tuple[Check, ...] = (
         "of two opposing principles in one text, how often the first wins",
         "reads the first",
         kind="within",
-        wanted=0.2,
+        wanted=0.25,
         split=False,
     ),
     Check(
@@ -72,7 +75,7 @@ CHECKS: tuple[Check, ...] = (
         "where neither answer is better by the principle, how often the longer is preferred",
         "loves length",
         kind="within",
-        wanted=0.2,
+        wanted=0.25,
         split=False,
     ),
     Check(

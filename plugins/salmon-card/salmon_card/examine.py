@@ -78,10 +78,12 @@ def examine(
         defect = check.defect or f"favours {figure.about}"
         view = planted.get(defect) or View(items, favours(figure.about)(score, items, subjects))
         found.append(_tested(figures, index, defect, _figure(check, figure.about, cases[check.name], view)))
-    selftest = {
-        defect: tuple(each.check for each in _told(view, cases) if each.about == ALL and each.verdict in FAILING)
-        for defect, view in planted.items()
-    }
+    own = _failing(figures)
+    selftest = {}
+    for defect, view in planted.items():
+        failing = _failing(_told(view, cases))
+        # What the reward model fails without the defect says nothing of the defect, unless that is all there is.
+        selftest[defect] = tuple(name for name in failing if name not in own) or failing
     return Card(
         model=name,
         truth=source.truth,
@@ -96,6 +98,11 @@ def examine(
         selftest=selftest,
         skipped=source.skipped,
     )
+
+
+def _failing(figures: Sequence[Figure]) -> tuple[str, ...]:
+    """Checks that speak against the reward model, over all principles."""
+    return tuple(each.check for each in figures if each.about == ALL and each.verdict in FAILING)
 
 
 def _tested(figures: Sequence[Figure], index: int, defect: str, bad: Figure) -> Figure:

@@ -8,28 +8,30 @@ from rich.table import Table
 
 from salmon_card.card import Card, Figure
 from salmon_card.checks import CHECKS
-from salmon_card.telling import COLUMNS, TITLE, cells, figures_shown, note, summary
+from salmon_card.telling import COLUMNS, FOUND, TITLE, cells, figures_shown, note, summary
 
 _COLOURS = {"good": "green", "bad": "red", "backwards": "red", "weak": "yellow", "cannot tell": "yellow"}
-#: columns of a terminal from which on there is room for one more
-_WIDE = 110
-#: left out where there is not
+#: columns of a terminal from which on there is room for all of them, and for all but the defects' names
+_WIDE, _MIDDLE = 140, 100
+#: left out where there is not even that
 _EXTRA = ("finds", "q")
 
 
 def show(card: Card, console: Console, *, every: bool = False) -> None:
-    """Prints it; on a narrow terminal with fewer columns, and the defects in a table of their own.
+    """Prints it; on a narrow terminal with fewer columns.
 
     Args:
         every: with the figures of single principles that are good.
     """
-    wide = console.width >= _WIDE
+    width = console.width
     console.print(f"[bold]{escape(TITLE)}[/bold]  {escape(card.model)}")
-    shown = [place for place, name in enumerate(COLUMNS) if wide or name not in (*_EXTRA, "planted defect")]
-    table = Table(*(COLUMNS[place] for place in shown))
+    shown = [place for place, name in enumerate(COLUMNS) if width >= _MIDDLE or name not in _EXTRA]
+    table = Table(*(COLUMNS[place] if COLUMNS[place] != "95 % interval" else "95 %" for place in shown), padding=(0, 0))
     for figure in figures_shown(card, every=every):
         row = list(map(_text, cells(figure)))
         row[COLUMNS.index("verdict")] = _coloured(figure)
+        if width < _WIDE:
+            row[-1] = "" if figure.defective is None else f"{FOUND[figure.found]} {figure.defective:.2f}"
         table.add_row(*(row[place] for place in shown))
     console.print(table)
     console.print(_selftest(card))

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from salmon_card.card import ALL, Card, Figure
+from salmon_card.card import ALL, WORST, Card, Figure
 from salmon_card.checks import BY_NAME, CHECKS
 from salmon_core.api import Section
 
-COLUMNS = ("check", "of", "value", "95 % interval", "n", "finds", "q", "verdict", "planted defect")
+COLUMNS = ("check", "of", "value", "95 % interval", "n", "finds", "q", "verdict", "planted")
+
+TITLE = "The reward model's report card"
+#: what became of a planted defect, in words
+FOUND = {"yes": "found", "no": "passes", "underpowered": "too few", "": ""}
 
 
 def section(card: Card) -> Section:
     """For a run's report and the reward model's card: what holds of all principles, and of one what is not good."""
     rows = tuple(cells(figure) for figure in figures_shown(card))
     return Section(TITLE, COLUMNS, rows, note(card), card="reward")
-
-
-TITLE = "The reward model's report card"
 
 
 def figures_shown(card: Card, *, every: bool = False) -> list[Figure]:
@@ -29,13 +30,8 @@ def figures_shown(card: Card, *, every: bool = False) -> list[Figure]:
     return [
         each
         for each in card.figures
-        if every or each.about == ALL or each.verdict not in ("good", "underpowered") or _alone(card, each)
+        if every or each.about == ALL or each.verdict not in ("good", "underpowered")
     ]
-
-
-def _alone(card: Card, figure: Figure) -> bool:
-    """Whether there is no figure of all principles beside it."""
-    return card.figure(figure.check) is None and figure.verdict != "good"
 
 
 def cells(figure: Figure) -> tuple[str | int | None, ...]:
@@ -57,8 +53,7 @@ def planted(figure: Figure) -> str:
     """Whether the defect was found, in words."""
     if figure.defective is None:
         return ""
-    said = {"yes": "found", "no": "passes", "underpowered": "too few"}[figure.found or "no"]
-    return f"{said}: {figure.defect} {figure.defective:.2f}"
+    return f"{FOUND[figure.found]} {figure.defective:.2f}: {figure.defect}"
 
 
 def note(card: Card) -> str:
@@ -68,7 +63,7 @@ def note(card: Card) -> str:
         + (", so this is agreement, not truth." if card.agreement else "."),
         "n: prompts. finds: the smallest difference to chance (or to no bias) that would be found 4 times in 5."
         " q: the share of false findings (Benjamini and Hochberg) over the whole card.",
-        "Planted defect: what the same computation says of this reward model with that defect; where it passes, the"
+        "Planted: what the same computation says of this reward model with a defect that the check has to find; where it passes, the"
         " check cannot tell.",
     ]
     if card.blind:
@@ -96,8 +91,7 @@ def summary(card: Card) -> str:
         verdict = card.verdict(check.name)
         if verdict != "not measured":
             groups.setdefault(verdict, []).append(check.title)
-    order = ("backwards", "bad", "weak", "cannot tell", "underpowered", "good")
-    return "; ".join(f"{name}: {', '.join(groups[name])}" for name in order if name in groups)
+    return "; ".join(f"{name}: {', '.join(groups[name])}" for name in WORST if name in groups)
 
 
 def markdown(card: Card) -> str:
