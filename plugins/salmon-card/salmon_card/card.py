@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from salmon_card.checks import CHECKS
 from salmon_core.data.files import write_text
 from salmon_core.data.json import read_json
 from salmon_core.errors import SalmonError
@@ -151,11 +152,17 @@ def read_metrics(report: Any, evaluator: str = "report-card") -> Card:
     """
     try:
         values = report["evaluators"][evaluator]
-        figures = [figure for by_about in values["figures"].values() for figure in by_about.values()]
+        own = values["figures"]  # in JSON sorted by name
+        figures = [own[check.name][about] for check in CHECKS if check.name in own for about in _order(own[check.name])]
         return _card({**values, "figures": figures})
     except (KeyError, TypeError, ValueError, AttributeError):
         hint = "evaluate: [report-card] in its configuration writes one"
         raise SalmonError("has no report card", where="report.json", hint=hint) from None
+
+
+def _order(names: Iterable[str]) -> list[str]:
+    """All principles first, then by name."""
+    return sorted(names, key=lambda name: (name != ALL, name))
 
 
 def _card(values: Mapping[str, Any]) -> Card:

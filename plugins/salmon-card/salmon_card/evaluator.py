@@ -16,7 +16,7 @@ from salmon_card.telling import section
 from salmon_core.api import EvaluatedRun, Evaluator, KnownRun, Metrics, Principle, RewardModelAccuracy
 from salmon_core.config.names import find_principle_set
 from salmon_core.data.preferences import PreferenceSource, read_preferences
-from salmon_core.errors import DataError, SalmonError
+from salmon_core.errors import DataError
 from salmon_core.plugins.registry import Registry
 from salmon_core.principles.files import load_principle_set
 from salmon_core.records import Completion, Estimate, Pair, Prompt
@@ -65,9 +65,12 @@ class ReportCard(Evaluator):
         """Values: the card, with `figures` by check and what each is of.
 
         Raises:
-            SalmonError: the run has no reward model, or no pair tells anything.
+            SalmonError: the run has no reward model.
         """
-        return metrics_of(self.card(run))
+        card = self.card(run)
+        if not card.figures:
+            run.note(f"report-card: {nothing(card)}")
+        return metrics_of(card)
 
     def card(self, run: EvaluatedRun) -> Card:
         """The same as a card."""
@@ -78,7 +81,6 @@ class ReportCard(Evaluator):
         subjects = subjects_of(trained, others)
         source = self._source(run, subjects)
         subjects = telling(subjects, source.items)
-        told(source)
         extent = Extent(self.options.max_pairs, self.options.max_set, run.seed)
         progress = run.progress("pairs scored by the reward model", len(source.items))
         return examine(run, name, source, subjects, run.folder, extent=extent, progress=progress)
@@ -136,18 +138,9 @@ def rows(path: Path, known: Iterable[Principle]) -> Source:
     return source
 
 
-def told(source: Source) -> None:
-    """
-    Raises:
-        SalmonError: no item knows which answer is better by any principle.
-    """
-    if not any(value for item in source.items for value in item.truth.values()):
-        hint = "more prompts or samples, or another truth"
-        raise SalmonError(
-            f"by {source.truth}, no answer of {len(source.items)} pairs is better than the other",
-            where="report card",
-            hint=hint,
-        )
+def nothing(card: Card) -> str:
+    """Why a card has no figures."""
+    return f"by {card.truth}, no answer of {card.pairs} pairs is better than the other"
 
 
 def metrics_of(card: Card) -> Metrics:

@@ -128,7 +128,7 @@ def _told(view: View, cases: Mapping[str, Sequence[Case]]) -> list[Figure]:
     for check in CHECKS:
         own = cases[check.name]
         groups = dict.fromkeys(about for case in own for about in case.about)
-        for about in sorted(groups, key=lambda name: name != ALL):
+        for about in sorted(groups, key=lambda name: (name != ALL, name)):
             if check.split or about == ALL:
                 figure = _figure(check, about, own, view)
                 found += [figure] if figure.pairs else []

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from salmon_card.card import Card
-from salmon_card.evaluator import JUDGE, ReportCard, by_oracle, rows, told
+from salmon_card.evaluator import JUDGE, ReportCard, by_oracle, nothing, rows
 from salmon_card.examine import Extent, examine
 from salmon_card.subjects import subjects_of, telling, trained_on
 from salmon_core.config.names import find_principle_set
@@ -96,7 +96,9 @@ def card_of_run(run: Run, wanted: Wanted, watch: Watch = lambda what, done, tota
     work = _Watched(folder, run.path / "cache", run.config.registry, watch)
     with StageRun(inputs, work) as stage:
         evaluator = ReportCard(options)
-        return evaluator.card(stage.seen_by(evaluator, "salmon-card", "report card", 0))
+        seen = stage.seen_by(evaluator, "salmon-card", "report card", 0)
+        evaluator.check(seen)
+        return _told(evaluator.card(seen))
 
 
 def card_of_model(
@@ -136,7 +138,6 @@ def card_of_model(
             names = [principle.name for principle in subjects.all]
             source = by_oracle(find_oracle(registry, str(wanted.truth)), str(wanted.truth), source, names)
         subjects = telling(subjects, source.items)
-        told(source)
         total = len(source.items)
         extent = Extent(wanted.most, wanted.largest, seed)
         own = folder / fingerprint(_content(model))
@@ -145,7 +146,18 @@ def card_of_model(
         def progress(done: int) -> None:
             watch("pairs scored by the reward model", done, total)
 
-        return examine(reward, model, source, subjects, own, extent=extent, progress=progress)
+        return _told(examine(reward, model, source, subjects, own, extent=extent, progress=progress))
+
+
+def _told(card: Card) -> Card:
+    """
+    Raises:
+        SalmonError: there is nothing on it.
+    """
+    if not card.figures:
+        hint = "more prompts or samples, or another truth"
+        raise SalmonError(nothing(card), where=card.model, hint=hint)
+    return card
 
 
 def _content(model: str) -> object:
@@ -196,10 +208,10 @@ class _Watched(Work):
 
     def progress(self, what: str, total: int) -> Told:
         """Told twice."""
-        return _Told(self.path / PROGRESS, what, total, self.watch)
+        return _ToldTwice(self.path / PROGRESS, what, total, self.watch)
 
 
-class _Told(Told):
+class _ToldTwice(Told):
     def __init__(self, path: Path, what: str, total: int, watch: Watch):
         super().__init__(path, what, total)
         self._watch = watch

@@ -96,7 +96,7 @@ def summary(card: Card) -> str:
 
 def markdown(card: Card) -> str:
     """A section of a model card, with its heading."""
-    lines = [f"## {TITLE[4].upper()}{TITLE[5:]}", "", _table(COLUMNS, map(cells, figures_shown(card))), "", note(card)]
+    lines = [f"## {TITLE}", "", _table(COLUMNS, map(cells, figures_shown(card))), "", note(card)]
     return "\n".join(lines) + "\n"
 
 
