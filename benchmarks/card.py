@@ -90,7 +90,9 @@ def main(argv: Sequence[str]) -> None:
                     except RunFailed as error:
                         raise SystemExit(f"seed {seed}, {name}: FAILED\n{error}") from None
         for seed in options.seeds:
-            cards = {name: read_metrics(read_json(folder.run(arm, seed) / "report.json")) for name, arm in named.items()}
+            cards = {
+                name: read_metrics(read_json(folder.run(arm, seed) / "report.json")) for name, arm in named.items()
+            }
             print(f"\nseed {seed}")
             print(table(cards))
 

@@ -175,7 +175,8 @@ def _telling(target: Mapping[str, Any]) -> bool:
 
 
 def _of_target(target: Mapping[str, Any]) -> Measured:
-    return Measured(target["name"], target["before"], target["after"], *target["ci"], target["n"])
+    low, high = target["ci"]
+    return Measured(target["name"], target["before"], target["after"], low, high, target["n"])
 
 
 def _categories(report: Mapping[str, Any]) -> Iterator[Measured]:

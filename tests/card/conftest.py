@@ -22,7 +22,8 @@ SMALL = (
     "label.repeats=2",
     "reward_model.options.max_steps=8",
     "train={algorithm: none}",
-    "evaluate=[{name: report-card, truth: minnow, sets: [minnow, minnow-wordings], samples: 4, max_pairs: 30, max_set: 2}]",
+    "evaluate=[{name: report-card, truth: minnow, sets: [minnow, minnow-wordings], samples: 4, max_pairs: 30,"
+    " max_set: 2}]",
     "expect=[]",
 )
 
@@ -42,12 +43,10 @@ def salmon(*argv: str | Path, cwd: Path, **more: str) -> subprocess.CompletedPro
 class Examined:
     """Attributes:
     folder: in which commands run; `run` the run's folder.
-    pairs: a preferences file of the world's prompts, by its oracle.
     """
 
     folder: Path
     run: Path
-    pairs: Path
 
     @property
     def report(self) -> dict[str, Any]:
@@ -56,14 +55,57 @@ class Examined:
 
 
 @pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reward model of the embedded world with an untrained head, as the stage `train-rm` leaves one."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
+
+    from salmon_core.api import Limits, ModelSpec
+    from salmon_core.plugins.engines import open_codec
+    from salmon_core.plugins.options import validate_options
+    from salmon_core.plugins.registry import Registry
+    from salmon_core.sharing.document import FILE, KnownPrinciple, make_document
+    from salmon_minnow.formats import TEMPLATE
+    from salmon_minnow.plugin import MODEL
+    from salmon_minnow.sets import ALL
+
+    folder = tmp_path_factory.mktemp("untrained")
+    set_seed(3)
+    AutoModelForSequenceClassification.from_pretrained(MODEL, num_labels=1).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(MODEL).save_pretrained(folder)
+    registry, spec = Registry.discover(), ModelSpec(str(folder), dtype="float32")
+    engine = validate_options(registry.find("engines", "transformers"), {}, "engine", folder)
+    codec = open_codec(registry, engine, spec)
+    known = [KnownPrinciple(name=each.name, text=each.text, negated=each.negated) for each in ALL]
+    document = make_document(
+        name="minnow",
+        template=TEMPLATE,
+        limits=Limits(48, 80, 256),
+        principles=known,
+        combine="joint",
+        model=spec,
+        codec=codec,
+        policy=codec,
+        base_model="",
+    )
+    (folder / FILE).write_text(document.to_json())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A preferences file of the world's prompts, by its oracle."""
+    file = tmp_path_factory.mktemp("pairs") / "pairs.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in _rows()))
+    return file
+
+
+@pytest.fixture(scope="session")
 def examined(tmp_path_factory: pytest.TempPathFactory) -> Examined:
     folder = tmp_path_factory.mktemp("card")
     settings = [word for each in (*SMALL, f"run.folder={folder}") for word in ("--set", each)]
     done = salmon("run", ROOT / "examples" / "minnow.yaml", "--quick", *settings, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    pairs = folder / "pairs.jsonl"
-    pairs.write_text("".join(json.dumps(row) + "\n" for row in _rows()))
-    return Examined(folder, folder / "small", pairs)
+    return Examined(folder, folder / "small")
 
 
 def _rows() -> list[dict[str, Any]]:

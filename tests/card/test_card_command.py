@@ -11,8 +11,8 @@ from typing import ClassVar
 import pytest
 from conftest import SALMON, Examined, environment, salmon
 from processes import kill_when
-from salmon_card import plugin
 
+from salmon_card import plugin
 from salmon_card.card import read_card, read_metrics
 from salmon_card.checks import CHECKS
 from salmon_core.testing import CommandContract, EvaluatorContract
@@ -38,6 +38,7 @@ class TestCommand(CommandContract):
     name = "card"
 
 
+@pytest.mark.slow
 def test_a_run_examines_its_reward_model(examined: Examined) -> None:
     report = examined.report
     card = read_metrics(report)
@@ -58,6 +59,7 @@ def test_a_run_examines_its_reward_model(examined: Examined) -> None:
     assert "failure signature" in shown.stdout
 
 
+@pytest.mark.slow
 def test_the_command_says_the_same(examined: Examined, tmp_path: Path) -> None:
     card, page = tmp_path / "card.json", tmp_path / "card.md"
     done = salmon(
@@ -73,6 +75,7 @@ def test_the_command_says_the_same(examined: Examined, tmp_path: Path) -> None:
     assert narrow.returncode == 0
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on(examined: Examined, tmp_path: Path) -> None:
     """What was sampled and scored is there after SIGKILL, and the result is that of an undisturbed one."""
     run = tmp_path / "small"
@@ -88,12 +91,16 @@ def test_killed_it_goes_on(examined: Examined, tmp_path: Path) -> None:
     assert read_card(tmp_path / "card.json").figures == read_metrics(examined.report).figures
 
 
-def test_a_model_without_its_run(examined: Examined, tmp_path: Path) -> None:
-    """By preferences it measures agreement, and says so."""
-    model, keep = examined.run / "train-rm" / "model", tmp_path / "kept"
-    argv = ("card", model, "--pairs", examined.pairs, "--max-set", "2", "--folder", keep, "--json", tmp_path / "card.json")
-    done = salmon(*argv, cwd=examined.folder)
+def test_a_model_without_its_run(model: Path, pairs: Path, tmp_path: Path) -> None:
+    """By preferences it measures agreement, and says so. Killed, it goes on."""
+    argv = [str(SALMON), "card", str(model), "--pairs", str(pairs), "--max-set", "2", "--json", "card.json"]
+    kept = tmp_path / "cards"
+    kill_when(argv, lambda: any(kept.glob("*/scores-*.json")), env=environment(), cwd=tmp_path)
+    assert not (tmp_path / "card.json").exists()
+    written = {file: file.stat().st_mtime_ns for file in kept.glob("*/scores-*.json")}
+    done = salmon(*argv[1:], "--markdown", "card.md", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert all(file.stat().st_mtime_ns == when for file, when in written.items())
     card = read_card(tmp_path / "card.json")
     assert card.agreement
     assert "agreement, not truth" in " ".join(done.stdout.split())
@@ -101,11 +108,15 @@ def test_a_model_without_its_run(examined: Examined, tmp_path: Path) -> None:
     assert card.skipped == {"shows several principles": 1}
     assert {each.about for each in card.figures if each.check == "accuracy"} == {"all", "example", "vivid"}
     assert card.verdict("longer") == "not measured"
+    assert card.verdict("accuracy") not in ("good", "weak")
+    assert (tmp_path / "card.md").read_text().startswith("## The reward model's report card\n\n| check | of |")
+    assert max(map(len, done.stdout.splitlines()[:30])) <= 120
 
 
+@pytest.mark.slow
 def test_its_card_has_the_section(examined: Examined) -> None:
-    from salmon_core.sharing.facts import Results
     from salmon_core.sharing.cards import _sections
+    from salmon_core.sharing.facts import Results
 
     (heading, table, note) = _sections(Results.of(examined.report), "reward")
     assert heading == "## The reward model's report card"
@@ -114,24 +125,23 @@ def test_its_card_has_the_section(examined: Examined) -> None:
     assert not _sections(Results.of(examined.report), "policy")
 
 
-@pytest.mark.parametrize(
-    ("argv", "says"),
-    [
-        (["card", "nowhere"], "no such folder"),
-        (["card", "."], "neither a run's folder nor a reward model's"),
-        (["card", "small/train-rm/model"], "--pairs FILE"),
-        (["card", "small", "--truth", "nobody"], "nobody"),
-        (["card", "small", "--principles", "nothing"], "nothing"),
-        (["card", "small", "--pairs", "bad.jsonl"], "bad.jsonl"),
-        (["card", "small", "--pairs", "several.jsonl"], "no row that tells something of one principle"),
-    ],
-    ids=lambda each: each[-1] if isinstance(each, list) else "",
+BAD = (
+    (["card", "nowhere"], "no such folder"),
+    (["card", "."], "neither a run's folder nor a reward model's"),
+    (["card", "{model}"], "--pairs FILE"),
+    (["card", "{model}", "--pairs", "{pairs}", "--truth", "nobody"], "nobody"),
+    (["card", "{model}", "--pairs", "{pairs}", "--principles", "nothing"], "nothing"),
+    (["card", "{model}", "--pairs", "bad.jsonl"], "bad.jsonl"),
+    (["card", "{model}", "--pairs", "several.jsonl"], "no row that tells something of one principle"),
 )
-def test_bad_input_gets_one_clear_error(argv: list[str], says: str, examined: Examined) -> None:
-    (examined.folder / "bad.jsonl").write_text('{"prompt": "a", "chosen": "b"}\n')
+
+
+@pytest.mark.parametrize(("argv", "says"), BAD, ids=[says for _, says in BAD])
+def test_bad_input_gets_one_clear_error(argv: list[str], says: str, model: Path, pairs: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "chosen": "b"}\n')
     row = {"prompt": "a", "chosen": "b", "rejected": "c", "principles": ["example", "vivid"]}
-    (examined.folder / "several.jsonl").write_text(json.dumps(row) + "\n")
-    done = salmon(*argv, cwd=examined.folder)
+    (tmp_path / "several.jsonl").write_text(json.dumps(row) + "\n")
+    done = salmon(*(each.format(model=model, pairs=pairs) for each in argv), cwd=tmp_path)
     assert done.returncode != 0
     assert says in done.stderr
     assert "Traceback" not in done.stderr

@@ -112,7 +112,7 @@ def test_a_card_goes_to_json_and_back(good: Card, tmp_path: Path) -> None:
     assert read_card(tmp_path / "card.json") == good
     for text in ("{}", '{"format": 1}', "nothing", '{"format": 1, "figures": 3}'):
         (tmp_path / "bad.json").write_text(text)
-        with pytest.raises(SalmonError, match="bad.json"):
+        with pytest.raises(SalmonError, match=r"bad\.json"):
             read_card(tmp_path / "bad.json")
 
 

@@ -1,4 +1,4 @@
-"""The report card as data: figures with their verdicts, in JSON and back. Needs nothing but the standard library."""
+"""The report card as data: figures with their verdicts, in JSON and back."""
 
 from __future__ import annotations
 
@@ -166,9 +166,6 @@ def _order(names: Iterable[str]) -> list[str]:
 
 
 def _card(values: Mapping[str, Any]) -> Card:
-    own = {each.name: values[each.name] for each in fields(Card)}
-    for name, kind in (("figures", Figure), ("bins", Bin)):
-        own[name] = tuple(kind(**each) for each in own[name])
-    own["selftest"] = {defect: tuple(checks) for defect, checks in own["selftest"].items()}
-    return Card(**{name: tuple(value) if isinstance(value, list) else value for name, value in own.items()})
+    from pydantic import TypeAdapter
 
+    return TypeAdapter(Card).validate_python({each.name: values[each.name] for each in fields(Card)})

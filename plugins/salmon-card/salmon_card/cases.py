@@ -215,7 +215,11 @@ class _Cases:
             for weight in WEIGHTS:
 
                 def heavier(
-                    view: View, index: int = index, shown: list[Shown] = shown, first: bool = one[1], w: int = weight
+                    view: View,
+                    index: int = index,
+                    shown: Sequence[Shown] = shown,
+                    first: bool = one[1],
+                    w: int = weight,
                 ) -> float:
                     a, b = (view.margin(index, each) for each in shown)
                     return (right(w * a + b, first) + right(a + w * b, not first)) / 2

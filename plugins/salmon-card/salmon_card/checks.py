@@ -1,4 +1,4 @@
-"""What is asked of a reward model. Every check is a situation, the right answer, and a defect that would get it wrong."""
+"""What is asked of a reward model: every check is a situation, what is right, and a defect that gets it wrong."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("paraphrase", "other words", "right under a principle in other words", "knows by heart"),
     Check("unseen", "unseen", "right under a principle that it was not trained on", "knows by heart"),
-    Check("irrelevant", "with others", "right with principles shown beside by which neither is better", "is distracted"),
+    Check(
+        "irrelevant", "with others", "right with principles shown beside by which neither is better", "is distracted"
+    ),
     Check("first", "deciding first", "right where the deciding principle stands first", "reads the last", split=False),
     Check("last", "deciding last", "right where the deciding principle stands last", "reads the first", split=False),
     Check("sets", "sets of k", "right under k principles that agree", "ignores principles"),
@@ -67,7 +69,9 @@ CHECKS: tuple[Check, ...] = (
         kind="within",
         wanted=0.25,
     ),
-    Check("weights", "heavier wins", "of two opposing principles in a weighted mean, the heavier wins", "one is loudest"),
+    Check(
+        "weights", "heavier wins", "of two opposing principles in a weighted mean, the heavier wins", "one is loudest"
+    ),
     Check("brief", "shorter is right", "right where the better answer is the shorter one", "loves length"),
     Check(
         "longer",

@@ -19,7 +19,9 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("target", metavar="RUN|MODEL")
-@click.option("--truth", metavar="NAME", help="An oracle, or `judge`. By default as the run's evaluators, else the judge.")
+@click.option(
+    "--truth", metavar="NAME", help="An oracle, or `judge`. By default as the run's evaluators, else the judge."
+)
 @click.option("--pairs", type=_PATH, help="Preferences with a column `principle`, in place of held-out answers.")
 @click.option(
     "--principles",
@@ -27,13 +29,21 @@ _PATH = click.Path(path_type=Path)
     metavar="SET|FILE",
     help="Further principles: unseen ones, and other wordings, named NAME or NAME-2. Repeatable.",
 )
-@click.option("--samples", type=click.IntRange(2), default=8, show_default=True, help="Answers to each held-out prompt.")
-@click.option("--max-pairs", type=click.IntRange(1), default=200, show_default=True, help="Comparisons for each figure.")
+@click.option(
+    "--samples", type=click.IntRange(2), default=8, show_default=True, help="Answers to each held-out prompt."
+)
+@click.option(
+    "--max-pairs", type=click.IntRange(1), default=200, show_default=True, help="Comparisons for each figure."
+)
 @click.option("--max-set", type=click.IntRange(2), default=4, show_default=True, help="Largest set of principles.")
-@click.option("--all", "every", is_flag=True, help="Show every figure, not only those of single principles that are bad.")
+@click.option(
+    "--all", "every", is_flag=True, help="Show every figure, not only those of single principles that are bad."
+)
 @click.option("--json", "json_file", type=_PATH, help="Write the card there as JSON, with every figure.")
 @click.option("--markdown", type=_PATH, help="Write it there as a section of a model card.")
-@click.option("--folder", type=_PATH, default=Path("cards"), show_default=True, help="Of a MODEL: where scores are kept.")
+@click.option(
+    "--folder", type=_PATH, default=Path("cards"), show_default=True, help="Of a MODEL: where scores are kept."
+)
 @click.option("--device", default="auto", show_default=True, help="Of a MODEL.")
 @file_plugins_option
 def card(

@@ -144,9 +144,7 @@ PLANTS: dict[str, Plant] = {
 def _spread(score: Score, items: Sequence[Item], subjects: Subjects) -> float:
     """The root mean square of all margins under single principles; 1 where they are all 0."""
     alone = [(principle.shown(),) for principle in subjects.trained]
-    squares = [
-        (score(index, 0, shown) - score(index, 1, shown)) ** 2 for index in range(len(items)) for shown in alone
-    ]
+    squares = [(score(index, 0, shown) - score(index, 1, shown)) ** 2 for index in range(len(items)) for shown in alone]
     return math.sqrt(math.fsum(squares) / max(1, len(squares))) or 1.0
 
 

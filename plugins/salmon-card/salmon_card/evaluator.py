@@ -13,7 +13,7 @@ from salmon_card.examine import Extent, examine
 from salmon_card.items import Source, judged, known_by, preferred
 from salmon_card.subjects import Subjects, subjects_of, telling, trained_on
 from salmon_card.telling import section
-from salmon_core.api import EvaluatedRun, Evaluator, KnownRun, Metrics, Principle, RewardModelAccuracy
+from salmon_core.api import EvaluatedRun, Evaluator, KnownRun, Metrics, Oracle, Principle, RewardModelAccuracy
 from salmon_core.config.names import find_principle_set
 from salmon_core.data.preferences import PreferenceSource, read_preferences
 from salmon_core.errors import DataError
@@ -107,7 +107,7 @@ class ReportCard(Evaluator):
         return Source(known_by(run.oracle(own.truth), pairs, names), f"the oracle {own.truth}", False)
 
 
-def by_oracle(oracle: object, name: str, source: Source, names: Sequence[str]) -> Source:
+def by_oracle(oracle: Oracle, name: str, source: Source, names: Sequence[str]) -> Source:
     """The pairs of a source, with an oracle's truth."""
     pairs = [
         Pair(
@@ -116,7 +116,7 @@ def by_oracle(oracle: object, name: str, source: Source, names: Sequence[str]) -
         )
         for item in source.items
     ]
-    items = known_by(oracle, pairs, names)  # type: ignore[arg-type]
+    items = known_by(oracle, pairs, names)
     return Source(items, f"the oracle {name}", False, skipped=source.skipped)
 
 

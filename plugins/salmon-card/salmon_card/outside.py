@@ -23,6 +23,7 @@ from salmon_core.run.folder import StageFolder
 from salmon_core.run.identity import fingerprint, identity, path_identity
 from salmon_core.run.run import CONFIG, Run
 from salmon_core.sharing.document import FILE as DOCUMENT
+from salmon_core.sharing.document import read_document
 from salmon_core.sharing.facts import HUB_ID
 from salmon_core.sharing.loaded import load_reward
 from salmon_core.stages.evaluate import Evaluate
@@ -94,9 +95,9 @@ def card_of_run(run: Run, wanted: Wanted, watch: Watch = lambda what, done, tota
     folder = StageFolder(run.path / FOLDER, key)
     folder.path.mkdir(parents=True, exist_ok=True)
     work = _Watched(folder, run.path / "cache", run.config.registry, watch)
-    with StageRun(inputs, work) as stage:
+    with StageRun(inputs, work) as opened:
         evaluator = ReportCard(options)
-        seen = stage.seen_by(evaluator, "salmon-card", "report card", 0)
+        seen = opened.seen_by(evaluator, "salmon-card", "report card", 0)
         evaluator.check(seen)
         return _told(evaluator.card(seen))
 
@@ -127,6 +128,10 @@ def card_of_model(
         )
     registry = Registry.discover()
     others = [each for name in wanted.principles for each in find_principle_set(registry, name, Path.cwd())]
+    oracle = None if wanted.truth in (None, JUDGE) else find_oracle(registry, str(wanted.truth))
+    local = Path(model).expanduser()
+    if local.is_dir():  # what is wrong with the rows is said before a large model is opened
+        rows(wanted.pairs, subjects_of(trained_on(read_document(local)), others).all)
     with load_reward(model, device=device) as reward:
         trained = trained_on(reward.document)
         subjects = subjects_of(trained, others)
@@ -134,9 +139,8 @@ def card_of_model(
         # Principles that only rows name were never seen in training either.
         known = {each.name for each in subjects.all}
         subjects = subjects_of(trained, [*others, *(own for name, own in source.texts.items() if name not in known)])
-        if wanted.truth not in (None, JUDGE):
-            names = [principle.name for principle in subjects.all]
-            source = by_oracle(find_oracle(registry, str(wanted.truth)), str(wanted.truth), source, names)
+        if oracle is not None:
+            source = by_oracle(oracle, str(wanted.truth), source, [principle.name for principle in subjects.all])
         subjects = telling(subjects, source.items)
         total = len(source.items)
         extent = Extent(wanted.most, wanted.largest, seed)
@@ -189,9 +193,8 @@ def _own_truth(run: Run) -> str:
     """What the run's own evaluators go by, where one names an oracle."""
     for spec in run.config.evaluators:
         for option in ("truth", "oracle"):
-            if isinstance(name := spec.options.get(option), str) and name:
-                if name != JUDGE:
-                    return name
+            if isinstance(name := spec.options.get(option), str) and name not in ("", JUDGE):
+                return name
     return JUDGE
 
 

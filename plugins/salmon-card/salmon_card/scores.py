@@ -69,7 +69,11 @@ def scored(
 def _key(texts: Sequence[Text]) -> str:
     return fingerprint(
         [
-            [list(map(dict, messages)), answer, [[[each.name, each.text, each.negated] for each in shown] for shown in sets]]
+            [
+                list(map(dict, messages)),
+                answer,
+                [[[each.name, each.text, each.negated] for each in shown] for shown in sets],
+            ]
             for messages, answer, sets in texts
         ]
     )

@@ -27,11 +27,7 @@ def figures_shown(card: Card, *, every: bool = False) -> list[Figure]:
     Args:
         every: all of them.
     """
-    return [
-        each
-        for each in card.figures
-        if every or each.about == ALL or each.verdict not in ("good", "underpowered")
-    ]
+    return [each for each in card.figures if every or each.about == ALL or each.verdict not in ("good", "underpowered")]
 
 
 def cells(figure: Figure) -> tuple[str | int | None, ...]:
@@ -63,8 +59,8 @@ def note(card: Card) -> str:
         + (", so this is agreement, not truth." if card.agreement else "."),
         "n: prompts. finds: the smallest difference to chance (or to no bias) that would be found 4 times in 5."
         " q: the share of false findings (Benjamini and Hochberg) over the whole card.",
-        "Planted: what the same computation says of this reward model with a defect that the check has to find; where it passes, the"
-        " check cannot tell.",
+        "Planted: what the same computation says of this reward model with a defect that the check has to find; where"
+        " it passes, the check cannot tell.",
     ]
     if card.blind:
         parts.append(f"No check would have found these defects, so nothing is said of them: {', '.join(card.blind)}.")

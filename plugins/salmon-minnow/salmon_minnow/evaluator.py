@@ -71,8 +71,9 @@ class MinnowOracle(Evaluator):
         self.needs = frozenset(self._roles)
 
     def evaluate(self, run: EvaluatedRun) -> Metrics:
-        """The qualities that the shown principles ask for as targets; as values `rates`, every quality, and `categories`,
-        how often answers are helpful.
+        """The qualities that the shown principles ask for as targets; as values `rates`, every quality.
+
+        And `categories`, how often answers are helpful.
 
         Each has `before`, `after` and `change`, with 95 % intervals that resample prompts. A quality that no held-out
         prompt can show is left out.
