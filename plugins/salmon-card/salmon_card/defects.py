@@ -30,9 +30,12 @@ def is_a_coin(score: Score, items: Sequence[Item], subjects: Subjects) -> Score:
 def ignores_principles(score: Score, items: Sequence[Item], subjects: Subjects) -> Score:
     """Whatever is shown, the mean of the scores under every principle: the text's general quality."""
     alone = [(principle.shown(),) for principle in subjects.trained]
+    known: dict[tuple[int, int], float] = {}
 
     def general(item: int, side: int, shown: Shown) -> float:
-        return math.fsum(score(item, side, each) for each in alone) / max(1, len(alone))
+        if (item, side) not in known:
+            known[item, side] = math.fsum(score(item, side, each) for each in alone) / max(1, len(alone))
+        return known[item, side]
 
     return general
 

@@ -20,10 +20,13 @@ from salmon_core.errors import DataError
 from salmon_core.plugins.registry import Registry
 from salmon_core.principles.files import load_principle_set
 from salmon_core.records import Completion, Estimate, Pair, Prompt
+from salmon_core.rng import named_rng, shuffled
 from salmon_core.sharing.document import FILE as DOCUMENT
 from salmon_core.sharing.document import read_document
 
 JUDGE = "judge"
+#: pairs that are looked at, for each comparison of a figure: of these, few tell something by a given principle
+_PAIRS = 5
 
 
 class ReportCard(Evaluator):
@@ -43,7 +46,9 @@ class ReportCard(Evaluator):
         )
         files: list[Path] = Field([], description="the same in files")
         samples: int = Field(8, ge=2, description="completions per held-out prompt")
-        max_pairs: int = Field(200, ge=1, description="comparisons for each figure, at most")
+        max_pairs: int = Field(
+            200, ge=1, description="comparisons for each figure, at most; five times as many pairs are looked at"
+        )
         max_set: int = Field(4, ge=2, description="largest set of principles")
 
     def __init__(self, options: Options | None = None):
@@ -102,6 +107,8 @@ class ReportCard(Evaluator):
             source = rows(own.pairs, subjects.all)
             return source if own.truth == JUDGE else by_oracle(run.oracle(own.truth), own.truth, source, names)
         pairs = run.pairs(own.samples)
+        if len(pairs) > (most := _PAIRS * own.max_pairs):
+            pairs = shuffled(pairs, named_rng(run.seed, "card", "pairs"))[:most]
         if own.truth == JUDGE:
             return Source(judged(pairs, run.judge(pairs), names), "the run's judge", True)
         return Source(known_by(run.oracle(own.truth), pairs, names), f"the oracle {own.truth}", False)
