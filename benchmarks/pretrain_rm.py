@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -32,8 +31,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from evidence.intervals import Interval  # noqa: E402
 
 from salmon_core.data import parquet  # noqa: E402
-from salmon_minnow.oracle import Attributes, read  # noqa: E402
-from salmon_minnow.world import draw_answer, draw_prompt  # noqa: E402
+from salmon_minnow.general import write_preferences  # noqa: E402
 
 CONFIG = ROOT / "examples" / "minnow.yaml"
 PRETRAINED = 2000
@@ -66,26 +64,6 @@ def interval(values: list[float]) -> str:
     return Interval.of(dict(enumerate(values))).text(signed=True, digits=3)
 
 
-def quality(answer: Attributes) -> float:
-    """How good an answer is as a whole: to the point and right, in the asker's language, harmless, with no padding."""
-    helps = 2 * answer.helpful + answer.correct + 2 * answer.language_match + 2 * answer.safe
-    return helps + 0.5 * (answer.vivid + answer.example) - answer.self_praise - 0.5 * answer.filler
-
-
-def general_preferences(file: Path, seed: int) -> None:
-    """Rows without principles."""
-    rng, lines = random.Random(seed), []
-    while len(lines) < PRETRAINED:
-        prompt = draw_prompt(rng)
-        texts = [draw_answer(prompt, rng) for _ in range(2)]
-        worse, better = sorted(texts, key=lambda text: quality(read(prompt, text)))
-        margin = quality(read(prompt, better)) - quality(read(prompt, worse))
-        if margin:
-            row = {"prompt": prompt.text, "chosen": better, "rejected": worse, "margin": margin}
-            lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-    file.write_text("".join(lines), encoding="utf-8")
-
-
 def some_rows(source: Path, file: Path, every: int) -> None:
     """Writes the rows of every so many-th pair."""
     rows = parquet.read_rows(source, parquet.PREFERENCES, parquet.to_preference)
@@ -106,7 +84,7 @@ def of_seed(seed: int, folder: Path) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = json.loads(kept.read_text()) if kept.exists() else {}
     general = folder / f"general-{seed}.jsonl"
     if not general.exists():
-        general_preferences(general, seed)
+        write_preferences(general, PRETRAINED, seed)
     first = f"reward_model.pretrain={{preferences: {general}, options: {OPTIONS}}}"
     judged, same = folder / f"judged-{seed}", [f"run.seed={seed}", *EVALUATE]
     # One run after pre-training for both sizes: what comes before `train-rm` is not done again.

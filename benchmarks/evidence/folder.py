@@ -10,6 +10,7 @@ has finished from the same inputs is linked into the new run's folder, where `sa
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence import rubric
-from evidence.question import BASE, BASE_FOLDER, Arm
+from evidence.question import RUN_OF, Arm
 from salmon_core.config.resolve import load
 from salmon_core.data.json import read_json
 from salmon_core.errors import SalmonError
@@ -30,6 +31,8 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "minnow.yaml"
 WORLD = Path(__file__).resolve().parent / "world"
 PLUGIN = "evidence_world.py"
+#: folders beside the example that settings name
+_BESIDE = ("minnow-self-align", "minnow-full")
 #: what a training stage keeps to go on from, and nobody reads once it is finished
 _CHECKPOINTS = "checkpoints"
 
@@ -61,6 +64,8 @@ class Folder:
             _write(self.config.parent / file.name, file.read_bytes())
         _write(self.config.parent / rubric.FILE, rubric.rubric().encode())
         _write(self.config, self._example.read_bytes())
+        for file in (file for name in _BESIDE for file in (EXAMPLE.parent / name).iterdir()):
+            _write(self.config.parent / file.parent.name / file.name, file.read_bytes())
         for manifest in self.path.glob("*/seed-*/*/manifest.json"):
             self._note(manifest.parent)
 
@@ -70,8 +75,11 @@ class Folder:
 
     def overrides(self, arm: Arm, seed: int) -> list[str]:
         """What `salmon run` is told with `--set`."""
-        base = os.path.relpath(self.run(BASE, seed), self.config.parent)
-        own = (each.replace(BASE_FOLDER, base) for each in arm.settings)
+
+        def of_another(found: re.Match[str]) -> str:
+            return os.path.relpath(self.path / found[1] / f"seed-{seed}", self.config.parent)
+
+        own = (RUN_OF.sub(of_another, each) for each in arm.settings)
         named = (f"run.folder={self.path / arm.folder}", f"run.name=seed-{seed}", f"run.seed={seed}")
         return [*named, f"plugins=[{PLUGIN}]", *own]
 
@@ -154,6 +162,7 @@ def _link(source: Path, target: Path) -> None:
 def _write(target: Path, content: bytes) -> None:
     """Written aside and renamed; left alone where it is the same."""
     if not target.exists() or target.read_bytes() != content:
+        target.parent.mkdir(exist_ok=True)
         aside = target.with_name(f".{target.name}.new")
         aside.write_bytes(content)
         aside.replace(target)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from evidence.results import Results
 
-#: in a setting, stands for the folder of the seed's base run, relative to the configuration
-BASE_FOLDER = "{base}"
+#: in a setting, stands for the folder of another arm's run with the same seed, relative to the configuration
+RUN_OF = re.compile(r"\{run of ([^{}]+)\}")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Arm:
         digest = hashlib.sha256(json.dumps(self.settings).encode()).hexdigest()[:10]
         words = re.sub(r"[^a-z0-9]+", "-", " ".join(each for each in self.settings if not _measures(each)).lower())
         return f"{words.strip('-')[:60].strip('-') or 'base'}-{digest}"
+
+
+def made_by(arm: Arm) -> str:
+    """In a setting: the folder of that arm's run with the same seed. It is done before the arm that names it."""
+    return f"{{run of {arm.folder}}}"
 
 
 def _measures(setting: str) -> bool:

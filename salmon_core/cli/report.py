@@ -25,9 +25,9 @@ _NUMBERS = 4
 _AGREE = "agree: both orders prefer the same; first: prefers what is shown first"
 _UNREAD = "unread: answers that are no verdict, or missing"
 _TESTED = {
-    "orders": "orders: their scores' correlation",
-    "turns_round": "turns: minus the correlation with scores by the negated principle",
-    "stays": "stays: correlation with scores in other words",
+    "orders": "orders: correlation of what they prefer",
+    "turns_round": "turns: minus the correlation with that by the negated principle",
+    "stays": "stays: correlation with that in other words",
     "right": "right: known answers given",
 }
 

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from random import Random
+from statistics import median
 
 from salmon_core.records import Estimate
 
@@ -140,7 +141,11 @@ def clustered_difference(
     return Estimate(difference(sums), *_middle(draws), n=len(keys))
 
 
-def correlation(groups: Sequence[Mapping[str, Sequence[tuple[float, float]]]]) -> Estimate:
+#: cluster -> pairs of values
+Paired = Mapping[str, Sequence[tuple[float, float]]]
+
+
+def correlation(groups: Sequence[Paired]) -> Estimate:
     """Spearman's rank correlation, averaged over groups.
 
     Ranks, because a few large values would be all that Pearson's sees. The interval is a jackknife's (Tukey 1958): it
@@ -150,7 +155,26 @@ def correlation(groups: Sequence[Mapping[str, Sequence[tuple[float, float]]]]) -
     Args:
         groups: pairs of values by cluster, for each group.
     """
-    sums = [{key: _moments(own) for key, own in _ranked(group).items() if own} for group in groups]
+    return _correlation([_ranked(group) for group in groups])
+
+
+def preference_correlation(groups: Sequence[Paired]) -> Estimate:
+    """The correlation of what two scores of the same pairs prefer, averaged over groups.
+
+    A score s is log-odds: it prefers the first with probability 1 / (1 + exp(-s)), which is tanh(s / 2) in [-1, 1]
+    (Bradley & Terry 1952). So pairs on which a judge says nothing weigh nothing, many though they may be, and no score
+    weighs more than a sure one. Ahead of that the median of each side is taken away: what is added to all of one side,
+    as a bias for a position is, changes nothing. Interval, `n` and groups as for `correlation`.
+
+    Args:
+        groups: pairs of scores by cluster, for each group.
+    """
+    return _correlation([_preferences(group) for group in groups])
+
+
+def _correlation(groups: Sequence[Paired]) -> Estimate:
+    """Pearson's, averaged over groups, with a jackknife over clusters."""
+    sums = [{key: _moments(own) for key, own in group.items() if own} for group in groups]
     sums = [group for group in sums if group]
     clusters = sorted({key for group in sums for key in group})
     totals = [_added(group.values()) for group in sums]
@@ -170,11 +194,21 @@ def correlation(groups: Sequence[Mapping[str, Sequence[tuple[float, float]]]]) -
     return Estimate(whole, max(-1.0, whole - half), min(1.0, whole + half), n)
 
 
-def _ranked(group: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, list[tuple[float, float]]]:
+def _ranked(group: Paired) -> dict[str, list[tuple[float, float]]]:
     """Ranks of both sides among all of the group, in place of the values; equal values share the mean of theirs."""
     across = _ranks([x for own in group.values() for x, _ in own])
     down = _ranks([y for own in group.values() for _, y in own])
     return {key: [(across[x], down[y]) for x, y in own] for key, own in group.items()}
+
+
+def _preferences(group: Paired) -> dict[str, list[tuple[float, float]]]:
+    pairs = [pair for own in group.values() for pair in own]
+    if not pairs:
+        return {}
+    across, down = (median(side) for side in zip(*pairs, strict=True))
+    return {
+        key: [(math.tanh((x - across) / 2), math.tanh((y - down) / 2)) for x, y in own] for key, own in group.items()
+    }
 
 
 def _ranks(values: Sequence[float]) -> dict[float, float]:

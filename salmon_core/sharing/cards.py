@@ -98,10 +98,10 @@ def policy_card(
     }
     body = [
         f"# {title or f'Policy of {described.run}'}",
-        f"A language model trained with {described.algorithm} against a reward that reads principles. {_MADE}",
+        f"A language model trained {_how(described)}. {_MADE}",
         _license(described.license),
         "## Trained by",
-        f"It began as {_code(described.began)}. Its reward: {', '.join(map(_code, described.components)) or 'none'}.",
+        f"It began as {_code(described.began)}. {_rewarded(described)}",
         _table(("principle", "text"), [(f"not {p.name}" if p.negated else p.name, p.text) for p in described.rewarded]),
         *([f"From some point on also: {', '.join(described.interventions)}."] if described.interventions else []),
         *_targets(results or Results()),
@@ -110,6 +110,18 @@ def policy_card(
         _fenced(sampling_code(path, chat_template)),
     ]
     return _card(front, described, body)
+
+
+def _how(described: Described) -> str:
+    if described.on_preferences:
+        return f"with {described.algorithm} on preferences by principles"
+    return f"with {described.algorithm} against a reward that reads principles"
+
+
+def _rewarded(described: Described) -> str:
+    if described.on_preferences:
+        return "No reward model was asked; the pairs were decided by principles, of which these are reported."
+    return f"Its reward: {', '.join(map(_code, described.components)) or 'none'}."
 
 
 def preferences_card(

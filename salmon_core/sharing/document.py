@@ -75,6 +75,7 @@ class KnownPrinciple(_Part):
     text: str | None = None
     negated: str | None = None
     weight: float = Field(1.0, gt=0, allow_inf_nan=False)
+    veto: bool = False
 
     @model_validator(mode="after")
     def _has_a_text(self) -> KnownPrinciple:
@@ -85,7 +86,7 @@ class KnownPrinciple(_Part):
     def shown(self, *, negated: bool = False) -> ShownPrinciple | None:
         """As the model is shown it; None where it has no such text."""
         text = self.negated if negated else self.text
-        return None if text is None else ShownPrinciple(self.name, text, negated)
+        return None if text is None else ShownPrinciple(self.name, text, negated, veto=self.veto)
 
 
 class RewardDocument(_Part):
@@ -229,6 +230,12 @@ def known_principles(rows: Iterable[PreferenceRow], configured: Iterable[Princip
         text = own.get(False) if known is None else known.text
         negated = own.get(True) if known is None else known.negated
         found.append(
-            KnownPrinciple(name=name, text=text, negated=negated, weight=1.0 if known is None else known.weight)
+            KnownPrinciple(
+                name=name,
+                text=text,
+                negated=negated,
+                weight=1.0 if known is None else known.weight,
+                veto=known is not None and known.veto,
+            )
         )
     return tuple(found)

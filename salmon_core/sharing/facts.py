@@ -31,6 +31,7 @@ class Described:
         judge: who judged, in words.
         judged: the principles that were judged by; `rewarded` those of the reward, as shown.
         components: of the reward.
+        on_preferences: whether the policy is trained on preference rows, with no reward at all.
         pretrained: on what a reward model was trained before, in words; empty where on nothing.
     """
 
@@ -46,6 +47,7 @@ class Described:
     interventions: tuple[str, ...]
     components: tuple[str, ...]
     algorithm: str
+    on_preferences: bool
     pretrained: str = ""
 
     @classmethod
@@ -78,6 +80,7 @@ class Described:
             interventions=tuple(item.shown.name for item in config.interventions),
             components=(*(("rm",) if section.reward.rm_weight else ()), *(bonus.label for bonus in config.bonuses)),
             algorithm=section.train.algorithm,
+            on_preferences=config.trains_on_preferences,
             pretrained=_pretrained(config) if reward_model else "",
         )
 

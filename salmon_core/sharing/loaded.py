@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from salmon_core.api.models import ModelSpec
 from salmon_core.api.principles import Principle
+from salmon_core.api.reward import Veto
 from salmon_core.closing import Closing
 from salmon_core.data.shown import shown_as
 from salmon_core.errors import SalmonError
@@ -120,6 +121,7 @@ def load_reward(
     device: str = "auto",
     dtype: str | None = None,
     combine: Literal["joint", "mean"] | None = None,
+    veto: Veto | None = None,
     engine: str | None = None,
 ) -> LoadedReward:
     """A reward model that the stage `train-rm` left, or that `salmon push` put on the hub.
@@ -129,6 +131,7 @@ def load_reward(
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
         dtype: None: as it was trained.
         combine: how several principles make one score; None: as its `salmon.json` says.
+        veto: what becomes of an answer that breaks a principle which is a hard rule; None: it counts as others do.
         engine: that opens it; None: the installed default.
 
     Raises:
@@ -156,6 +159,7 @@ def load_reward(
             renderer=renderer,
             combine=combine or document.combine,
             weights=weights,
+            veto=veto,
             rm_owner=chosen.owner,
             owns_scorer=True,
         )

@@ -8,9 +8,10 @@ Four questions, each against what a judge that knows nothing would do:
 - does it stay when the question is put in other words?
 - is it right on pairs whose answer is known (`judge.gold`)?
 
-The first three are rank correlations of scores, not shares of signs: on most pairs neither answer follows a principle
-better, and what counts is what a judge says where it says much. A bias that adds the same to whatever is shown first
-does not touch them. Scores are means of both orders, whatever `judge.orders` says.
+The first three are correlations of preferences (`salmon_core.kit.statistics.preference_correlation`), not of signs and
+not of ranks: on most pairs neither answer follows a principle better, a bias for a position decides the little that
+is said there, and what counts is what a judge says where it says much. A bias that adds the same to whatever is shown
+first does not touch them. Scores are means of both orders, whatever `judge.orders` says.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from salmon_core.kit.statistics import ClusteredRate, clustered_rate, correlation
+from salmon_core.kit.statistics import ClusteredRate, clustered_rate, preference_correlation
 from salmon_core.records import FEW, Estimate, Judgment, prompt_of
 
 Verdict = Literal["good", "unclear", "backwards", "too few"]
@@ -38,9 +39,9 @@ class Evidence:
         agreement: share of pairs on which both orders prefer the same completion; ties of the judge left out. Only
             those make rows where `judge.orders` is `agree`.
         first_shown: share of orders that prefer what is shown first; 0.5 without bias.
-        orders: rank correlation of the two orders' scores; 0 by chance.
-        turns_round: minus the rank correlation of the scores with those under the negated principle; 0 by chance.
-        stays: rank correlation of the scores with those in other words; 0 by chance.
+        orders: correlation of what the two orders prefer; 0 by chance.
+        turns_round: minus the correlation of what it prefers with that under the negated principle; 0 by chance.
+        stays: correlation of what it prefers with that in other words; 0 by chance.
         right: share of known answers that it gives; 0.5 by chance.
         answers: that its judgments are made of, where it counts them.
         unread: of them, those that were no verdict, or missing.
@@ -125,8 +126,8 @@ def judge_verdict(answers: Answers, principles: Sequence[str], *, share: float =
 
     Args:
         principles: names of the set's. Those that prompts bring along are taken together, as `PER_PROMPT`.
-        share: of the prompts that the correlation of the orders looks at, which ones by a hash of their id. Ranks have
-            to be held all at once; everything else is counted as it comes.
+        share: of the prompts that the correlation of the orders looks at, which ones by a hash of their id. For it all
+            scores have to be held at once; everything else is counted as it comes.
     """
     names = frozenset(principles)
     whole, each = _Counting(), {name: _Counting() for name in principles}
@@ -179,8 +180,8 @@ class _Asked:
         groups: Groups = {}
         for plain, each in known:
             group = plain.principle if plain.principle in self.names else PER_PROMPT
-            _put(groups, group, prompt_of(plain.pair_id), (both_orders(plain), sign * both_orders(each)))
-        return correlation(list(groups.values()))
+            _put(groups, group, prompt_of(plain.pair_id), (both_orders(plain) / 2, sign * both_orders(each) / 2))
+        return preference_correlation(list(groups.values()))
 
     def right(self) -> Estimate | None:
         """The share of known answers that it gives."""
@@ -222,7 +223,7 @@ class _Counting:
         return Evidence(
             agreement=self._agreement.estimate(),
             first_shown=self._first_shown.estimate(),
-            orders=correlation(list(self._orders.values())),
+            orders=preference_correlation(list(self._orders.values())),
             turns_round=asked.compared(asked.answers.negated, sign=-1),
             stays=asked.compared(asked.answers.reworded, sign=1),
             right=asked.right(),

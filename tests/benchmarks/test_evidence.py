@@ -23,6 +23,7 @@ from evidence.intervals import Interval, holm, paired  # noqa: E402
 from evidence.page import write  # noqa: E402
 from evidence.question import BASE, Arm, Question, measured, rewarded  # noqa: E402
 from evidence.questions import QUESTIONS  # noqa: E402
+from evidence.questions.stages import FULL  # noqa: E402
 from evidence.results import Results, at, rate  # noqa: E402
 from evidence.runner import TOOK, RunFailed, one, wanted  # noqa: E402
 from evidence.table import arms_table, differences  # noqa: E402
@@ -66,10 +67,11 @@ def test_every_run_has_a_configuration_that_can_be_read(tmp_path: Path) -> None:
     runs = wanted(list(QUESTIONS.values()), [1])
     assert runs[0][0].folder == BASE.folder
     assert len({arm.folder for arm, _ in runs}) == len(runs)
-    model = folder.run(BASE, 1) / "train-rm" / "model"
-    model.mkdir(parents=True)
-    for file in (ROOT / "plugins/salmon-minnow/salmon_minnow/data/model").iterdir():
-        (model / file.name).symlink_to(file)
+    for arm, stage in ((BASE, "train-rm"), (FULL, "pretrain-rm")):  # models that other arms name
+        model = folder.run(arm, 1) / stage / "model"
+        model.mkdir(parents=True)
+        for file in (ROOT / "plugins/salmon-minnow/salmon_minnow/data/model").iterdir():
+            (model / file.name).symlink_to(file)
     for arm, seed in runs:
         load(folder.config, folder.overrides(arm, seed))
 

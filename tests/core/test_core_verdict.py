@@ -138,6 +138,25 @@ def test_a_good_judge_whatever_its_bias() -> None:
     assert own.agreement.value < 0.5
 
 
+def test_a_good_judge_of_pairs_of_which_most_are_alike() -> None:
+    """A fine-tuned policy answers so evenly that few pairs differ; a little position bias decides the others."""
+
+    def alike(*, turned: bool = False) -> Any:
+        found = {}
+        for key, own in said(lambda pair, rng: 0.0, bias=0.1, noise=0.05).items():
+            prompt = Random(str(key))
+            value = prompt.choice([-3.3, 3.3]) if prompt.random() < 0.15 else 0.0
+            drift = abs(prompt.gauss(0, 0.1))  # larger for some pairs, whichever is shown first
+            value = -value if turned else value
+            found[key] = replace(own, s12=own.s12 + value + drift, s21=own.s21 + value - drift)
+        return found
+
+    own = verdict(Answers(alike().values(), alike(turned=True)))
+    assert own.agreement.value < 0.4
+    assert own.orders.low > 0.5
+    assert own.verdict == "good"
+
+
 def test_a_judge_that_goes_by_position_or_by_nothing() -> None:
     nothing = turned(turned(lambda pair, rng: 0.0))
     for bias in (0.0, 5.0):

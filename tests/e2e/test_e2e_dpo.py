@@ -78,6 +78,9 @@ def test_no_reward_model_was_trained(undisturbed: Path) -> None:
     report: dict[str, Any] = json.loads((undisturbed / "report.json").read_text())
     assert report["rm"] == {}
     assert "train-rm" not in report["stages"]
+    card = (undisturbed / "train-policy" / "model" / "README.md").read_text()
+    assert "trained with dpo on preferences by principles" in card
+    assert "against a reward" not in card
     done = subprocess.run(command(undisturbed.parent), env=environment(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0
     assert done.stderr.count("already done") == 7

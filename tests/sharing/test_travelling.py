@@ -16,6 +16,7 @@ from core_world import environment, salmon
 from sharing_world import ODD, RULES, make_world, rollouts, write_lines
 
 from salmon_core import Principle, SalmonError, load_reward
+from salmon_core.api import Veto
 from salmon_core.data.rollout_rows import read_rollouts
 from salmon_core.records import Rollout, ShownPrinciple
 from salmon_core.reward.reward import Reward
@@ -104,6 +105,18 @@ def test_it_scores_as_the_run_does(tiny: Path, model: Path, tmp_path: Path) -> N
     assert [each.truncated for each in found] == [each.truncated for each in expected]
     assert any(each.truncated for each in found)
     assert len({each.total for each in found}) > len(ODD)
+
+
+def test_a_hard_rule(model: Path) -> None:
+    """A veto is a run's own; whoever loads the model says what it is worth here."""
+    rule = Principle("vivid", *RULES["vivid"], veto=True)
+    with load_reward(model) as reward:
+        score = reward("Hello?", "Hi.", rule).total
+    for below, total in ((score + 1, -5.0), (score - 1, score)):
+        with load_reward(model, veto=Veto(below=below, floor=-5.0)) as reward:
+            found = reward("Hello?", "Hi.", [rule, "brief"])
+            assert found.vetoed == (("vivid",) if total == -5.0 else ())
+            assert reward("Hello?", "Hi.", rule).total == pytest.approx(total, abs=1e-6)
 
 
 def test_ways_to_name_principles(model: Path) -> None:

@@ -11,10 +11,11 @@ from evidence.questions import (
     noise,
     per_prompt,
     scale,
+    stages,
     transfer,
 )
 
 QUESTIONS: dict[str, Question] = {
     module.QUESTION.name: module.QUESTION
-    for module in (experiments, ablations, scale, conflicts, transfer, noise, algorithms, per_prompt)
+    for module in (experiments, stages, ablations, scale, conflicts, transfer, noise, algorithms, per_prompt)
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evidence.question import BASE, BASE_FOLDER, ORACLE, SHIFT, Arm, Question, measured
+from evidence.question import BASE, ORACLE, SHIFT, Arm, Question, made_by, measured
 from evidence.results import Results, at, rate
 from evidence.rubric import FILE, GROUPS
 from evidence.samples import group_rate
@@ -11,7 +11,7 @@ from evidence.table import arms_table, differences, markdown
 OPPOSITE = Arm(
     "opposite",
     (
-        f"reward_model={{path: {BASE_FOLDER}/train-rm/model}}",
+        f"reward_model={{path: {made_by(BASE)}/train-rm/model}}",
         f"prompts={{name: 'plugin:minnow', kinds: [{', '.join(GROUPS)}], rubrics: {FILE}}}",
         "reward.principles={name: minnow, only: [vivid], per_prompt: only}",
         "reward.show=1",

@@ -175,12 +175,17 @@ class Reader:
         return _Encoded(cache, there)
 
     def _behind(self, trunk: _Encoded, stems: Sequence[int], rests: Sequence[Ids], room: int) -> _Encoded:
-        """Beginnings that go on behind rows of others."""
+        """Beginnings that go on behind rows of others, in steps: attention computes what a mask hides too."""
         index = torch.tensor(stems, device=self.device)
-        layout = Layout([[rest] for rest in rests], self.device, self.multiple)
-        begun = _Encoded(trunk.cache.branch(index, layout.owner.shape[1] + room), trunk.there[index])
-        self._read_packed(self._nowhere, layout, begun, keeps=True)
-        return _Encoded(begun.cache, torch.cat([begun.there, layout.owner >= 0], dim=1))
+        longest, shortest = max(map(len, rests)), min(map(len, rests))
+        begun = _Encoded(trunk.cache.branch(index, filled(longest, self.multiple) + room), trunk.there[index])
+        starts = range(0, max(1, shortest - self.pack // 2), self.pack)
+        for start in starts:
+            end = longest if start == starts[-1] else start + self.pack
+            layout = Layout([[rest[start:end]] for rest in rests], self.device, self.multiple)
+            self._read_packed(self._nowhere, layout, begun, keeps=True)
+            begun = _Encoded(begun.cache, torch.cat([begun.there, layout.owner >= 0], dim=1))
+        return begun
 
     def _read_packed(
         self, keep: torch.Tensor, layout: Layout, before: _Encoded, *, keeps: bool = False
