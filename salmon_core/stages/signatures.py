@@ -241,7 +241,8 @@ class _Moments:
             before = [index for index in self._batches if index < start]
             after = [index for index in self._batches if index >= start]
             for each in self._compared("component", before, after):
-                found.append(Measured(f"{each.what} around {name} (from {start})", *_rest(each)))
+                if each.n >= FEW:
+                    found.append(Measured(f"{each.what} around {name} (from {start})", *_rest(each)))
         return found
 
     def told_of_interventions(self) -> str:
