@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from salmon_core.kit.commands import announce_file_plugin, file_plugins_option
 if TYPE_CHECKING:
     from salmon_card.outside import Watch
 
+#: seconds between two lines of progress
+_PAUSE = 10.0
 _PATH = click.Path(path_type=Path)
 
 
@@ -93,13 +96,24 @@ def card(
 
 @contextmanager
 def _watching() -> Iterator[Watch]:
-    """A line of progress on standard error, where that is a terminal."""
+    """A line of progress on standard error; where that is no terminal, a line now and then."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from salmon_core.cli.output import ERR
 
+    if not ERR.is_terminal:
+        last = time.monotonic()
+
+        def tell(what: str, done: int, total: int) -> None:
+            nonlocal last
+            if time.monotonic() - last > _PAUSE:
+                last = time.monotonic()
+                ERR.print(f"{what} {done}/{total}")
+
+        yield tell
+        return
     columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=ERR, transient=True, disable=not ERR.is_terminal) as progress:
+    with Progress(*columns, console=ERR, transient=True) as progress:
         task = progress.add_task("", total=None)
 
         def watch(what: str, done: int, total: int) -> None:

@@ -159,7 +159,7 @@ def _told(card: Card) -> Card:
         SalmonError: there is nothing on it.
     """
     if not card.figures:
-        hint = "more prompts or samples, or another truth"
+        hint = "more prompts or samples, another truth (--truth), or preferences (--pairs)"
         raise SalmonError(nothing(card), where=card.model, hint=hint)
     return card
 

@@ -14,7 +14,7 @@ _COLOURS = {"good": "green", "bad": "red", "backwards": "red", "weak": "yellow",
 #: columns of a terminal from which on there is room for all of them, and for all but the defects' names
 _WIDE, _MIDDLE = 140, 100
 #: left out where there is not even that
-_EXTRA = ("finds", "q")
+_EXTRA = ("stays", "finds", "q")
 
 
 def show(card: Card, console: Console, *, every: bool = False) -> None:

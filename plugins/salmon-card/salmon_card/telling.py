@@ -8,7 +8,7 @@ from salmon_card.card import ALL, WORST, Card, Figure
 from salmon_card.checks import BY_NAME, CHECKS
 from salmon_core.api import Section
 
-COLUMNS = ("check", "of", "value", "95 % interval", "n", "finds", "q", "verdict", "planted")
+COLUMNS = ("check", "of", "value", "95 % interval", "stays", "n", "finds", "q", "verdict", "planted")
 
 TITLE = "The reward model's report card"
 #: what became of a planted defect, in words
@@ -37,6 +37,7 @@ def cells(figure: Figure) -> tuple[str | int | None, ...]:
         figure.about,
         f"{figure.value:.2f}",
         f"{figure.low:.2f} .. {figure.high:.2f}",
+        None if figure.kept is None else f"{figure.kept:.2f}",
         figure.n,
         None if figure.detectable is None else f"{figure.detectable:.2f}",
         None if figure.q is None else f"{figure.q:.3f}" if figure.q >= 0.001 else "<.001",
@@ -58,6 +59,7 @@ def note(card: Card) -> str:
         f"Of {card.pairs} pairs of answers to {card.prompts} prompts; which one is better says {card.truth}"
         + (", so this is agreement, not truth." if card.agreement else "."),
         "n: prompts. finds: the smallest difference to chance (or to no bias) that would be found 4 times in 5."
+        " stays: how often the preference is the one under the principle alone."
         " q: the share of false findings (Benjamini and Hochberg) over the whole card.",
         "Planted: what the same computation says of this reward model with a defect that the check has to find; where"
         " it passes, the check cannot tell.",
