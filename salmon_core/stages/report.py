@@ -16,6 +16,7 @@ from salmon_core.config.run_config import RunConfig
 from salmon_core.data.json import read_json, write_json
 from salmon_core.data.rollouts import read_rollout_rows
 from salmon_core.plugins.options import options_model
+from salmon_core.run.monitoring import alarms_of
 from salmon_core.stages.base import Process, Stage
 from salmon_core.stages.results import metrics_from_json
 from salmon_core.stages.signatures import signatures
@@ -69,7 +70,10 @@ class Report(Stage[ReportInputs]):
         verdict = read_json(run.stage(VERDICT_STAGE.name).path / VERDICT_FILE) if VERDICT_STAGE.name in stages else None
         trained = run.stage("train-policy").path
         rollouts = read_rollout_rows(trained) if "train-policy" in stages else ()
-        write_json(run.path / FILE, build_report(run.config, results, manifests, verdict, rollouts))
+        found = build_report(run.config, results, manifests, verdict, rollouts)
+        if run.config.monitors:
+            found["alarms"] = alarms_of(run.path)
+        write_json(run.path / FILE, found)
         return {}
 
 
