@@ -22,7 +22,7 @@ from salmon_core.plugins.engines import open_codec, open_model
 from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
 from salmon_core.principles.draw import with_interventions
-from salmon_core.records import RewardBreakdown, Rollout, ShownPrinciple
+from salmon_core.records import Message, RewardBreakdown, Rollout, ShownPrinciple
 from salmon_core.reward.reading import Asked, Combine, Read, label
 from salmon_core.reward.rendering import Renderer
 from salmon_core.reward.scorers import ability_of, scorer_of
@@ -134,6 +134,19 @@ class Reward(Closing):
         """
         if self._renderer is not None:
             self._renderer.reward(({"role": "user", "content": ""},), "", self._asked(principles).sets)
+
+    def score_texts(
+        self, texts: Sequence[tuple[Sequence[Message], str, Sequence[Sequence[ShownPrinciple]]]]
+    ) -> list[list[float]]:
+        """The reward model's own scores of (conversation, completion, sets of principles): one per set, each a text.
+
+        Raises:
+            SalmonError: there is no reward model, or a set leaves no room for prompt and completion.
+        """
+        if self._scorer is None or self._renderer is None:
+            raise SalmonError("there is no reward model to ask", hint="its weight is 0")
+        with boundary(self._rm_owner, "reward model"):
+            return self._scorer.score([self._renderer.reward(*text) for text in texts])
 
     def __call__(self, rollouts: Sequence[Rollout], explain: Container[int] = ()) -> list[RewardBreakdown]:
         """One breakdown per rollout, interventions in force among its principles.

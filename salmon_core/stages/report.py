@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,10 +14,12 @@ from salmon_core.api.evaluation import Metrics, Section
 from salmon_core.config.choices import PrincipleChoice
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data.json import read_json, write_json
+from salmon_core.data.rollouts import read_rollout_rows
 from salmon_core.plugins.options import options_model
 from salmon_core.run.monitoring import alarms_of
 from salmon_core.stages.base import Process, Stage
 from salmon_core.stages.results import metrics_from_json
+from salmon_core.stages.signatures import signatures
 from salmon_core.stages.sources import Sources
 from salmon_core.stages.verdict import FILE as VERDICT_FILE
 from salmon_core.stages.verdict import STAGE as VERDICT_STAGE
@@ -66,7 +68,9 @@ class Report(Stage[ReportInputs]):
         results = [metrics_from_json(file.read_text(encoding="utf-8")) for file in files]
         manifests = {name: run.stage(name).manifest for name in stages if name != self.name}
         verdict = read_json(run.stage(VERDICT_STAGE.name).path / VERDICT_FILE) if VERDICT_STAGE.name in stages else None
-        found = build_report(run.config, results, manifests, verdict)
+        trained = run.stage("train-policy").path
+        rollouts = read_rollout_rows(trained) if "train-policy" in stages else ()
+        found = build_report(run.config, results, manifests, verdict, rollouts)
         if run.config.monitors:
             found["alarms"] = alarms_of(run.path)
         write_json(run.path / FILE, found)
@@ -78,6 +82,7 @@ def build_report(
     results: Sequence[Metrics],
     manifests: Mapping[str, Mapping[str, Any]],
     verdict: Mapping[str, Any] | None = None,
+    rollouts: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The report of a run whose stages are done.
 
@@ -85,6 +90,7 @@ def build_report(
         results: of the evaluators, in order.
         manifests: of the stages.
         verdict: on the judge, where one was asked.
+        rollouts: of the training, as they were written down.
     """
     section = config.config
     accuracy = next((metrics.reward_model for metrics in results if metrics.reward_model is not None), None)
@@ -110,6 +116,15 @@ def build_report(
             name: {"seconds": m.get("seconds"), "metrics": m.get("metrics", {})} for name, m in manifests.items()
         },
     }
+    shown = {each.name for each in (*config.reward_principles, *(item.shown for item in config.interventions))}
+    checklist = signatures(
+        report,
+        rollouts,
+        judged=tuple(config.judge_principles) if config.makes_preferences else (),
+        shown=shown,
+        interventions=[(item.shown.name, item.start) for item in config.interventions],
+    )
+    report["signatures"] = [asdict(each) for each in checklist]
     report["expect"] = [_check(item.model_dump(), report) for item in section.expect]
     return report
 
@@ -118,6 +133,8 @@ def _section(section: Section, verdict: Mapping[str, Any] | None) -> dict[str, A
     """Below what a judge said stands whether it can be believed."""
     found = asdict(section)
     judged = found.pop("judged")
+    if not found["card"]:
+        del found["card"]
     if judged:
         said = verdict["whole"]["verdict"] if verdict else "there is none"
         found["note"] = " ".join(filter(None, (section.note, f"The run's judge said so; the verdict on it: {said}.")))
