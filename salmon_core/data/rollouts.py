@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,10 @@ ROLLOUTS = pa.schema(
         ("by_principle", pa.map_(pa.string(), pa.float64())),
         ("left_out", pa.map_(pa.string(), pa.float64())),
         ("vetoed", pa.list_(pa.string())),
+        ("text_ids", pa.list_(pa.string())),
+        ("step", pa.int64()),
+        ("kl", pa.float64()),
+        ("interventions", pa.list_(pa.int32())),
     ]
 )
 FOLDER = "rollouts"
@@ -68,19 +74,31 @@ class RolloutLog:
             return []
         return [place for place, row in enumerate(rows) if (row + rollout_index // self._every) % every == 0]
 
-    def add(self, rows: Sequence[int], rollouts: Sequence[Rollout], breakdowns: Sequence[RewardBreakdown]) -> None:
+    def add(
+        self,
+        rows: Sequence[int],
+        rollouts: Sequence[Rollout],
+        breakdowns: Sequence[RewardBreakdown],
+        *,
+        step: int | None = None,
+        kl: Sequence[float] | None = None,
+    ) -> None:
         """Writes rollouts, with those of the same batch that were added before; batches come in order.
 
         Args:
             rows: of `rl_prompts.parquet`; -1 for a rollout of none.
             rollouts: as they were scored, interventions among their principles.
+            step: optimizer steps before this batch, where the trainer says it.
+            kl: of each completion, in nats: sum of the trainer's estimates for its tokens, where it knows them.
         """
         begins = False
-        for row, rollout, breakdown in zip(rows, rollouts, breakdowns, strict=True):
+        known = [None] * len(rollouts) if kl is None else kl
+        for row, rollout, breakdown, divergence in zip(rows, rollouts, breakdowns, known, strict=True):
             if self.wants(rollout.rollout_index):
                 begins = begins or rollout.rollout_index not in self._batch
                 self._unwritten.add(rollout.rollout_index)
-                self._batch.setdefault(rollout.rollout_index, []).append(record(row, rollout, breakdown))
+                each = record(row, rollout, breakdown) | {"step": step, "kl": divergence}
+                self._batch.setdefault(rollout.rollout_index, []).append(each)
         if begins or time.monotonic() - self._written >= self._pause:
             self.flush()
 
@@ -112,7 +130,17 @@ def record(row: int, rollout: Rollout, breakdown: RewardBreakdown) -> dict[str, 
         "by_principle": list(breakdown.by_principle.items()),
         "left_out": list(breakdown.left_out.items()),
         "vetoed": list(breakdown.vetoed),
+        "text_ids": [text_id(principle.text) for principle in rollout.principles],
+        "step": None,
+        "kl": None,
+        "interventions": list(breakdown.interventions),
     }
+
+
+@lru_cache(4096)
+def text_id(text: str) -> str:
+    """What a principle's wording is known by, whatever it is called."""
+    return sha256(text.encode()).hexdigest()[:12]
 
 
 def rollout_files(stage: Path) -> list[Path]:

@@ -74,6 +74,7 @@ def train_policy(job: Job, options: RolloutOptions, folder: Path) -> None:
             raise StageError(f"TRL refuses these options: {error}", where="train-policy options") from error
         adapters_in_float32(trainer.model, options)
         function.eos_ids = frozenset(trainer.eos_token_ids)
+        function.awaits_kl = trainer_class.tells_kl and trainer.args.kl_coef != 0
         metrics = train(run, trainer)
     restore(trainer.accelerator.unwrap_model(trainer.model))
     metrics |= trainer_class.summary([values for _, values in read_steps(folder / STEPS)])

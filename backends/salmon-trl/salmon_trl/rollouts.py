@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
@@ -30,9 +30,11 @@ class RolloutTrainer(Resumable):
 
     Attributes:
         config: its TRL configuration class.
+        tells_kl: whether the KL penalty is part of its rewards, and so known for each completion.
     """
 
     config: type
+    tells_kl: ClassVar[bool] = False
 
     @classmethod
     def settings(cls, options: Any) -> dict[str, Any]:
@@ -95,6 +97,7 @@ class PPO(RolloutTrainer, PPOTrainer):
     """Proximal policy optimisation with a critic."""
 
     config = PPOConfig
+    tells_kl = True
 
     @classmethod
     def settings(cls, options: PPOOptions) -> dict[str, Any]:
