@@ -42,6 +42,7 @@ class ConsoleSubscriber:
             events.StepLogged: self._step,
             events.StageFinished: self._finished,
             events.StageFailed: lambda _: self._close(),
+            events.Intervened: self._intervened,
             events.Note: self._note,
         }
 
@@ -118,6 +119,10 @@ class ConsoleSubscriber:
         numbers = [f"{escape(key)} {short(value)}" for key, value in metrics.items() if is_number(value)]
         seconds = event.manifest.get("seconds", 0)
         self.console.print(f"{event.stage:13} [green]done[/green] {seconds:7.1f} s  {'  '.join(numbers[:5])}")
+
+    def _intervened(self, event: events.Intervened) -> None:
+        text = f"{event.id} by {event.who}, from generated batch {event.rollout_index} on: {event.text}"
+        self.console.print(f"[yellow]intervention[/yellow] {escape(text)}")
 
     def _note(self, event: events.Note) -> None:
         self.console.print(f"[yellow]note[/yellow] {escape(event.text)}")

@@ -53,6 +53,10 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     console.print(f"\n[bold]{heading}, rewarded: {shown}")
     if report["principles"]["interventions"]:
         console.print(f"interventions: {escape(', '.join(report['principles']['interventions']))}")
+    for each in report.get("steered", ()):
+        why = f" ({each['reason']})" if each["reason"] else ""
+        said = f"intervention {each['id']} by {each['who']}, from batch {each['from_rollout']}: {each['words']}{why}"
+        console.print(escape(said))
     _print_demonstrations(report["stages"].get("self-align", {}).get("metrics") or {}, console)
     _print_judge(report.get("judge") or {}, console)
     if report["targets"]:

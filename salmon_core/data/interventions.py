@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -62,7 +62,7 @@ class Intervention:
 
     def __post_init__(self) -> None:
         needed = {"principle": self.text, "weight": self.value, "bonus": self.value, "undo": self.undoes}[self.what]
-        if needed is None or (self.what != "undo" and not self.name):
+        if needed in (None, "") or (self.what != "undo" and not self.name):
             missing = {"principle": "a name and a text", "undo": "`undoes`"}.get(self.what, "a name and a value")
             raise ValueError(f"needs {missing}")
         if self.what == "weight" and (self.value or 0.0) < 0:
@@ -213,5 +213,6 @@ def last_begun(run: Path) -> int:
 
 
 def _line(entry: Intervention) -> str:
-    values = {key: value for key, value in asdict(entry).items() if value is not None and value != ""}
+    needless = {each.name: each.default for each in fields(entry) if each.default is not MISSING}
+    values = {key: value for key, value in asdict(entry).items() if key not in needless or value != needless[key]}
     return json.dumps(values, ensure_ascii=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from functools import lru_cache
 from hashlib import sha256
@@ -43,6 +44,8 @@ ROLLOUTS = pa.schema(
     ]
 )
 FOLDER = "rollouts"
+#: files that may wait for their thread
+_AHEAD = 4
 
 
 class RolloutLog:
@@ -53,13 +56,17 @@ class RolloutLog:
         every: 0 writes none.
         writer: number of the process, where several write.
         pause: seconds between two writings of a file, for those who add a few rollouts at a time; `flush` at the end.
+        aside: write in a thread, so that a trainer need not wait for the disk; it has to `settle` before it leaves a
+            checkpoint that takes the rollouts as written.
     """
 
-    def __init__(self, folder: Path, *, every: int, writer: int = 0, pause: float = 0.0):
+    def __init__(self, folder: Path, *, every: int, writer: int = 0, pause: float = 0.0, aside: bool = False):
         self._folder, self._every, self._writer, self._pause = folder / FOLDER, every, writer, pause
         self._batch: dict[int, list[dict[str, Any]]] = {}
         self._unwritten: set[int] = set()
         self._written = 0.0
+        self._thread = ThreadPoolExecutor(1, "rollouts") if aside else None
+        self._writing: list[Future[int]] = []
 
     def wants(self, rollout_index: int) -> bool:
         """Whether rollouts of this batch are written."""
@@ -105,11 +112,29 @@ class RolloutLog:
     def flush(self) -> None:
         """Writes what has not been written yet."""
         for index in sorted(self._unwritten):
-            write_rows(self._folder / f"part-{index:06d}-{self._writer}.parquet", self._batch[index], ROLLOUTS)
+            self._write(self._folder / f"part-{index:06d}-{self._writer}.parquet", list(self._batch[index]))
         self._unwritten.clear()
         self._written = time.monotonic()
         for index in sorted(self._batch)[:-2]:  # batches are generated one after the other
             del self._batch[index]
+
+    def settle(self) -> None:
+        """Everything is on the disk when this returns.
+
+        Raises:
+            OSError: something could not be written.
+        """
+        self.flush()
+        while self._writing:
+            self._writing.pop(0).result()
+
+    def _write(self, path: Path, rows: list[dict[str, Any]]) -> None:
+        if self._thread is None:
+            write_rows(path, rows, ROLLOUTS)
+            return
+        while self._writing and (self._writing[0].done() or len(self._writing) >= _AHEAD):
+            self._writing.pop(0).result()  # of a disk that is full a training hears at once
+        self._writing.append(self._thread.submit(write_rows, path, rows, ROLLOUTS))
 
 
 def record(row: int, rollout: Rollout, breakdown: RewardBreakdown) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def train_policy(job: Job, options: RolloutOptions, folder: Path) -> None:
     assert job.reward is not None  # checked by the plan
     components, scorer = trainer_class.components(run, options)
     with Reward.from_spec(job.reward, scorer=scorer) as reward:
-        log = RolloutLog(folder, every=options.log_rollouts_every, writer=args.process_index)
+        log = RolloutLog(folder, every=options.log_rollouts_every, writer=args.process_index, aside=True)
         function = RewardFunction(reward, rows, tokenizer, window=run.layout.window, log=log)
         try:
             trainer = trainer_class(
@@ -76,6 +76,7 @@ def train_policy(job: Job, options: RolloutOptions, folder: Path) -> None:
         function.eos_ids = frozenset(trainer.eos_token_ids)
         function.awaits_kl = trainer_class.tells_kl and trainer.args.kl_coef != 0
         metrics = train(run, trainer)
+        log.settle()
     restore(trainer.accelerator.unwrap_model(trainer.model))
     metrics |= trainer_class.summary([values for _, values in read_steps(folder / STEPS)])
     metrics |= {"rows": len(rows), "rows_unused": unused, "rollouts": -(-steps // run.layout.window)}

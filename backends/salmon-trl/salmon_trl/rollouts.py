@@ -23,6 +23,7 @@ from salmon_trl.data import encode
 from salmon_trl.options import GroupOptions, PPOOptions
 from salmon_trl.ppo import PPOTrainer
 from salmon_trl.ppo_config import PPOConfig
+from salmon_trl.reward_function import RewardFunction
 
 
 class RolloutTrainer(Resumable):
@@ -50,6 +51,13 @@ class RolloutTrainer(Resumable):
     def summary(cls, logged: Sequence[Mapping[str, float]]) -> dict[str, float]:
         """Numbers about the whole run, from the values of its steps."""
         return {}
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        # First: what was generated before a checkpoint is not generated again.
+        for function in self.reward_funcs:  # type: ignore[attr-defined]
+            if isinstance(function, RewardFunction) and function.log is not None:
+                function.log.settle()
+        super()._save_checkpoint(model, trial)
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
         # TRL would put a second BOS before a prompt that the chat template has already begun with one.
