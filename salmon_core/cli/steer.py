@@ -7,10 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.markup import escape
-from rich.table import Table
 
 from salmon_core.cli.output import OUT
-from salmon_core.data.interventions import STAGE, Intervention, last_begun, read_record
+from salmon_core.data.interventions import STAGE, last_begun, read_record
 from salmon_core.errors import SalmonError
 from salmon_core.kit.commands import announce_file_plugin
 from salmon_core.run.run import Run
@@ -92,14 +91,9 @@ def _list(run: Run, *, as_json: bool) -> None:
     if not entries:
         OUT.print(escape(f"nobody has steered this run; generated batches begun: {last + 1}"))
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("id", "from", "state", "what", "who, when", "reason"):
-        table.add_column(heading, overflow="fold")
     for entry in entries:
-        table.add_row(*map(escape, _row(entry, state_of(entry, entries, last, over=over))))
-    OUT.print(table)
+        state = state_of(entry, entries, last, over=over)
+        OUT.print(escape(f"{entry.id:3}  from {entry.from_rollout}, {state}: {entry.words}"), soft_wrap=True)
+        why = f": {entry.reason}" if entry.reason else ""
+        OUT.print(escape(f"     by {entry.who}, {entry.time}{why}"), soft_wrap=True)
     OUT.print(escape(f"generated batches begun: {last + 1}"))
-
-
-def _row(entry: Intervention, state: str) -> tuple[str, ...]:
-    return str(entry.id), str(entry.from_rollout), state, entry.words, f"{entry.who}, {entry.time}", entry.reason

@@ -143,7 +143,7 @@ class RolloutFields(BaseModel):
     temperature: float = Field(0.7, gt=0, description="of sampling", json_schema_extra=paper(0.7, "RL: temperature"))
     top_p: float = Field(1.0, gt=0, le=1, description="of sampling")
     epsilon: float = Field(0.2, gt=0, description="clipping of the probability ratio")
-    log_rollouts_every: int = Field(1, ge=0, description="write each N-th generated batch to `rollouts/`; 0: off")
+    log_rollouts_every: int = Field(10, ge=0, description="write each N-th generated batch to `rollouts/`; 0: off")
 
 
 class BetaField(BaseModel):

@@ -57,7 +57,9 @@ def train_policy(job: Job, options: RolloutOptions, folder: Path) -> None:
     assert job.reward is not None  # checked by the plan
     components, scorer = trainer_class.components(run, options)
     with Reward.from_spec(job.reward, scorer=scorer) as reward:
-        log = RolloutLog(folder, every=options.log_rollouts_every, writer=args.process_index, aside=True)
+        # Not of several processes: whoever watches takes a batch for whole when the next one is there.
+        alone = args.world_size == 1
+        log = RolloutLog(folder, every=options.log_rollouts_every, writer=args.process_index, aside=alone)
         function = RewardFunction(reward, rows, tokenizer, window=run.layout.window, log=log)
         try:
             trainer = trainer_class(
