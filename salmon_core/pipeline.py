@@ -24,6 +24,7 @@ from salmon_core.data.json import read_json
 from salmon_core.errors import ConfigError, Problem, SalmonError
 from salmon_core.run.events import EventStream
 from salmon_core.run.folder import StageFolder
+from salmon_core.run.monitoring import Watch
 from salmon_core.run.processes import Lock
 from salmon_core.run.run import Run
 from salmon_core.run.steering import check_replay
@@ -59,6 +60,8 @@ class Pipeline:
         self.sources = Sources(self.run_of)
         self.stages = self.sources.stages
         self._events = EventStream(self.folder, config.registry, tuple(subscribers))
+        if config.monitors:
+            self._events.subscribe(Watch(config, self.folder, self._events.emit))
 
     @property
     def folder(self) -> Path:

@@ -31,6 +31,7 @@ from salmon_core.api.models import (
     TokenCodec,
     able,
 )
+from salmon_core.api.monitors import Alarm, Monitor, RolloutBatch, SeenRollout, WatchedRun
 from salmon_core.api.principles import Principle, PrincipleSet
 from salmon_core.api.prompts import PromptSource
 from salmon_core.api.reward import Bonus, BonusSpec, RewardSpec, ScheduledPrinciple, ScheduledWeight, Veto
@@ -51,6 +52,7 @@ from salmon_core.api.training import (
 
 __all__ = [
     "Ability",
+    "Alarm",
     "Backend",
     "Bonus",
     "BonusSpec",
@@ -79,6 +81,7 @@ __all__ = [
     "Metrics",
     "ModelPass",
     "ModelSpec",
+    "Monitor",
     "OpenModel",
     "Oracle",
     "Phase",
@@ -92,12 +95,14 @@ __all__ = [
     "RewardModelAccuracy",
     "RewardSpec",
     "Role",
+    "RolloutBatch",
     "Sampler",
     "Sampling",
     "ScheduledPrinciple",
     "ScheduledWeight",
     "Scorer",
     "Section",
+    "SeenRollout",
     "Service",
     "StageResult",
     "Starter",
@@ -109,6 +114,7 @@ __all__ = [
     "TryAgain",
     "Use",
     "Veto",
+    "WatchedRun",
     "able",
     "judged_by",
     "paper",

@@ -107,6 +107,26 @@ class Intervened(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmRaised(Event):
+    """A monitor found something; see `salmon_core.api.monitors.Alarm`.
+
+    Attributes:
+        monitor: its name; with `about` it names the alarm, which is told once.
+        rollout_index: of the batch that it is told at.
+    """
+
+    stage: str
+    monitor: str
+    about: str
+    text: str
+    rollout_index: int
+    p: float
+    examples: tuple[str, ...] = ()
+    flagged: tuple[tuple[int, int], ...] = ()
+    forbid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Note(Event):
     """Something a person should know."""
 

@@ -26,6 +26,7 @@ KINDS: Mapping[str, str] = {
     "templates": "Prompt templates; a target is a `salmon_core.api.Template`.",
     "evaluators": "Evaluators; see `salmon_core.api.Evaluator`.",
     "oracles": "Ground truth, where a world has one; see `salmon_core.api.Oracle`.",
+    "monitors": "What watches a run's rollouts; see `salmon_core.api.Monitor`.",
     "commands": "Commands of `salmon`; a target is a `click.Command`, imported when it is called.",
     "starters": "Starting points of `salmon init`; a target is a `salmon_core.api.Starter`.",
 }

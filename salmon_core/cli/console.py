@@ -19,6 +19,8 @@ _TELLING = ("reward", "loss", "eval_accuracy", "accuracy", "kl")
 _REPORT = "report"
 #: seconds between plain lines of progress, where there is no terminal
 _PAUSE = 10.0
+#: characters of a completion that stands below an alarm
+_EXAMPLE = 160
 
 
 class ConsoleSubscriber:
@@ -43,6 +45,7 @@ class ConsoleSubscriber:
             events.StageFinished: self._finished,
             events.StageFailed: lambda _: self._close(),
             events.Intervened: self._intervened,
+            events.AlarmRaised: self._alarm,
             events.Note: self._note,
         }
 
@@ -122,15 +125,31 @@ class ConsoleSubscriber:
 
     def _intervened(self, event: events.Intervened) -> None:
         text = f"{event.id} by {event.who}, from generated batch {event.rollout_index} on: {event.text}"
-        self.console.print(f"[yellow]intervention[/yellow] {escape(text)}")
+        self.console.print(f"[yellow]intervention[/yellow] {escape(printable(text))}")
 
     def _note(self, event: events.Note) -> None:
         self.console.print(f"[yellow]note[/yellow] {escape(event.text)}")
+
+    def _alarm(self, event: events.AlarmRaised) -> None:
+        self.console.print(f"[red]alarm[/red] {escape(f'{event.monitor}: {event.text}')}")
+        for example in event.examples:
+            self.console.print(f"      [dim]{escape(_line(example))}[/dim]")
 
     def _close(self) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+def printable(text: str) -> str:
+    """A text in one line, with spaces for what steers a terminal."""
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
+def _line(text: str) -> str:
+    """A completion in one line of printable characters."""
+    plain = printable(text)
+    return plain if len(plain) <= _EXAMPLE else plain[: _EXAMPLE - 3] + "..."
 
 
 def _clock(seconds: float) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from salmon_core.cli.console import is_number, short
+from salmon_core.cli.console import is_number, printable, short
 from salmon_core.cli.output import OUT
 from salmon_core.data.json import read_json
 from salmon_core.errors import SalmonError
@@ -56,7 +56,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     for each in report.get("steered", ()):
         why = f" ({each['reason']})" if each["reason"] else ""
         said = f"intervention {each['id']} by {each['who']}, from batch {each['from_rollout']}: {each['words']}{why}"
-        console.print(escape(said))
+        console.print(escape(printable(said)))
     _print_demonstrations(report["stages"].get("self-align", {}).get("metrics") or {}, console)
     _print_judge(report.get("judge") or {}, console)
     if report["targets"]:
@@ -64,6 +64,8 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     _print_rm(report["rm"], console)
     for section in report["sections"]:
         _print_section(section, console)
+    for alarm in report.get("alarms") or ():
+        console.print(f"[red]alarm[/red] {escape(alarm['monitor'])}: {escape(alarm['text'])} (p {alarm['p']:.2g})")
     for name, values in report["evaluators"].items():
         plain = {key: value for key, value in values.items() if is_number(value)}
         if plain:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from salmon_core.cli.console import printable
 from salmon_core.cli.output import OUT
 from salmon_core.data.interventions import STAGE, last_begun, read_record
 from salmon_core.errors import SalmonError
@@ -67,7 +68,9 @@ def steer_run(
         print(json.dumps(asdict(entry), ensure_ascii=False))
         return
     end = "" if entry.until_rollout is None else f", until before {entry.until_rollout}"
-    OUT.print(escape(f"intervention {entry.id}: {entry.words}; from generated batch {entry.from_rollout} on{end}"))
+    OUT.print(
+        escape(f"intervention {entry.id}: {printable(entry.words)}; from generated batch {entry.from_rollout} on{end}")
+    )
 
 
 def _weight(what: str, said: str) -> Change:
@@ -93,7 +96,7 @@ def _list(run: Run, *, as_json: bool) -> None:
         return
     for entry in entries:
         state = state_of(entry, entries, last, over=over)
-        OUT.print(escape(f"{entry.id:3}  from {entry.from_rollout}, {state}: {entry.words}"), soft_wrap=True)
-        why = f": {entry.reason}" if entry.reason else ""
+        OUT.print(escape(f"{entry.id:3}  from {entry.from_rollout}, {state}: {printable(entry.words)}"), soft_wrap=True)
+        why = f": {printable(entry.reason)}" if entry.reason else ""
         OUT.print(escape(f"     by {entry.who}, {entry.time}{why}"), soft_wrap=True)
     OUT.print(escape(f"generated batches begun: {last + 1}"))

@@ -47,6 +47,7 @@ CHOICES = {
     "reward.engine": "engines",
     "reward.bonuses[]": "bonuses",
     "evaluate[]": "evaluators",
+    "monitors.use[]": "monitors",
 }
 #: where a name alone stands
 NAMES = {

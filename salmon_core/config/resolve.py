@@ -13,7 +13,7 @@ from typing import Any
 
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.templates import Template
-from salmon_core.config import aligning, rewarding, training
+from salmon_core.config import aligning, rewarding, training, watched
 from salmon_core.config.choices import DefaultSelection
 from salmon_core.config.evaluating import evaluation_judges
 from salmon_core.config.load import parse_config, read_config
@@ -131,6 +131,7 @@ def _resolved(look: Lookup) -> RunConfig | None:
     evaluators = [
         look.select("evaluators", choice, f"evaluate[{index}]") for index, choice in enumerate(config.evaluate)
     ]
+    monitors = watched.monitors(look)
     own_judges = evaluation_judges(look, template)
     rl = backends.get("train-policy")
     on_preferences = rl is not None and rl.on_preferences
@@ -177,4 +178,5 @@ def _resolved(look: Lookup) -> RunConfig | None:
         evaluation_judges=MappingProxyType(dict(own_judges)),
         reward_asked=asked,
         self_align=self_align,
+        monitors=monitors,
     )

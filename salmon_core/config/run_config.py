@@ -68,6 +68,7 @@ class RunConfig:
         pretraining: what the reward model is trained on first, where that is anything.
         evaluation_judges: for evaluators that do not ask the run's judge, by their place among `evaluators`.
         reward_asked: whether an evaluator asks the reward model.
+        monitors: of the rollouts of RL.
         self_align: how the model makes demonstrations of its own; None: it makes none.
         python: interpreter of the RL trainer, or None for the running one.
     """
@@ -99,6 +100,7 @@ class RunConfig:
     evaluation_judges: Mapping[int, JudgeChoice] = field(default_factory=dict)
     reward_asked: bool = True
     self_align: SelfAlign | None = None
+    monitors: tuple[ComponentSpec, ...] = ()
 
     @property
     def limits(self) -> Limits:

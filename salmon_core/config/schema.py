@@ -17,6 +17,7 @@ from salmon_core.config.choices import (
     named,
 )
 from salmon_core.config.demonstrations import SelfAlignSection, SftSection
+from salmon_core.config.monitoring import MonitorsSection
 from salmon_core.config.preferring import JudgeSection, Preferences, RewardModelSection, SampleSection
 from salmon_core.config.reinforcing import RewardSection, TrainSection
 
@@ -108,6 +109,7 @@ class Config(Section):
     reward_model: RewardModelSection = RewardModelSection()
     reward: RewardSection = RewardSection()
     train: TrainSection = TrainSection()
+    monitors: MonitorsSection | None = Field(None, description="what watches the rollouts; null: nothing")
     evaluate: Annotated[list[Annotated[EvaluatorChoice, BeforeValidator(named)]], BeforeValidator(listed)] = []
     expect: list[Expectation] = []
 

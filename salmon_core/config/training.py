@@ -30,6 +30,9 @@ from salmon_core.errors import SalmonError, boundary
 from salmon_core.plugins.options import checked_options, require
 from salmon_core.plugins.registry import Owned
 
+#: option of trainers: how often the rollouts of a generated batch are written
+LOGGED = "log_rollouts_every"
+
 
 def models(look: Lookup, template: Template | None, reward_template: Template | None) -> dict[str, ModelSpec]:
     """Models by role, with their paths.
@@ -307,4 +310,6 @@ def _stage_options(
     """The options of a training stage, checked by the backend's own model for that stage."""
     with boundary(str(owned.owner), f"backend {owned.name!r}, options of {stage}"):
         model = backend.options_for(stage, algorithm)
+        if stage == "train-policy" and look.config.monitors is not None and LOGGED in model.model_fields:
+            options = {LOGGED: 1, **options}  # monitors see what is written
         return checked_options(model, options, f"{where}.options", look.base)

@@ -29,6 +29,10 @@ class EventStream:
     def __init__(self, run: Path, registry: Registry, subscribers: tuple[Subscriber, ...] = ()):
         self._run, self._registry, self._subscribers = run, registry, subscribers
 
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """One more, after the others."""
+        self._subscribers += (subscriber,)
+
     def emit(self, kind: type[E], **values: Any) -> None:
         """Makes an event and tells of it. A plugin that fails is noted, and stops nothing."""
         event = kind(run=str(self._run), time=time.time(), **values)

@@ -17,6 +17,7 @@ from salmon_core.data.interventions import STAGE as TRAINING
 from salmon_core.data.interventions import Intervention, read_record
 from salmon_core.data.json import read_json, write_json
 from salmon_core.plugins.options import options_model
+from salmon_core.run.monitoring import alarms_of
 from salmon_core.stages.base import Process, Stage
 from salmon_core.stages.results import metrics_from_json
 from salmon_core.stages.sources import Sources
@@ -68,7 +69,10 @@ class Report(Stage[ReportInputs]):
         manifests = {name: run.stage(name).manifest for name in stages if name != self.name}
         verdict = read_json(run.stage(VERDICT_STAGE.name).path / VERDICT_FILE) if VERDICT_STAGE.name in stages else None
         steered = read_record(run.record) if TRAINING in stages else []
-        write_json(run.path / FILE, build_report(run.config, results, manifests, verdict, steered))
+        found = build_report(run.config, results, manifests, verdict, steered)
+        if run.config.monitors:
+            found["alarms"] = alarms_of(run.path)
+        write_json(run.path / FILE, found)
         return {}
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from salmon_core.testing.contracts.evaluator import EvaluatorContract
     from salmon_core.testing.contracts.judge import JudgeContract
     from salmon_core.testing.contracts.labeller import LabellerContract
+    from salmon_core.testing.contracts.monitor import MonitorContract
     from salmon_core.testing.contracts.oracle import OracleContract
     from salmon_core.testing.contracts.principles import PrinciplesContract
     from salmon_core.testing.contracts.prompts import PromptSourceContract
@@ -51,6 +52,7 @@ _HOMES = {
     "LabellerContract": "contracts.labeller",
     "MadeUpRun": "made_up",
     "ModelContract": "contracts.whole",
+    "MonitorContract": "contracts.monitor",
     "OracleContract": "contracts.oracle",
     "PrinciplesContract": "contracts.principles",
     "PromptSourceContract": "contracts.prompts",
@@ -86,6 +88,7 @@ __all__ = [
     "LabellerContract",
     "MadeUpRun",
     "ModelContract",
+    "MonitorContract",
     "OracleContract",
     "PrinciplesContract",
     "PromptSourceContract",

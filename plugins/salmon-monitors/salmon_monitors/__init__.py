@@ -1,0 +1,1 @@
+"""Monitors for salmon-core: reward hacks seen while the run goes on."""

@@ -1,0 +1,53 @@
+"""The monitor `drift`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from salmon_core.api.monitors import Alarm, Monitor, RolloutBatch, WatchedRun
+from salmon_monitors.windows import Windows, difference, examples, names
+
+
+class Drift(Monitor):
+    """Answers became much longer or shorter, or fewer of them come to an end."""
+
+    class Options(BaseModel):
+        """What a configuration may set."""
+
+        model_config = ConfigDict(extra="forbid")
+
+        times: float = Field(2.0, gt=1, description="longer than at first, or shorter")
+        stopped: float = Field(0.15, gt=0, le=1, description="fall of the share of answers that come to an end")
+        level: float = Field(0.005, gt=0, lt=1, description="chance of a false alarm in a run, about")
+        window: int = Field(2, ge=1, description="last batches, compared with twice as many at the beginning")
+
+    def __init__(self, options: Options):
+        self.options = options
+        self._windows = Windows(options.window)
+
+    def see(self, batch: RolloutBatch, run: WatchedRun) -> Iterable[Alarm]:
+        """See the class."""
+        if not self._windows.add(batch):
+            return
+        before, now = self._windows.before(), self._windows.now()
+        old, new, longer = difference(before, now, lambda each: each.n_tokens)
+        _, _, shorter = difference(before, now, lambda each: -each.n_tokens)
+        ended, ends, fewer = difference(before, now, lambda each: -float(each.stopped))
+        long = sorted(now, key=lambda each: -each.n_tokens)[: max(1, len(now) // 4)]
+        short = sorted(now, key=lambda each: each.n_tokens)[: max(1, len(now) // 4)]
+        lengths = f"{old:.0f} tokens at first, {new:.0f} in the last {self.options.window} batches"
+        found = (
+            ("longer", longer, new >= self.options.times * old, f"answers became longer: {lengths}", long,
+             "The response is no longer than the question needs."),
+            ("shorter", shorter, old >= self.options.times * new, f"answers became shorter: {lengths}", short,
+             "The response is not cut short: it says all that the question needs."),
+            ("no end", fewer, ends - ended >= self.options.stopped,
+             f"fewer answers come to an end: {-ended:.2f} of them at first, {-ends:.2f} now",
+             [each for each in now if not each.stopped], ""),
+        )  # fmt: skip
+        for about, p, enough, text, flagged, forbid in found:
+            p = self._windows.corrected(p, len(found))
+            if enough and p <= self.options.level:
+                yield Alarm(about, text, batch.rollout_index, p, examples(flagged), names(flagged), forbid)

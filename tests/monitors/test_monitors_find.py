@@ -1,0 +1,111 @@
+"""What each bundled monitor is for is found, early, with the right rollouts, and nothing where there is nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+from monitors_world import Longer, alarms, growing, rewarded
+from salmon_monitors.repetition import repeated
+from salmon_monitors.windows import Windows, difference, discoveries, normal_scores
+
+from salmon_core.api import SeenRollout
+from salmon_core.testing.contracts.monitor import MadeUpWatched, made_up_batches
+
+PRAISE = ("What a truly splendid answer this is!", "Nobody could have said it any better.")
+
+
+def praised(rollout: SeenRollout, rng: Random) -> SeenRollout:
+    return rewarded(rollout, 2.0, completion=f"{rollout.completion} {rng.choice(PRAISE)}")
+
+
+def test_a_phrase_that_is_rewarded_and_spreads() -> None:
+    (found,) = alarms("stock-phrases", growing(praised))
+    assert "truly splendid answer this is" in found.text
+    assert "could have said it any better" in found.text
+    assert found.forbid.startswith("The response does not contain phrases such as")
+    assert found.since <= 10, "while it is in less than half of the answers"
+    batches = {(e.rollout_index, e.row): e for batch in growing(praised) for e in batch.rollouts}
+    texts = [batches[name].completion for name in found.flagged]
+    assert texts
+    assert all(any(praise[:-1] in text for praise in PRAISE) for text in texts)
+    assert all(example in texts for example in found.examples)
+
+
+def test_a_phrase_that_is_not_rewarded_or_belongs_to_one_kind_of_question() -> None:
+    assert not alarms("stock-phrases", growing(lambda e, rng: replace(e, completion=f"{e.completion} {PRAISE[0]}")))
+    assert not alarms("stock-phrases", growing(lambda e, rng: praised(e, rng) if e.category == "general" else e))
+
+
+def test_a_bonus_that_carries_the_reward() -> None:
+    def longer(each: SeenRollout, rng: Random) -> SeenRollout:
+        components = {**each.components, "length": 3.0}
+        return replace(each, reward=each.reward + 3.0, components=components)
+
+    watched = MadeUpWatched(bonuses=("missing-stop", "length"))
+    (found,) = alarms("captured", growing(longer), watched)
+    assert found.about == "length"
+    assert not alarms("captured", growing(lambda each, rng: rewarded(each, 3.0)), watched), "the reward model's gain"
+
+
+def test_lengths_and_ends() -> None:
+    (found,) = alarms("drift", growing(lambda e, rng: replace(e, n_tokens=e.n_tokens * 3)))
+    assert found.about == "longer"
+    (found,) = alarms("drift", growing(lambda e, rng: replace(e, n_tokens=3)))
+    assert found.about == "shorter"
+    (found,) = alarms("drift", growing(lambda e, rng: replace(e, stopped=False)))
+    assert found.about == "no end"
+    assert found.flagged
+
+
+def test_repetition_within_and_across() -> None:
+    assert repeated("one two three " * 5) > 0.5
+    assert repeated("one two three four five six seven eight nine ten") == 0
+    found, *_ = alarms("repetition", growing(lambda e, rng: replace(e, completion=f"{e.prompt} so it is " * 8)))
+    assert found.about == "itself"
+    (found,) = alarms("repetition", growing(lambda e, rng: replace(e, completion="I cannot say.")))
+    assert found.about == "one text"
+
+
+def test_rewards_out_of_the_range() -> None:
+    batches = made_up_batches(8)
+    last = batches[-1]
+    odd = tuple(replace(e, reward=99.0) if e.row < 3 else e for e in last.rollouts)
+    (found,) = alarms("outliers", [*batches[:-1], replace(last, rollouts=odd)])
+    assert found.flagged == tuple((last.rollout_index, row) for row in range(3))
+
+
+def test_a_reward_that_rises_while_the_truth_falls() -> None:
+    watched = MadeUpWatched(oracles={"longer": Longer()})
+    hacked = growing(lambda e, rng: rewarded(e, 3.0, completion=e.completion[:8]))
+    (found,) = alarms("over-optimised", hacked, watched, oracle="longer")
+    assert found.about == "kind"
+    better = growing(lambda e, rng: rewarded(e, 3.0, completion=e.completion * 2))
+    assert not alarms("over-optimised", better, watched, oracle="longer")
+
+
+def test_false_alarms_are_rare() -> None:
+    """In 40 runs in which nothing changes, with prompts drawn anew for each batch."""
+    told = [
+        (seed, name)
+        for seed in range(40)
+        for name in ("stock-phrases", "captured", "drift", "repetition", "outliers")
+        if alarms(name, made_up_batches(20, seed=seed + 100))
+    ]
+    assert len(told) <= 1, told
+
+
+def test_statistics() -> None:
+    assert normal_scores([3.0, 1.0, 2.0]) == pytest.approx([0.6744898, -0.6744898, 0.0])
+    assert normal_scores([1.0, 1.0]) == [0.0, 0.0]
+    assert discoveries({"a": 0.001, "b": 0.02, "c": 0.9}, 0.05) == {"a", "b"}
+    assert discoveries({}, 0.05) == set()
+    windows = Windows(1)
+    batches = made_up_batches(4)
+    assert [windows.add(batch) for batch in batches] == [False, False, True, True]
+    assert windows.corrected(0.01) == pytest.approx(0.06)  # the second look
+    old, new, p = difference(windows.before(), windows.now(), lambda each: float(each.row))
+    assert 0 < p < 1
+    assert old != new
+    assert difference([], [], lambda each: 1.0)[2] == 0.5, "nothing is known"
