@@ -130,11 +130,14 @@ class RolloutLog:
 
     def _write(self, path: Path, rows: list[dict[str, Any]]) -> None:
         if self._thread is None:
-            write_rows(path, rows, ROLLOUTS)
+            self._put(path, rows)
             return
         while self._writing and (self._writing[0].done() or len(self._writing) >= _AHEAD):
             self._writing.pop(0).result()  # of a disk that is full a training hears at once
-        self._writing.append(self._thread.submit(write_rows, path, rows, ROLLOUTS))
+        self._writing.append(self._thread.submit(self._put, path, rows))
+
+    def _put(self, path: Path, rows: list[dict[str, Any]]) -> int:
+        return write_rows(path, rows, ROLLOUTS)
 
 
 def record(row: int, rollout: Rollout, breakdown: RewardBreakdown) -> dict[str, Any]:
