@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from salmon_monitors import plugin
-
 from salmon_core.api import Alarm, Oracle, RolloutBatch, SeenRollout
 from salmon_core.records import Prompt
 from salmon_core.testing import build_component, registry_of
 from salmon_core.testing.contracts.monitor import MadeUpWatched, made_up_batches
+from salmon_monitors import plugin
 
 
 @dataclass(frozen=True)

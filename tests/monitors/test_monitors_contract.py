@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from monitors_world import Longer
-from salmon_monitors import plugin
 
 from salmon_core.testing import MonitorContract
 from salmon_core.testing.contracts.monitor import MadeUpWatched
+from salmon_monitors import plugin
 
 
 class TestStockPhrases(MonitorContract):

@@ -7,11 +7,11 @@ from random import Random
 
 import pytest
 from monitors_world import Longer, alarms, growing, rewarded
-from salmon_monitors.repetition import repeated
-from salmon_monitors.windows import Windows, difference, discoveries, normal_scores
 
 from salmon_core.api import SeenRollout
 from salmon_core.testing.contracts.monitor import MadeUpWatched, made_up_batches
+from salmon_monitors.repetition import repeated
+from salmon_monitors.windows import Windows, difference, discoveries, normal_scores
 
 PRAISE = ("What a truly splendid answer this is!", "Nobody could have said it any better.")
 

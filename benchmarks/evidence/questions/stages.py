@@ -14,10 +14,8 @@ from evidence.results import Read, Results, at, rate
 from evidence.table import arms_table, differences
 
 _EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
-_EVALUATE = measured(
-    "{name: minnow-oracle, samples: 8, before: base}",
-    "{name: rm-accuracy, truth: minnow, samples: 8}",
-)
+_RATES = "{name: minnow-oracle, samples: 8, before: base}"
+_EVALUATE = measured(_RATES, "{name: rm-accuracy, truth: minnow, samples: 8}")
 
 
 def _differing(name: str, base: str) -> dict[str, str]:
@@ -45,9 +43,7 @@ NO_PRETRAINING = Arm("without pretrain-rm", (_BASE_MODEL, *_ALIGN, _PRETRAINED, 
 _ITS = f"{{path: {made_by(FULL)}/pretrain-rm/model}}"
 #: nothing is judged, and RL is rewarded by what knows no principles
 NO_JUDGING = Arm("without judge and train-rm", (_BASE_MODEL, *_ALIGN, f"reward_model={_ITS}", *_EVALUATE))
-NO_MODEL = Arm(
-    "without any reward model", (_BASE_MODEL, *_ALIGN, _PRETRAINED, _ALONE, "reward.rm_weight=0", *_EVALUATE)
-)
+NO_MODEL = Arm("without any reward model", (_BASE_MODEL, *_ALIGN, "reward.rm_weight=0", *measured(_RATES)))
 NO_RL = Arm("without train-policy", (_BASE_MODEL, *_ALIGN, _PRETRAINED, "train.algorithm=none", *_EVALUATE))
 ARMS = (FULL, NO_ALIGN, NO_PRETRAINING, NO_JUDGING, NO_MODEL, NO_RL)
 
