@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from salmon_core.cli.console import is_number, short
+from salmon_core.cli.console import is_number, printable, short
 from salmon_core.cli.output import OUT
 from salmon_core.data.json import read_json
 from salmon_core.errors import SalmonError
@@ -56,6 +56,10 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     console.print(f"\n[bold]{heading}, rewarded: {shown}")
     if report["principles"]["interventions"]:
         console.print(f"interventions: {escape(', '.join(report['principles']['interventions']))}")
+    for each in report.get("steered", ()):
+        why = f" ({each['reason']})" if each["reason"] else ""
+        said = f"intervention {each['id']} by {each['who']}, from batch {each['from_rollout']}: {each['words']}{why}"
+        console.print(escape(printable(said)))
     _print_demonstrations(report["stages"].get("self-align", {}).get("metrics") or {}, console)
     _print_judge(report.get("judge") or {}, console)
     if report["targets"]:

@@ -13,6 +13,8 @@ import salmon_core
 from salmon_core.api.evaluation import Metrics, Section
 from salmon_core.config.choices import PrincipleChoice
 from salmon_core.config.run_config import RunConfig
+from salmon_core.data.interventions import STAGE as TRAINING
+from salmon_core.data.interventions import Intervention, read_record
 from salmon_core.data.json import read_json, write_json
 from salmon_core.data.rollouts import read_rollout_rows
 from salmon_core.plugins.options import options_model
@@ -68,9 +70,10 @@ class Report(Stage[ReportInputs]):
         results = [metrics_from_json(file.read_text(encoding="utf-8")) for file in files]
         manifests = {name: run.stage(name).manifest for name in stages if name != self.name}
         verdict = read_json(run.stage(VERDICT_STAGE.name).path / VERDICT_FILE) if VERDICT_STAGE.name in stages else None
-        trained = run.stage("train-policy").path
-        rollouts = read_rollout_rows(trained) if "train-policy" in stages else ()
-        found = build_report(run.config, results, manifests, verdict, rollouts)
+        trained = run.stage(TRAINING).path
+        rollouts = read_rollout_rows(trained) if TRAINING in stages else ()
+        steered = read_record(run.record) if TRAINING in stages else []
+        found = build_report(run.config, results, manifests, verdict, rollouts, steered)
         if run.config.monitors:
             found["alarms"] = alarms_of(run.path)
         write_json(run.path / FILE, found)
@@ -83,6 +86,7 @@ def build_report(
     manifests: Mapping[str, Mapping[str, Any]],
     verdict: Mapping[str, Any] | None = None,
     rollouts: Iterable[Mapping[str, Any]] = (),
+    steered: Sequence[Intervention] = (),
 ) -> dict[str, Any]:
     """The report of a run whose stages are done.
 
@@ -91,6 +95,7 @@ def build_report(
         manifests: of the stages.
         verdict: on the judge, where one was asked.
         rollouts: of the training, as they were written down.
+        steered: what was put on the record while the policy was trained.
     """
     section = config.config
     accuracy = next((metrics.reward_model for metrics in results if metrics.reward_model is not None), None)
@@ -105,6 +110,7 @@ def build_report(
             "shown": min(section.reward.show, len(config.reward_principles)) + len(config.interventions),
             "interventions": {item.shown.name: item.shown.text for item in config.interventions},
         },
+        "steered": [asdict(each) | {"words": each.words} for each in steered],
         "bonuses": {bonus.label: bonus.weight for bonus in config.bonuses},
         "targets": [asdict(target) | {"change": target.change} for each in results for target in each.targets],
         "judge": verdict or {},

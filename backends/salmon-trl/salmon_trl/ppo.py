@@ -206,6 +206,7 @@ class PPOTrainer(GRPOTrainer):
             kl = kl_penalty(batch["old_per_token_logps"], batch["ref_per_token_logps"], args.kl_estimator) * mask
             mean_kl, _ = moments(kl, mask, self._sum)
             logged["kl"].append(mean_kl.item())
+            self._tell_kl(kl)
         else:
             kl = torch.zeros_like(mask)
         with self._critic_evaluates():
@@ -221,6 +222,12 @@ class PPOTrainer(GRPOTrainer):
             logged.pop("frac_reward_zero_std", None)  # of groups of one: always 1
         self._show_advantages((advantages.sum(1) / mask.sum(1).clamp(min=1)).contiguous())
         return {**batch, "advantages": advantages, "values": values, "returns": returns}
+
+    def _tell_kl(self, kl: torch.Tensor) -> None:
+        """Reward functions that write rollouts down want to know it; see `RewardFunction.tell_kl`."""
+        for function in self.reward_funcs:
+            if getattr(function, "awaits_kl", False):
+                function.tell_kl(kl.sum(1).tolist())
 
     def _own_scores(self, batch: Batch) -> torch.Tensor:
         """(B,) the rewards of this process's completions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
@@ -32,9 +32,11 @@ class RolloutTrainer(Resumable):
 
     Attributes:
         config: its TRL configuration class.
+        tells_kl: whether the KL penalty is part of its rewards, and so known for each completion.
     """
 
     config: type
+    tells_kl: ClassVar[bool] = False
 
     @classmethod
     def settings(cls, options: Any) -> dict[str, Any]:
@@ -53,6 +55,13 @@ class RolloutTrainer(Resumable):
 
     def before_training(self, run: Run, options: Any, function: RewardFunction) -> None:
         """Called once, before training, with the reward function."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        # First: what was generated before a checkpoint is not generated again.
+        for function in self.reward_funcs:  # type: ignore[attr-defined]
+            if isinstance(function, RewardFunction) and function.log is not None:
+                function.log.settle()
+        super()._save_checkpoint(model, trial)
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
         # TRL would put a second BOS before a prompt that the chat template has already begun with one.
@@ -100,6 +109,7 @@ class PPO(RolloutTrainer, PPOTrainer):
     """Proximal policy optimisation with a critic."""
 
     config = PPOConfig
+    tells_kl = True
 
     @classmethod
     def settings(cls, options: PPOOptions) -> dict[str, Any]:
