@@ -2,6 +2,7 @@
 
     python benchmarks/gpu_ppo.py                            # one GPU
     python benchmarks/gpu_ppo.py --device cpu --quick       # a tiny one, anywhere
+    python benchmarks/gpu_ppo.py --vllm colocate            # sampled by vLLM; needs it beside TRL
 
 Printed for each way: tokens generated per second of whole updates (sampling, reference, critic, reward, two passes of
 training), the median time of an update, and peak memory. The first update is left out of the times.
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--device-batch", type=int, default=32, help="completions in one forward")
     parser.add_argument("--tokens", type=int, default=128, help="longest completion")
     parser.add_argument("--updates", type=int, default=8, help="generated batches")
+    parser.add_argument("--vllm", choices=["colocate", "server"], help="sample with vLLM; server: one that is running")
     parser.add_argument("--quick", action="store_true", help="tiny models")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -75,6 +77,8 @@ def main() -> None:
         "save_steps": 2 * args.updates,
         "bf16": True,
     }
+    if args.vllm:
+        base |= {"use_vllm": True, "vllm_mode": args.vllm}
     adapters = {"lora": {"r": args.rank}, "sharing": "adapters"}
     found = {}
     for name, options in (("four models", base), ("one base, adapters", base | adapters)):

@@ -19,6 +19,7 @@ from salmon_core.api.events import (
 from salmon_core.api.training import LaunchPlan
 from salmon_core.config.resolve import load
 from salmon_core.config.run_config import RunConfig
+from salmon_core.data.interventions import RECORD, STAGE, Intervention, read_record, write_record
 from salmon_core.data.json import read_json
 from salmon_core.errors import ConfigError, Problem, SalmonError
 from salmon_core.run.events import EventStream
@@ -26,6 +27,7 @@ from salmon_core.run.folder import StageFolder
 from salmon_core.run.monitoring import Watch
 from salmon_core.run.processes import Lock
 from salmon_core.run.run import Run
+from salmon_core.run.steering import check_replay
 from salmon_core.run.watch import inherited
 from salmon_core.run.workers import Workers
 from salmon_core.stages import stage
@@ -66,13 +68,22 @@ class Pipeline:
         """The run's."""
         return self.run_of.path
 
-    def run(self, *, start: str | None = None, until: str | None = None, verify: bool = False) -> dict[str, Any]:
+    def run(
+        self,
+        *,
+        start: str | None = None,
+        until: str | None = None,
+        verify: bool = False,
+        replay: Sequence[Intervention] | None = None,
+    ) -> dict[str, Any]:
         """Runs what is not finished yet; what is finished is looked over first.
 
         Args:
             start: do this stage and all after it anew, finished or not.
             until: stop after this stage.
             verify: compare the content of large files of finished stages as well.
+            replay: interventions to follow when the policy is trained, of another run's record; a training that
+                followed others is done anew.
 
         Returns:
             the report, or {} if it was not reached.
@@ -84,6 +95,8 @@ class Pipeline:
             if name is not None and name not in self.stages:
                 raise SalmonError(f"this run has no stage {name!r}", hint=f"its stages: {', '.join(self.stages)}")
         self.plans()  # impossible options show before anything runs
+        if replay is not None:
+            check_replay(self.run_of, replay)
         self.folder.mkdir(parents=True, exist_ok=True)
         report, failure = None, None
         timeout = self.run_of.config.config.run.call_timeout
@@ -95,6 +108,7 @@ class Pipeline:
                 anew = False
                 for name in self.stages:
                     anew = anew or name == start
+                    anew = self._record(name, replay, anew=anew) or anew
                     goes_on = name != until and self._goes_on(name)
                     self._stage(name, lock, workers, goes_on, anew=anew, verify=verify)
                     if name == until:
@@ -156,6 +170,25 @@ class Pipeline:
             self._events.emit(StageFailed, stage=name, error=str(error) or type(error).__name__)
             raise
         self._events.emit(StageFinished, stage=name, manifest=manifest)
+
+    def _record(self, name: str, replay: Sequence[Intervention] | None, *, anew: bool) -> bool:
+        """Leaves the record that a training of the policy follows; that of an older one goes with its result.
+
+        Returns:
+            whether it followed another one, and so has to be done anew.
+        """
+        if name != STAGE:
+            return False
+        folder, record = self.run_of.stage(name), self.run_of.record
+        wanted = None if replay is None else [each.effect for each in replay]
+        found = [each.effect for each in read_record(record)]
+        other = wanted is not None and found[: len(wanted)] != wanted
+        begins = anew or other or folder.otherwise(self.sources.made_from(name)) is not None
+        if begins and folder.path.exists() and record.exists():
+            record.replace(folder.path / RECORD)
+        if begins and replay:
+            write_record(record, replay)
+        return other
 
     def _begin(self, own: Stage[Any], folder: StageFolder, *, anew: bool, verify: bool) -> bool | None:
         """Makes a stage's folder ready: whether something of it is there to go on from; None if it is finished."""

@@ -317,6 +317,7 @@ class RewardBreakdown:
         shares: with `combine: mean`, how much each counts, in sum 1: the sum of shares times scores is `raw["rm"]`.
         left_out: of a joint text, where it was to be explained: how much lower the score is without each principle.
         vetoed: hard rules that are broken.
+        interventions: of the run's record, those in force, by id.
     """
 
     total: float
@@ -329,6 +330,7 @@ class RewardBreakdown:
     shares: Mapping[str, float] = field(default_factory=dict)
     left_out: Mapping[str, float] = field(default_factory=dict)
     vetoed: tuple[str, ...] = ()
+    interventions: tuple[int, ...] = ()
 
 
 #: a rate or a mean of fewer things says next to nothing

@@ -35,9 +35,16 @@ def until(true: Callable[[], object], seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-def kill_when(argv: Sequence[str], ready: Callable[[], bool], *, env: Mapping[str, str], seconds: float = 240) -> None:
+def kill_when(
+    argv: Sequence[str],
+    ready: Callable[[], bool],
+    *,
+    env: Mapping[str, str],
+    seconds: float = 240,
+    cwd: Path | None = None,
+) -> None:
     """Starts a run, kills it with SIGKILL when `ready`, and waits until nothing of it is left."""
-    process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(argv, env=env, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + seconds
     while not ready():
         assert process.poll() is None, "the run ended before it could be killed"

@@ -34,7 +34,7 @@ from salmon_core.api.models import (
 from salmon_core.api.monitors import Alarm, Monitor, RolloutBatch, SeenRollout, WatchedRun
 from salmon_core.api.principles import Principle, PrincipleSet
 from salmon_core.api.prompts import PromptSource
-from salmon_core.api.reward import Bonus, BonusSpec, RewardSpec, ScheduledPrinciple, Veto
+from salmon_core.api.reward import Bonus, BonusSpec, RewardSpec, ScheduledPrinciple, ScheduledWeight, Veto
 from salmon_core.api.starter import Starter
 from salmon_core.api.templates import Limits, RewardConversation, Template
 from salmon_core.api.training import (
@@ -99,6 +99,7 @@ __all__ = [
     "Sampler",
     "Sampling",
     "ScheduledPrinciple",
+    "ScheduledWeight",
     "Scorer",
     "Section",
     "SeenRollout",

@@ -89,6 +89,7 @@ class Section:
     Attributes:
         note: below the table.
         judged: whether it shows what the judge said: then the report says below it whether that judge can be believed.
+        card: whose model card shows it as well: `reward`, `policy`, or nobody's.
 
     Raises:
         ValueError: a row that has not one cell for each column.
@@ -99,6 +100,7 @@ class Section:
     rows: tuple[tuple[str | float | int | None, ...], ...]
     note: str = ""
     judged: bool = False
+    card: Literal["", "reward", "policy"] = ""
 
     def __post_init__(self) -> None:
         for row in self.rows:

@@ -89,6 +89,24 @@ class RolloutsLogged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Intervened(Event):
+    """A person, or a plugin, steers the run: a line of its `interventions.jsonl`.
+
+    Attributes:
+        id: of the intervention.
+        rollout_index: the first generated batch that it counts for.
+        text: what it does, in words.
+    """
+
+    stage: str
+    id: int
+    rollout_index: int
+    text: str
+    who: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmRaised(Event):
     """A monitor found something; see `salmon_core.api.monitors.Alarm`.
 

@@ -38,6 +38,26 @@ class ScheduledPrinciple:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduledWeight:
+    """An intervention: another weight, from rollout index `start` to before `end`.
+
+    Attributes:
+        of: whether `name` is a principle, or a bonus' label.
+        value: finite; of a principle >= 0, and 0 leaves it out of what is shown.
+    """
+
+    of: Literal["principle", "bonus"]
+    name: str
+    value: float
+    start: int = 0
+    end: int | None = None
+
+    def in_force(self, rollout_index: int) -> bool:
+        """Whether it holds for rollouts of this index."""
+        return self.start <= rollout_index and (self.end is None or rollout_index < self.end)
+
+
+@dataclass(frozen=True, slots=True)
 class BonusSpec:
     """A bonus, the label it is logged under, and its weight."""
 
@@ -75,6 +95,9 @@ class RewardSpec:
         veto: for principles that are hard rules; None: there are none.
         explain_every: every so many-th of the rollouts that are written down tells what each principle of its joint
             text gave; 0: none does.
+        reweighted: weights that change while a run goes on.
+        record: absolute path of a running run's `interventions.jsonl`, which grows while it goes on: each generated
+            batch is rewarded by what stands there when it begins. None: nothing is added to what stands here.
     """
 
     template: ComponentSpec
@@ -86,8 +109,10 @@ class RewardSpec:
     combine: Literal["joint", "mean"] = "joint"
     weights: Mapping[str, float] = field(default_factory=dict)
     interventions: tuple[ScheduledPrinciple, ...] = ()
+    reweighted: tuple[ScheduledWeight, ...] = field(default=(), metadata={"uncounted": True})  # of a record, too
     bonuses: tuple[BonusSpec, ...] = ()
     file_plugins: tuple[str, ...] = ()
     on_failure: float | Literal["stop"] = "stop"
     veto: Veto | None = None
     explain_every: int = field(default=0, metadata={"uncounted": True})  # of what is told, not of what is computed
+    record: str | None = field(default=None, metadata={"uncounted": True})  # a result, not an input

@@ -44,6 +44,7 @@ class ConsoleSubscriber:
             events.StepLogged: self._step,
             events.StageFinished: self._finished,
             events.StageFailed: lambda _: self._close(),
+            events.Intervened: self._intervened,
             events.AlarmRaised: self._alarm,
             events.Note: self._note,
         }
@@ -122,6 +123,10 @@ class ConsoleSubscriber:
         seconds = event.manifest.get("seconds", 0)
         self.console.print(f"{event.stage:13} [green]done[/green] {seconds:7.1f} s  {'  '.join(numbers[:5])}")
 
+    def _intervened(self, event: events.Intervened) -> None:
+        text = f"{event.id} by {event.who}, from generated batch {event.rollout_index} on: {event.text}"
+        self.console.print(f"[yellow]intervention[/yellow] {escape(printable(text))}")
+
     def _note(self, event: events.Note) -> None:
         self.console.print(f"[yellow]note[/yellow] {escape(event.text)}")
 
@@ -136,9 +141,14 @@ class ConsoleSubscriber:
             self._live = None
 
 
+def printable(text: str) -> str:
+    """A text in one line, with spaces for what steers a terminal."""
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
 def _line(text: str) -> str:
     """A completion in one line of printable characters."""
-    plain = "".join(each if each.isprintable() else " " for each in text)
+    plain = printable(text)
     return plain if len(plain) <= _EXAMPLE else plain[: _EXAMPLE - 3] + "..."
 
 

@@ -106,6 +106,12 @@ def plan(
     metavar="X",
     help="Ask nothing more once so much was spent, in the currency of the engines' prices.",
 )
+@click.option(
+    "--replay",
+    type=click.Path(path_type=Path),
+    metavar="RECORD",
+    help="Follow the interventions of another run: its folder, or its interventions.jsonl.",
+)
 @_quick
 def run(
     config: Path,
@@ -116,6 +122,7 @@ def run(
     verify: bool,
     limit: int | None,
     max_cost: float | None,
+    replay: Path | None,
     quick: bool,
 ) -> None:
     """Run a configuration from prompts to report. Finished stages are skipped; a killed run goes on where it was.
@@ -138,6 +145,7 @@ def run(
             quick=quick,
             limit=limit,
             max_cost=max_cost,
+            replay=replay,
         )
     )
 
@@ -174,12 +182,67 @@ def report(folder: Path, as_json: bool) -> None:
     sys.exit(show_report(folder, as_json=as_json))
 
 
+@click.command()
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--add", metavar="TEXT", help="Show a principle in these words.")
+@click.option("--principle", metavar="NAME", help="Show a principle of the reward's set, or of --from-set.")
+@click.option("--negate", is_flag=True, help="With --principle: its negated text.")
+@click.option("--from-set", metavar="SET", help="With --principle: another set to look in; by default interventions.")
+@click.option("--weight", metavar="NAME=X", help="Another weight for a principle; 0 shows it no more.")
+@click.option("--bonus", metavar="NAME=X", help="Another weight for a bonus.")
+@click.option("--undo", type=click.IntRange(min=1), metavar="K", help="Take back intervention K.")
+@click.option(
+    "--from-rollout", type=click.IntRange(min=0), metavar="N", help="From generated batch N on; by default the next."
+)
+@click.option("--until", type=click.IntRange(min=1), metavar="N", help="Until before generated batch N.")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the record.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@file_plugins_option
+def steer(
+    folder: Path,
+    add: str | None,
+    principle: str | None,
+    negate: bool,
+    from_set: str | None,
+    weight: str | None,
+    bonus: str | None,
+    undo: int | None,
+    from_rollout: int | None,
+    until: int | None,
+    reason: str,
+    as_json: bool,
+    no_file_plugins: bool,
+) -> None:
+    """Steer the run in folder RUN while it trains its policy, from the next generated batch on; alone, list the record.
+
+    What is done stands in RUN/interventions.jsonl before it counts; `salmon run CONFIG --replay RUN` does the same.
+    """
+    from salmon_core.cli.steer import steer_run
+
+    steer_run(
+        folder,
+        add=add,
+        principle=principle,
+        negate=negate,
+        from_set=from_set,
+        weight=weight,
+        bonus=bonus,
+        undo=undo,
+        from_rollout=from_rollout,
+        until=until,
+        reason=reason,
+        as_json=as_json,
+        file_plugins=not no_file_plugins,
+    )
+
+
 #: those that `salmon` has from here
 COMMANDS: tuple[click.Command, ...] = (
     init,
     check,
     plan,
     run,
+    steer,
     plugins,
     schema,
     report,

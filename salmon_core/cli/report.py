@@ -11,13 +11,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from salmon_core.cli.console import is_number, short
+from salmon_core.cli.console import is_number, printable, short
 from salmon_core.cli.output import OUT
 from salmon_core.data.json import read_json
 from salmon_core.errors import SalmonError
 from salmon_core.records import FEW
 from salmon_core.stages import STAGES
+from salmon_core.stages.signatures import Measured
 
+#: of a failure signature that are shown
+_NUMBERS = 4
 #: what the columns on the judge mean
 _AGREE = "agree: both orders prefer the same; first: prefers what is shown first"
 _UNREAD = "unread: answers that are no verdict, or missing"
@@ -53,6 +56,10 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     console.print(f"\n[bold]{heading}, rewarded: {shown}")
     if report["principles"]["interventions"]:
         console.print(f"interventions: {escape(', '.join(report['principles']['interventions']))}")
+    for each in report.get("steered", ()):
+        why = f" ({each['reason']})" if each["reason"] else ""
+        said = f"intervention {each['id']} by {each['who']}, from batch {each['from_rollout']}: {each['words']}{why}"
+        console.print(escape(printable(said)))
     _print_demonstrations(report["stages"].get("self-align", {}).get("metrics") or {}, console)
     _print_judge(report.get("judge") or {}, console)
     if report["targets"]:
@@ -66,6 +73,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
         plain = {key: value for key, value in values.items() if is_number(value)}
         if plain:
             console.print(escape(f"{name}: " + "  ".join(f"{key} {short(value)}" for key, value in plain.items())))
+    _print_signatures(report.get("signatures") or [], console)
     seconds = sum(stage["seconds"] or 0 for stage in report["stages"].values())
     ordered = sorted(report["stages"].items(), key=lambda item: STAGES.index(item[0]))
     times = ", ".join(f"{name} {stage['seconds'] or 0:.0f}" for name, stage in ordered)
@@ -146,6 +154,21 @@ def _print_rm(rm: Mapping[str, Any], console: Console) -> None:
     for name, own in rows:
         value = f"{own['value']:.3f}" if own["n"] >= FEW else f"too few ({own['value']:.3f})"
         table.add_row(escape(name), value, f"{own['low']:.3f} .. {own['high']:.3f}", str(own["n"]))
+    console.print(table)
+
+
+def _print_signatures(signatures: list[Mapping[str, Any]], console: Console) -> None:
+    """The checklist: what was found, by which numbers, and what to do about it."""
+    if not signatures:
+        return
+    table = Table("failure signature", "found", "by", "what helps")
+    for each in signatures:
+        colour = {"yes": "red", "unclear": "yellow", "no": "green"}.get(each["found"])
+        found = f"[{colour}]{each['found']}[/{colour}]" if colour else each["found"]
+        numbers = [str(Measured(**number)) for number in each["numbers"][:_NUMBERS]]
+        more = len(each["numbers"]) - len(numbers)
+        told = "; ".join([*numbers, *([f"{more} more in report.json"] if more else [])])
+        table.add_row(escape(each["name"]), found, escape(told), escape(each["remedy"]))
     console.print(table)
 
 

@@ -25,6 +25,7 @@ from salmon_core.data.files import write_text
 from salmon_core.kit.commands import announce_file_plugins
 from salmon_core.pipeline import Pipeline
 from salmon_core.run.identity import fingerprint
+from salmon_core.run.steering import recorded
 
 #: in a run's folder: the configuration that was checked last; a run that goes on is not checked again
 CHECKED = ".checked"
@@ -86,6 +87,7 @@ def run_pipeline(
     quick: bool = False,
     limit: int | None = None,
     max_cost: float | None = None,
+    replay: Path | None = None,
 ) -> int:
     """Runs, prints the report; 1 if an expectation does not hold, 128 and a signal's number if one ended the run.
 
@@ -93,6 +95,7 @@ def run_pipeline(
         quick: begin without the checks of `salmon check`.
         limit: train on so many prompts, for a few steps, as the run `NAME-limit`.
         max_cost: the option of this name of all engines that have it.
+        replay: a record of interventions to follow, or the folder of its run.
     """
     where = _Where()
     with _told_to_end():
@@ -103,6 +106,7 @@ def run_pipeline(
             announce_file_plugins(config)
             if limit is not None:
                 config = limited(config, limit)
+            entries = None if replay is None else recorded(replay)
             pipeline = Pipeline(config, subscribers=[where, ConsoleSubscriber()])
             if not quick:
                 pipeline.plans()
@@ -116,7 +120,7 @@ def run_pipeline(
                     write_text(mark, unchanged)
                     where.text = "before its first stage"
             with patient(config, pipeline.folder):
-                report = pipeline.run(start=start, until=until, verify=verify)
+                report = pipeline.run(start=start, until=until, verify=verify, replay=entries)
             if not report:
                 return 0
             print_report(report, OUT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from salmon_core.api.principles import PrincipleSet
@@ -9,6 +10,7 @@ from salmon_core.api.reward import BonusSpec, ScheduledPrinciple
 from salmon_core.config.choices import PrincipleChoice
 from salmon_core.config.lookup import Lookup
 from salmon_core.config.names import find_principle_set
+from salmon_core.config.reinforcing import Intervention
 from salmon_core.errors import SalmonError
 from salmon_core.records import ShownPrinciple
 
@@ -76,13 +78,27 @@ def interventions(look: Lookup, own: PrincipleSet | None) -> list[ScheduledPrinc
 
 
 def _intervention(look: Lookup, index: int, own: PrincipleSet | None) -> ScheduledPrinciple:
-    item = look.config.reward.interventions[index]
+    return scheduled(look.config.reward.interventions[index], partial(_principle_set, look), own)
+
+
+def scheduled(
+    item: Intervention, set_of: Callable[[str], PrincipleSet], own: PrincipleSet | None
+) -> ScheduledPrinciple:
+    """A principle from a rollout on.
+
+    Args:
+        set_of: a principle set by its name.
+        own: the reward's.
+
+    Raises:
+        SalmonError: there is no such principle, or it has no negated text.
+    """
     if item.until_rollout is not None and item.until_rollout <= item.from_rollout:
         raise SalmonError(f"until_rollout {item.until_rollout} is not after from_rollout {item.from_rollout}")
     if item.text is not None:
         shown = ShownPrinciple(item.principle, item.text, negated=item.negate)
         return ScheduledPrinciple(shown, item.from_rollout, item.until_rollout)
-    sets = [own, _principle_set(look, item.from_set)]
+    sets = [own, set_of(item.from_set)]
     found = [p for each in sets if each is not None for p in each if p.name == item.principle]
     if not found:
         known = sorted({p.name for each in sets if each is not None for p in each})

@@ -92,6 +92,10 @@ _SINCE: Mapping[str, Any] = {
     "by_principle": [],
     "left_out": [],
     "vetoed": [],
+    "text_ids": [],
+    "step": None,
+    "kl": None,
+    "interventions": [],
     "own_principles": [],
 }
 PREFERENCES = pa.schema(

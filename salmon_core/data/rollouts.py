@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +37,15 @@ ROLLOUTS = pa.schema(
         ("by_principle", pa.map_(pa.string(), pa.float64())),
         ("left_out", pa.map_(pa.string(), pa.float64())),
         ("vetoed", pa.list_(pa.string())),
+        ("text_ids", pa.list_(pa.string())),
+        ("step", pa.int64()),
+        ("kl", pa.float64()),
+        ("interventions", pa.list_(pa.int32())),
     ]
 )
 FOLDER = "rollouts"
+#: files that may wait for their thread
+_AHEAD = 4
 
 
 class RolloutLog:
@@ -47,13 +56,17 @@ class RolloutLog:
         every: 0 writes none.
         writer: number of the process, where several write.
         pause: seconds between two writings of a file, for those who add a few rollouts at a time; `flush` at the end.
+        aside: write in a thread, so that a trainer need not wait for the disk; it has to `settle` before it leaves a
+            checkpoint that takes the rollouts as written.
     """
 
-    def __init__(self, folder: Path, *, every: int, writer: int = 0, pause: float = 0.0):
+    def __init__(self, folder: Path, *, every: int, writer: int = 0, pause: float = 0.0, aside: bool = False):
         self._folder, self._every, self._writer, self._pause = folder / FOLDER, every, writer, pause
         self._batch: dict[int, list[dict[str, Any]]] = {}
         self._unwritten: set[int] = set()
         self._written = 0.0
+        self._thread = ThreadPoolExecutor(1, "rollouts") if aside else None
+        self._writing: list[Future[int]] = []
 
     def wants(self, rollout_index: int) -> bool:
         """Whether rollouts of this batch are written."""
@@ -68,30 +81,63 @@ class RolloutLog:
             return []
         return [place for place, row in enumerate(rows) if (row + rollout_index // self._every) % every == 0]
 
-    def add(self, rows: Sequence[int], rollouts: Sequence[Rollout], breakdowns: Sequence[RewardBreakdown]) -> None:
+    def add(
+        self,
+        rows: Sequence[int],
+        rollouts: Sequence[Rollout],
+        breakdowns: Sequence[RewardBreakdown],
+        *,
+        step: int | None = None,
+        kl: Sequence[float] | None = None,
+    ) -> None:
         """Writes rollouts, with those of the same batch that were added before; batches come in order.
 
         Args:
             rows: of `rl_prompts.parquet`; -1 for a rollout of none.
             rollouts: as they were scored, interventions among their principles.
+            step: optimizer steps before this batch, where the trainer says it.
+            kl: of each completion, in nats: sum of the trainer's estimates for its tokens, where it knows them.
         """
         begins = False
-        for row, rollout, breakdown in zip(rows, rollouts, breakdowns, strict=True):
+        known = [None] * len(rollouts) if kl is None else kl
+        for row, rollout, breakdown, divergence in zip(rows, rollouts, breakdowns, known, strict=True):
             if self.wants(rollout.rollout_index):
                 begins = begins or rollout.rollout_index not in self._batch
                 self._unwritten.add(rollout.rollout_index)
-                self._batch.setdefault(rollout.rollout_index, []).append(record(row, rollout, breakdown))
+                each = record(row, rollout, breakdown) | {"step": step, "kl": divergence}
+                self._batch.setdefault(rollout.rollout_index, []).append(each)
         if begins or time.monotonic() - self._written >= self._pause:
             self.flush()
 
     def flush(self) -> None:
         """Writes what has not been written yet."""
         for index in sorted(self._unwritten):
-            write_rows(self._folder / f"part-{index:06d}-{self._writer}.parquet", self._batch[index], ROLLOUTS)
+            self._write(self._folder / f"part-{index:06d}-{self._writer}.parquet", list(self._batch[index]))
         self._unwritten.clear()
         self._written = time.monotonic()
         for index in sorted(self._batch)[:-2]:  # batches are generated one after the other
             del self._batch[index]
+
+    def settle(self) -> None:
+        """Everything is on the disk when this returns.
+
+        Raises:
+            OSError: something could not be written.
+        """
+        self.flush()
+        while self._writing:
+            self._writing.pop(0).result()
+
+    def _write(self, path: Path, rows: list[dict[str, Any]]) -> None:
+        if self._thread is None:
+            self._put(path, rows)
+            return
+        while self._writing and (self._writing[0].done() or len(self._writing) >= _AHEAD):
+            self._writing.pop(0).result()  # of a disk that is full a training hears at once
+        self._writing.append(self._thread.submit(self._put, path, rows))
+
+    def _put(self, path: Path, rows: list[dict[str, Any]]) -> int:
+        return write_rows(path, rows, ROLLOUTS)
 
 
 def record(row: int, rollout: Rollout, breakdown: RewardBreakdown) -> dict[str, Any]:
@@ -112,7 +158,17 @@ def record(row: int, rollout: Rollout, breakdown: RewardBreakdown) -> dict[str, 
         "by_principle": list(breakdown.by_principle.items()),
         "left_out": list(breakdown.left_out.items()),
         "vetoed": list(breakdown.vetoed),
+        "text_ids": [text_id(principle.text) for principle in rollout.principles],
+        "step": None,
+        "kl": None,
+        "interventions": list(breakdown.interventions),
     }
+
+
+@lru_cache(4096)
+def text_id(text: str) -> str:
+    """What a principle's wording is known by, whatever it is called."""
+    return sha256(text.encode()).hexdigest()[:12]
 
 
 def rollout_files(stage: Path) -> list[Path]:

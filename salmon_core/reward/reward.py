@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from salmon_core.api.models import Scorer, TokenCodec
-from salmon_core.api.reward import RewardSpec, ScheduledPrinciple, Veto
+from salmon_core.api.reward import RewardSpec, ScheduledPrinciple, ScheduledWeight, Veto
 from salmon_core.api.templates import Template
 from salmon_core.closing import Closing
 from salmon_core.errors import PluginError, SalmonError, boundary
 from salmon_core.plugins.engines import open_codec, open_model
 from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
-from salmon_core.principles.draw import with_interventions
-from salmon_core.records import RewardBreakdown, Rollout, ShownPrinciple
+from salmon_core.records import Message, RewardBreakdown, Rollout, ShownPrinciple
 from salmon_core.reward.reading import Asked, Combine, Read, label
 from salmon_core.reward.rendering import Renderer
 from salmon_core.reward.scorers import ability_of, scorer_of
+from salmon_core.reward.steering import InForce, Steering
 
 RM = "rm"
 VETO = "veto"
@@ -66,9 +66,12 @@ class Reward(Closing):
         veto: Veto | None = None,
         explain_every: int = 0,
         owns_scorer: bool = False,
+        reweighted: Sequence[ScheduledWeight] = (),
+        record: str | None = None,
     ):
         self._scorer, self._renderer, self._bonuses = scorer, renderer, tuple(bonuses)
-        self._interventions, self._rm_weight, self._combine = tuple(interventions), rm_weight, combine
+        self._steering = Steering(interventions, reweighted, record)
+        self._rm_weight, self._combine = rm_weight, combine
         self._weights, self._on_failure, self._rm_owner = dict(weights or {}), on_failure, rm_owner
         self._opened = scorer if owns_scorer else None
         self._veto = veto if scorer is not None else None
@@ -111,6 +114,8 @@ class Reward(Closing):
             veto=spec.veto,
             explain_every=spec.explain_every,
             owns_scorer=opened is not None,
+            reweighted=spec.reweighted,
+            record=spec.record,
         )
 
     def close(self) -> None:
@@ -121,10 +126,15 @@ class Reward(Closing):
 
     def shown(self, rollout: Rollout) -> Rollout:
         """The rollout as it is scored: interventions in force first, then its own principles."""
-        force = [item.shown for item in self._interventions if item.in_force(rollout.rollout_index)]
-        if not force:
-            return rollout
-        return replace(rollout, principles=with_interventions(rollout.principles, force))
+        return self._shown(rollout, self._steering.at(rollout.rollout_index))
+
+    def principles_at(self, rollout_index: int, drawn: Sequence[ShownPrinciple]) -> tuple[ShownPrinciple, ...]:
+        """What is shown for a rollout of this index for which these were drawn."""
+        return self._steering.at(rollout_index).shown(drawn)
+
+    def _shown(self, rollout: Rollout, force: InForce) -> Rollout:
+        principles = force.shown(rollout.principles)
+        return rollout if principles == rollout.principles else replace(rollout, principles=principles)
 
     def check(self, principles: Sequence[ShownPrinciple]) -> None:
         """Whether the reward model can be shown these principles at all.
@@ -134,6 +144,19 @@ class Reward(Closing):
         """
         if self._renderer is not None:
             self._renderer.reward(({"role": "user", "content": ""},), "", self._asked(principles).sets)
+
+    def score_texts(
+        self, texts: Sequence[tuple[Sequence[Message], str, Sequence[Sequence[ShownPrinciple]]]]
+    ) -> list[list[float]]:
+        """The reward model's own scores of (conversation, completion, sets of principles): one per set, each a text.
+
+        Raises:
+            SalmonError: there is no reward model, or a set leaves no room for prompt and completion.
+        """
+        if self._scorer is None or self._renderer is None:
+            raise SalmonError("there is no reward model to ask", hint="its weight is 0")
+        with boundary(self._rm_owner, "reward model"):
+            return self._scorer.score([self._renderer.reward(*text) for text in texts])
 
     def __call__(self, rollouts: Sequence[Rollout], explain: Container[int] = ()) -> list[RewardBreakdown]:
         """One breakdown per rollout, interventions in force among its principles.
@@ -147,7 +170,8 @@ class Reward(Closing):
         """
         if not rollouts:
             return []
-        rollouts = tuple(self.shown(rollout) for rollout in rollouts)
+        force = [self._steering.at(rollout.rollout_index) for rollout in rollouts]
+        rollouts = tuple(map(self._shown, rollouts, force))
         raw: dict[str, list[float]] = {}
         failed: list[str] = []
         reads: list[Read] = [Read(0.0)] * len(rollouts)
@@ -164,7 +188,8 @@ class Reward(Closing):
         breakdowns = []
         for index, (rollout, read) in enumerate(zip(rollouts, reads, strict=True)):
             own = {name: values[index] for name, values in raw.items()}
-            components = {name: factors[name] * value for name, value in own.items()}
+            now = force[index].bonuses
+            components = {name: now.get(name, factors[name]) * value for name, value in own.items()}
             if self._veto is not None:
                 broken = bool(read.vetoed)
                 own[VETO] = float(broken)
@@ -180,6 +205,7 @@ class Reward(Closing):
                 shares=read.shares,
                 left_out=read.left_out,
                 vetoed=read.vetoed,
+                interventions=force[index].ids,
             )
             breakdowns.append(breakdown)
         return breakdowns

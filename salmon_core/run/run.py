@@ -11,9 +11,11 @@ from salmon_core.api.reward import RewardSpec
 from salmon_core.config.resolve import from_saved
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data.files import full_path, nameable
+from salmon_core.data.interventions import RECORD
 from salmon_core.data.json import read_json, write_json
 from salmon_core.errors import StageError
 from salmon_core.reward.spec import reward_spec
+from salmon_core.reward.steering import with_record
 from salmon_core.run.folder import StageFolder
 
 CONFIG = "config.json"
@@ -56,6 +58,11 @@ class Run:
         return StageFolder(self.path, name)
 
     @property
+    def record(self) -> Path:
+        """The interventions of a person, or a monitor, while it ran; need not be there."""
+        return self.path / RECORD
+
+    @property
     def initial(self) -> ModelSpec:
         """The policy before RL: after `sft`, where there is one."""
         base = self.config.models["policy"]
@@ -86,7 +93,7 @@ class Run:
         return replace(like, path=str(self.stage(stage).path / "model"), adapter=None)
 
     def reward_spec(self) -> RewardSpec:
-        """The reward, ready to score with.
+        """The reward, ready to score with; with what its record of interventions says now.
 
         Raises:
             StageError: the reward model has not been trained.
@@ -94,4 +101,4 @@ class Run:
         model = self.reward_model if self.config.config.reward.rm_weight != 0 else None
         if model is not None and "reward" not in self.config.models:
             self.stage("train-rm").need("model")
-        return reward_spec(self.config, model)
+        return with_record(reward_spec(self.config, model), self.record)

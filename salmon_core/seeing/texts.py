@@ -12,11 +12,12 @@ from salmon_core.api.models import Ability, Chooser, ModelSpec, OpenModel, Prefi
 from salmon_core.api.principles import Principle
 from salmon_core.errors import SalmonError
 from salmon_core.plugins.engines import open_codec
-from salmon_core.records import Completion, Pair, Prompt, Rollout, ShownPrinciple
+from salmon_core.records import Completion, Pair, Prompt, ShownPrinciple
 from salmon_core.reward.elsewhere import draw_for
 from salmon_core.reward.reading import sets_of
-from salmon_core.reward.reward import Reward
 from salmon_core.reward.sections import Section, SectionedRenderer, Sections, tokens_of
+from salmon_core.reward.spec import reward_spec
+from salmon_core.reward.steering import Steering, with_record
 from salmon_core.run.calls import Calls
 from salmon_core.run.judging import Judging
 from salmon_core.run.run import Run
@@ -166,9 +167,8 @@ def show_reward(
     renderer = SectionedRenderer(template, codec, others=[policy], limits=config.limits)
     (completion,), source = chosen(run, prompt, completions, 1)
     drawn = draw_for(config, prompt, principles)
-    rollout = Rollout.from_text(prompt, completion.text, n_tokens=0, principles=drawn, rollout_index=rollout_index)
-    with Reward(scorer=None, renderer=None, interventions=config.interventions) as reward:
-        shown = reward.shown(rollout).principles
+    steered = with_record(reward_spec(config, None), run.record)
+    shown = Steering(steered.interventions, steered.reweighted).at(rollout_index).shown(drawn)
     sets = sets_of(shown, config.config.reward.combine)
     request = renderer.reward(prompt.messages, completion.text, sets)
     found = [_shown(_names(each), renderer.made[text], codec) for each, text in zip(sets, request.texts, strict=True)]

@@ -86,7 +86,7 @@ def try_prompt(run: Run, prompt: Prompt, completion: str | None, *, temperature:
     looked = (
         completion if completion is not None else next(each.text for by, each in reversed(answered) if not each.index)
     )
-    with Reward(scorer=None, renderer=None, interventions=spec.interventions) as scheduled:
+    with Reward(scorer=None, renderer=None, interventions=spec.interventions, reweighted=spec.reweighted) as scheduled:
         first = _rollout(prompt, answered[0][1], draw_for(config, prompt))
         drawn = scheduled.shown(first).principles
     # Those in force are among `drawn`; under one principle alone there is no other.

@@ -60,6 +60,7 @@ def reward_card(
         + (f" First, it was pre-trained on {described.pretrained}." if described.pretrained else ""),
         _table(("decided by", "preferences"), sorted(counts.decided.items())),
         *_accuracy(results or Results()),
+        *_sections(results or Results(), "reward"),
         "## Principles",
         "Those that it was trained on; it takes others as well, in words of your own.",
         _listed(document.principles),
@@ -104,6 +105,7 @@ def policy_card(
         _table(("principle", "text"), [(f"not {p.name}" if p.negated else p.name, p.text) for p in described.rewarded]),
         *([f"From some point on also: {', '.join(described.interventions)}."] if described.interventions else []),
         *_targets(results or Results()),
+        *_sections(results or Results(), "policy"),
         "## Use it",
         _fenced(sampling_code(path, chat_template)),
     ]
@@ -196,6 +198,16 @@ def _targets(results: Results) -> list[str]:
         for each in results.targets
     ]
     return ["On held-out prompts:", _table(("rate", "before", "after", "change, 95 % interval", "n"), rows)]
+
+
+def _sections(results: Results, whose: str) -> list[str]:
+    """Of a report, those that are for this card."""
+    found: list[str] = []
+    for each in results.sections:
+        if each.get("card") == whose:
+            rows = [["" if cell is None else cell for cell in row] for row in each["rows"]]
+            found += [f"## {_cell(each['title'])}", _table(each["columns"], rows), _cell(each["note"])]
+    return found
 
 
 def _loading(path: str, principles: Sequence[KnownPrinciple]) -> str:

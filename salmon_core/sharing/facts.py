@@ -130,6 +130,7 @@ class Results:
 
     accuracy: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     targets: Sequence[Mapping[str, Any]] = ()
+    sections: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def of(cls, report: Any) -> Results:
@@ -140,7 +141,7 @@ class Results:
         shown = {name: rm[name] for name in ("positive", "negated") if isinstance(rm.get(name), Mapping)}
         for way, sets in (rm.get("sets") or {}).items():
             shown |= {f"{size} at once, {way}": own for size, own in sets.items()}
-        return cls(shown, tuple(report.get("targets") or ()))
+        return cls(shown, tuple(report.get("targets") or ()), tuple(report.get("sections") or ()))
 
 
 def license_of(folder: Path) -> str:

@@ -84,6 +84,15 @@ class LoadedReward(Closing):
         parts = [rollouts[start : start + _BATCH] for start in range(0, len(rollouts), _BATCH)]
         return [breakdown for part in parts for breakdown in self._reward(part)]
 
+    def score_texts(
+        self, texts: Sequence[tuple[Sequence[Message], str, Sequence[Sequence[ShownPrinciple]]]]
+    ) -> list[list[float]]:
+        """The model's own scores of (conversation, completion, sets of principles): one per set, each a text.
+
+        What the texts of a completion share is read once.
+        """
+        return self._reward.score_texts(texts)
+
     def shown(self, principles: AnyPrinciple | Iterable[AnyPrinciple] | None = None) -> tuple[ShownPrinciple, ...]:
         """Principles as the model is shown them.
 

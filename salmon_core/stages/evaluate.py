@@ -16,6 +16,7 @@ from salmon_core.plugins.options import require
 from salmon_core.plugins.registry import Registry
 from salmon_core.principles.per_prompt import Pools
 from salmon_core.reward.spec import reward_spec
+from salmon_core.reward.steering import with_record
 from salmon_core.stages.base import Opens, Stage
 from salmon_core.stages.judge import JudgeSetup, judge_setup, other_setup
 from salmon_core.stages.results import checked, metrics_to_json
@@ -90,7 +91,7 @@ class Evaluate(Stage[EvaluateInputs]):
             ),
             judge=judge,
             judge_set=config.judge_principles.name,
-            reward=reward_spec(config, None if model is None else model.spec),
+            reward=with_record(reward_spec(config, None if model is None else model.spec), sources.run.record),
             reward_model=model,
             pools=config.pools,
             reward_set=config.reward_principles.name,

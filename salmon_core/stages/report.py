@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,11 +13,15 @@ import salmon_core
 from salmon_core.api.evaluation import Metrics, Section
 from salmon_core.config.choices import PrincipleChoice
 from salmon_core.config.run_config import RunConfig
+from salmon_core.data.interventions import STAGE as TRAINING
+from salmon_core.data.interventions import Intervention, read_record
 from salmon_core.data.json import read_json, write_json
+from salmon_core.data.rollouts import read_rollout_rows
 from salmon_core.plugins.options import options_model
 from salmon_core.run.monitoring import alarms_of
 from salmon_core.stages.base import Process, Stage
 from salmon_core.stages.results import metrics_from_json
+from salmon_core.stages.signatures import signatures
 from salmon_core.stages.sources import Sources
 from salmon_core.stages.verdict import FILE as VERDICT_FILE
 from salmon_core.stages.verdict import STAGE as VERDICT_STAGE
@@ -66,7 +70,10 @@ class Report(Stage[ReportInputs]):
         results = [metrics_from_json(file.read_text(encoding="utf-8")) for file in files]
         manifests = {name: run.stage(name).manifest for name in stages if name != self.name}
         verdict = read_json(run.stage(VERDICT_STAGE.name).path / VERDICT_FILE) if VERDICT_STAGE.name in stages else None
-        found = build_report(run.config, results, manifests, verdict)
+        trained = run.stage(TRAINING).path
+        rollouts = read_rollout_rows(trained) if TRAINING in stages else ()
+        steered = read_record(run.record) if TRAINING in stages else []
+        found = build_report(run.config, results, manifests, verdict, rollouts, steered)
         if run.config.monitors:
             found["alarms"] = alarms_of(run.path)
         write_json(run.path / FILE, found)
@@ -78,6 +85,8 @@ def build_report(
     results: Sequence[Metrics],
     manifests: Mapping[str, Mapping[str, Any]],
     verdict: Mapping[str, Any] | None = None,
+    rollouts: Iterable[Mapping[str, Any]] = (),
+    steered: Sequence[Intervention] = (),
 ) -> dict[str, Any]:
     """The report of a run whose stages are done.
 
@@ -85,6 +94,8 @@ def build_report(
         results: of the evaluators, in order.
         manifests: of the stages.
         verdict: on the judge, where one was asked.
+        rollouts: of the training, as they were written down.
+        steered: what was put on the record while the policy was trained.
     """
     section = config.config
     accuracy = next((metrics.reward_model for metrics in results if metrics.reward_model is not None), None)
@@ -99,6 +110,7 @@ def build_report(
             "shown": min(section.reward.show, len(config.reward_principles)) + len(config.interventions),
             "interventions": {item.shown.name: item.shown.text for item in config.interventions},
         },
+        "steered": [asdict(each) | {"words": each.words} for each in steered],
         "bonuses": {bonus.label: bonus.weight for bonus in config.bonuses},
         "targets": [asdict(target) | {"change": target.change} for each in results for target in each.targets],
         "judge": verdict or {},
@@ -110,6 +122,15 @@ def build_report(
             name: {"seconds": m.get("seconds"), "metrics": m.get("metrics", {})} for name, m in manifests.items()
         },
     }
+    shown = {each.name for each in (*config.reward_principles, *(item.shown for item in config.interventions))}
+    checklist = signatures(
+        report,
+        rollouts,
+        judged=tuple(config.judge_principles) if config.makes_preferences else (),
+        shown=shown,
+        interventions=[(item.shown.name, item.start) for item in config.interventions],
+    )
+    report["signatures"] = [asdict(each) for each in checklist]
     report["expect"] = [_check(item.model_dump(), report) for item in section.expect]
     return report
 
@@ -118,6 +139,8 @@ def _section(section: Section, verdict: Mapping[str, Any] | None) -> dict[str, A
     """Below what a judge said stands whether it can be believed."""
     found = asdict(section)
     judged = found.pop("judged")
+    if not found["card"]:
+        del found["card"]
     if judged:
         said = verdict["whole"]["verdict"] if verdict else "there is none"
         found["note"] = " ".join(filter(None, (section.note, f"The run's judge said so; the verdict on it: {said}.")))

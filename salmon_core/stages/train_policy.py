@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from salmon_core.api.reward import RewardSpec
 from salmon_core.api.training import Job, Leaves
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data import parquet
+from salmon_core.data.interventions import RECORD
 from salmon_core.errors import DataError
 from salmon_core.principles.draw import unroll
 from salmon_core.principles.per_prompt import Pools
@@ -131,7 +132,7 @@ class TrainPolicy(TrainingStage[TrainPolicyInputs | PolicyRowsInputs]):
             self.prepared,
             model=inputs.policy.spec,
             seed=inputs.seed,
-            reward=inputs.reward,
+            reward=replace(inputs.reward, record=str(folder.parent / RECORD)),
             made=inputs.made,
         )
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from salmon_core.api.events import Note, RolloutsLogged, StepLogged
+from salmon_core.api.events import Intervened, Note, RolloutsLogged, StepLogged
 from salmon_core.api.memory import ProcessMemory
 from salmon_core.api.models import ModelSpec
 from salmon_core.api.training import Backend, Job, Launch, LaunchPlan, Leaves, Service, Step
 from salmon_core.api.training import TrainingStage as TrainingStageName
 from salmon_core.config.run_config import BackendChoice
 from salmon_core.data.files import write_text
+from salmon_core.data.interventions import STAGE, read_record
 from salmon_core.data.json import read_json
 from salmon_core.data.rollouts import rollout_files
 from salmon_core.errors import ConfigError, PluginError, Problem, StageError, boundary
@@ -297,6 +298,7 @@ class _Watch:
         self._notes = Notes(self._folder)
         before = told(process.run.path, stage)
         self._steps = sum(event["event"] == "StepLogged" for event in before)
+        self._steered = sum(event["event"] == "Intervened" for event in before)
         # Modified before it was told of: the same batch. Later: generated again.
         times = {event["file"]: event["time"] for event in before if event["event"] == "RolloutsLogged"}
         self._files = {file: changed for file, changed in self._written() if changed <= times.get(str(file), 0.0) * 1e9}
@@ -320,6 +322,7 @@ class _Watch:
                     self._process.emit(
                         StepLogged, stage=self._stage, step=logged.step, values=values, total=logged.total
                     )
+        self._interventions()
         import pyarrow.parquet as pq
 
         for file, changed in self._written():
@@ -332,6 +335,21 @@ class _Watch:
                     file=str(file),
                     count=pq.read_metadata(file).num_rows,
                 )
+
+    def _interventions(self) -> None:
+        if self._stage != STAGE or not self._process.run.record.exists():
+            return
+        for each in read_record(self._process.run.record)[self._steered :]:
+            self._steered = each.id
+            self._process.emit(
+                Intervened,
+                stage=self._stage,
+                id=each.id,
+                rollout_index=each.from_rollout,
+                text=each.words,
+                who=each.who,
+                reason=each.reason,
+            )
 
     def _written(self) -> list[tuple[Path, int]]:
         return [(file, file.stat().st_mtime_ns) for file in rollout_files(self._folder)]

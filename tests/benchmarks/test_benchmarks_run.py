@@ -57,6 +57,16 @@ def test_ppo_beside_that_of_trl_1_12() -> None:
 
 
 @pytest.mark.slow
+def test_card(tmp_path: Path) -> None:
+    """Four reward models, a row for each check; the same command again trains nothing."""
+    output = run("card.py", "--quick", "--folder", str(tmp_path))
+    rows = [line for line in output.splitlines() if line.startswith("| ")]
+    assert all(name in rows[0] for name in ("ours", "no negatives", "untrained", "loves length"))
+    assert len(rows) == 2 + 16
+    assert run("card.py", "--quick", "--folder", str(tmp_path)) == output
+
+
+@pytest.mark.slow
 def test_memory() -> None:
     output = run("memory.py", "--quick")
     for name in ("four models", "one base, adapters"):

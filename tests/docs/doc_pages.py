@@ -29,6 +29,7 @@ FOLLOWED = (
     ROOT / "docs" / "engines.md",
     ROOT / "docs" / "own-backend.md",
     ROOT / "docs" / "serving.md",
+    ROOT / "docs" / "steering.md",
     EXAMPLE / "README.md",
 )
 

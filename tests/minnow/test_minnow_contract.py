@@ -33,6 +33,11 @@ class TestAll(PrinciplesContract):
     name = "minnow"
 
 
+class TestWordings(PrinciplesContract):
+    plugin = plugin
+    name = "minnow-wordings"
+
+
 class TestRL(PrinciplesContract):
     plugin = plugin
     name = "minnow-rl"

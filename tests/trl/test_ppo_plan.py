@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,29 @@ def test_settings_reach_the_trainer() -> None:
     assert settings["gamma"] == 0.5
     assert PPO.settings(PPOOptions()) == {name: defaults[name] for name in settings}
     own = set(PPOOptions.model_fields) - set(RolloutOptions.model_fields)
-    assert own - set(settings) == {"critic", "critic_lora", "sharing"}
+    assert own - set(settings) == {"critic", "critic_lora", "critic_reads", "sharing"}
+
+
+@pytest.mark.parametrize("mode", ["colocate", "server"])
+@pytest.mark.parametrize("algorithm", ["ppo", "grpo", "rloo"])
+def test_vllm_settings_reach_trl(algorithm: str, mode: str, tmp_path: Path) -> None:
+    """Ours by option, TRL's other ones by `extra`; that vLLM then works in a trainer is not tested."""
+    pytest.importorskip("trl")
+    from salmon_trl.checking import _configuration
+    from salmon_trl.common import Run
+
+    own = {"vllm_server_base_url": "http://127.0.0.1:9"} if mode == "server" else {"vllm_tensor_parallel_size": 2}
+    job = make(
+        algorithm=algorithm,
+        options={"use_vllm": True, "vllm_mode": mode, "vllm_gpu_memory_utilization": 0.25, "extra": own, "bf16": False},
+    )
+    job = replace(job, model=replace(job.model, device="cpu"))
+    options = TRLBackend().options_of(job)
+    found, _ = layout(options, 1)
+    assert found is not None
+    args = Run(job, options, tmp_path, found).arguments(*_configuration(job, options), steps=found.window)
+    assert (args.use_vllm, args.vllm_mode, args.vllm_gpu_memory_utilization) == (True, mode, 0.25)
+    assert {name: getattr(args, name) for name in own} == own
 
 
 def test_vllm_is_asked_for_by_name(tmp_path: Path, capsys: Any) -> None:

@@ -90,6 +90,9 @@ class TRLBackend(TrainerBackend):
                 critic_start(job, options.critic)
             except ConfigError as error:
                 problems += error.problems
+            if options.critic_reads == "principles" and job.reward is not None and job.reward.model is None:
+                message = "is `principles`, but the reward has no reward model that is shown any"
+                problems.append(Problem("options.critic_reads", message, "set critic_reads: prompt"))
             problems += _sharing_problems(job, options)
             problems += _sharding_problems(job)
         if problems:

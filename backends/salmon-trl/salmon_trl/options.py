@@ -139,6 +139,11 @@ class PPOOptions(PPOFields, RolloutOptions):
     vf_coef: float = Field(0.1, ge=0, description="weight of the value loss")
     cliprange_value: float = Field(0.2, ge=0, description="clipping of the value's change; 0: off")
     critic_lora: LoRAOptions | None = Field(None, description="train an adapter of the critic; null: as the policy")
+    critic_reads: Literal["prompt", "principles"] = Field(
+        "prompt",
+        description="what the critic is shown before the completion: the policy's prompt, or that and the principles"
+        " that the rollout is scored by",
+    )
     sharing: Literal["separate", "adapters"] = Field(
         "separate",
         description="adapters: policy, critic and RM are adapters of one base model",

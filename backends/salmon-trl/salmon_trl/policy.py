@@ -57,7 +57,9 @@ def train_policy(job: Job, options: RolloutOptions, folder: Path) -> None:
     assert job.reward is not None  # checked by the plan
     components, scorer = trainer_class.components(run, options)
     with Reward.from_spec(job.reward, scorer=scorer) as reward:
-        log = RolloutLog(folder, every=options.log_rollouts_every, writer=args.process_index)
+        # Not of several processes: whoever watches takes a batch for whole when the next one is there.
+        alone = args.world_size == 1
+        log = RolloutLog(folder, every=options.log_rollouts_every, writer=args.process_index, aside=alone)
         function = RewardFunction(reward, rows, tokenizer, window=run.layout.window, log=log)
         try:
             trainer = trainer_class(
@@ -74,7 +76,10 @@ def train_policy(job: Job, options: RolloutOptions, folder: Path) -> None:
             raise StageError(f"TRL refuses these options: {error}", where="train-policy options") from error
         adapters_in_float32(trainer.model, options)
         function.eos_ids = frozenset(trainer.eos_token_ids)
+        trainer.before_training(run, options, function)
+        function.awaits_kl = trainer_class.tells_kl and trainer.args.kl_coef != 0
         metrics = train(run, trainer)
+        log.settle()
     restore(trainer.accelerator.unwrap_model(trainer.model))
     metrics |= trainer_class.summary([values for _, values in read_steps(folder / STEPS)])
     metrics |= {"rows": len(rows), "rows_unused": unused, "rollouts": -(-steps // run.layout.window)}

@@ -37,6 +37,8 @@ from salmon_trl.ppo_config import PPOConfig
 Batch = dict[str, torch.Tensor]
 
 _TOKENS = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
+#: of what the critic reads in place of the prompt, where that is another text
+_READ = ("critic_prompt_ids", "critic_prompt_mask")
 
 
 class PPOTrainer(GRPOTrainer):
@@ -61,6 +63,8 @@ class PPOTrainer(GRPOTrainer):
 
     args: PPOConfig
     accelerator: Any  # some of its methods are untyped
+    #: from rows of the data set and the optimizer step to the ids that the critic reads in place of their prompts
+    critic_prompts: Callable[[Any, int], list[list[int]]] | None = None
     _tag_names: ClassVar[list[str]] = ["trl", "ppo"]
     _name = "PPO"
     _paper: ClassVar[dict[str, str]] = {"title": "Proximal Policy Optimization Algorithms", "id": "1707.06347"}
@@ -190,6 +194,8 @@ class PPOTrainer(GRPOTrainer):
     @torch.no_grad()
     def _generate_and_score_completions(self, inputs: Any) -> Batch:
         batch: Batch = super()._generate_and_score_completions(inputs)
+        if self.critic_prompts is not None:
+            batch |= zip(_READ, self._left_padded(self.critic_prompts(inputs, self.state.global_step)), strict=True)
         args, mode = self.args, "train" if self.model.training else "eval"
         mask = _chosen(batch).float()
         size = args.per_device_train_batch_size if mode == "train" else args.per_device_eval_batch_size
@@ -200,6 +206,7 @@ class PPOTrainer(GRPOTrainer):
             kl = kl_penalty(batch["old_per_token_logps"], batch["ref_per_token_logps"], args.kl_estimator) * mask
             mean_kl, _ = moments(kl, mask, self._sum)
             logged["kl"].append(mean_kl.item())
+            self._tell_kl(kl)
         else:
             kl = torch.zeros_like(mask)
         with self._critic_evaluates():
@@ -215,6 +222,12 @@ class PPOTrainer(GRPOTrainer):
             logged.pop("frac_reward_zero_std", None)  # of groups of one: always 1
         self._show_advantages((advantages.sum(1) / mask.sum(1).clamp(min=1)).contiguous())
         return {**batch, "advantages": advantages, "values": values, "returns": returns}
+
+    def _tell_kl(self, kl: torch.Tensor) -> None:
+        """Reward functions that write rollouts down want to know it; see `RewardFunction.tell_kl`."""
+        for function in self.reward_funcs:
+            if getattr(function, "awaits_kl", False):
+                function.tell_kl(kl.sum(1).tolist())
 
     def _own_scores(self, batch: Batch) -> torch.Tensor:
         """(B,) the rewards of this process's completions."""
@@ -240,8 +253,17 @@ class PPOTrainer(GRPOTrainer):
     @staticmethod
     def _in_parts(read: Callable[[Batch], torch.Tensor], batch: Batch, size: int) -> torch.Tensor:
         count = len(batch["completion_ids"])
-        parts = ({name: batch[name][i : i + size] for name in _TOKENS} for i in range(0, count, size))
+        names = [name for name in (*_TOKENS, *_READ) if name in batch]
+        parts = ({name: batch[name][i : i + size] for name in names} for i in range(0, count, size))
         return torch.cat([read(part) for part in parts])
+
+    def _left_padded(self, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, P) ids and mask; P is the longest row of this process."""
+        width, fill = max(map(len, rows)), self._tokenizer.pad_token_id
+        ids = [[fill] * (width - len(row)) + row for row in rows]
+        mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+        device = self.accelerator.device
+        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
     def _show_advantages(self, means: torch.Tensor) -> None:
         """TRL's table of completions shows mean advantages of PPO, not the group's."""
@@ -258,8 +280,9 @@ class PPOTrainer(GRPOTrainer):
 
     def _values(self, critic: Any, batch: Batch) -> torch.Tensor:
         """(B, T) the value of the state before each token of the completion."""
-        ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
-        mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1)
+        prompt, its_mask = _READ if _READ[0] in batch else _TOKENS[:2]
+        ids = torch.cat([batch[prompt], batch["completion_ids"]], 1)
+        mask = torch.cat([batch[its_mask], batch["completion_mask"]], 1)
         with self.accelerator.autocast():
             values: torch.Tensor = critic(ids, mask, batch["completion_ids"].size(1))
         return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ class RewardFunction:
 
     Attributes:
         eos_ids: ids that end a completion; to be set before the first call.
+        awaits_kl: whether the trainer tells the divergence of each completion after its reward, by `tell_kl`.
     """
 
     __name__ = "salmon"
@@ -45,6 +47,8 @@ class RewardFunction:
     ):
         self.reward, self.rows, self.tokenizer, self.window, self.log = reward, rows, tokenizer, window, log
         self.eos_ids: frozenset[int] = frozenset()
+        self.awaits_kl = False
+        self._unwritten: Callable[..., None] | None = None
 
     def __call__(
         self,
@@ -86,8 +90,19 @@ class RewardFunction:
         log_metric("reward/truncated", fmean(breakdown.truncated > 0 for breakdown in breakdowns))
         log_metric("reward/fallbacks", sum(len(breakdown.fallbacks) for breakdown in breakdowns))
         if self.log is not None and self.log.wants(index):
-            self.log.add(numbers, [self.reward.shown(each) for each in rollouts], breakdowns)
+            shown = [self.reward.shown(each) for each in rollouts]
+            write = partial(self.log.add, numbers, shown, breakdowns, step=trainer_state.global_step)
+            if self.awaits_kl:
+                self._unwritten = write
+            else:
+                write()
         return [breakdown.total for breakdown in breakdowns]
+
+    def tell_kl(self, kl: Sequence[float]) -> None:
+        """The divergence of each completion of the last call, in nats: the batch is written down with it."""
+        if self._unwritten is not None:
+            self._unwritten(kl=kl)
+            self._unwritten = None
 
     def _rollout(self, row: Mapping[str, Any], text: str, ids: Sequence[int], index: int) -> Rollout:
         stopped = bool(ids) and ids[-1] in self.eos_ids

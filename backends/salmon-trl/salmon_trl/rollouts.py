@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
@@ -19,10 +19,12 @@ from salmon_core.reward.reward import registry_of
 from salmon_trl.adapters import SharedCritic, SharedReward
 from salmon_trl.checkpoints import Resumable
 from salmon_trl.common import Run, load_tokenizer, loading, lora_config
-from salmon_trl.data import encode
+from salmon_trl.critic_prompts import CriticPrompts
+from salmon_trl.data import encode, position_limit
 from salmon_trl.options import GroupOptions, PPOOptions
 from salmon_trl.ppo import PPOTrainer
 from salmon_trl.ppo_config import PPOConfig
+from salmon_trl.reward_function import RewardFunction
 
 
 class RolloutTrainer(Resumable):
@@ -30,9 +32,11 @@ class RolloutTrainer(Resumable):
 
     Attributes:
         config: its TRL configuration class.
+        tells_kl: whether the KL penalty is part of its rewards, and so known for each completion.
     """
 
     config: type
+    tells_kl: ClassVar[bool] = False
 
     @classmethod
     def settings(cls, options: Any) -> dict[str, Any]:
@@ -48,6 +52,16 @@ class RolloutTrainer(Resumable):
     def summary(cls, logged: Sequence[Mapping[str, float]]) -> dict[str, float]:
         """Numbers about the whole run, from the values of its steps."""
         return {}
+
+    def before_training(self, run: Run, options: Any, function: RewardFunction) -> None:
+        """Called once, before training, with the reward function."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        # First: what was generated before a checkpoint is not generated again.
+        for function in self.reward_funcs:  # type: ignore[attr-defined]
+            if isinstance(function, RewardFunction) and function.log is not None:
+                function.log.settle()
+        super()._save_checkpoint(model, trial)
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
         # TRL would put a second BOS before a prompt that the chat template has already begun with one.
@@ -95,6 +109,7 @@ class PPO(RolloutTrainer, PPOTrainer):
     """Proximal policy optimisation with a critic."""
 
     config = PPOConfig
+    tells_kl = True
 
     @classmethod
     def settings(cls, options: PPOOptions) -> dict[str, Any]:
@@ -125,6 +140,15 @@ class PPO(RolloutTrainer, PPOTrainer):
             "critic_peft_config": lora_config(options.critic_lora or options.lora, None),
             "critic_loading": loading(run.job.model, options),
         }, None
+
+    def before_training(self, run: Run, options: PPOOptions, function: RewardFunction) -> None:
+        if options.critic_reads == "prompt":
+            return
+        assert run.job.reward is not None
+        limit = position_limit(self.model.config)
+        room = None if limit is None else max(0, limit - options.max_completion_length)
+        more: Any = {"window": run.layout.window, "room": room}
+        self.critic_prompts = CriticPrompts(run.job.reward, function.reward, function.rows, function.tokenizer, **more)
 
     @classmethod
     def summary(cls, logged: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -14,9 +14,22 @@ from evidence.questions import (
     sizes,
     stages,
     transfer,
+    watched,
 )
 
 QUESTIONS: dict[str, Question] = {
     module.QUESTION.name: module.QUESTION
-    for module in (experiments, stages, ablations, scale, sizes, conflicts, transfer, noise, algorithms, per_prompt)
+    for module in (
+        experiments,
+        stages,
+        ablations,
+        scale,
+        sizes,
+        conflicts,
+        transfer,
+        noise,
+        algorithms,
+        per_prompt,
+        watched,
+    )
 }

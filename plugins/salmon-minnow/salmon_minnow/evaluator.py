@@ -46,6 +46,9 @@ TOUCHED = {
 UNWANTED = frozenset({"self_praise", "words"})
 
 
+_Read = Mapping[WorldPrompt, list[Attributes]]
+
+
 class MinnowTruth(Oracle):
     """Which of two completions really follows a principle of the world, or of the wide world, better."""
 
@@ -96,6 +99,8 @@ class MinnowOracle(Evaluator):
     def evaluate(self, run: EvaluatedRun) -> Metrics:
         """The qualities that the shown principles ask for as targets; as values `rates`, every quality.
 
+        And `categories`, how often answers are helpful.
+
         Each has `before`, `after` and `change`, with 95 % intervals that resample prompts. A quality that no held-out
         prompt can show is left out.
         """
@@ -111,7 +116,25 @@ class MinnowOracle(Evaluator):
                 "after": asdict(clustered_mean(after, rng)),
                 "change": asdict(clustered_difference(before, after, rng)),
             }
-        return Metrics("minnow-oracle", {"rates": rates}, targets=tuple(_targets(run, rates)))
+        categories = self._categories(run, *by_role.values())
+        return Metrics("minnow-oracle", {"rates": rates, "categories": categories}, targets=tuple(_targets(run, rates)))
+
+    def _categories(self, run: EvaluatedRun, before: _Read, after: _Read) -> dict[str, Any]:
+        """How often answers are helpful, by the category of the prompt."""
+        found = {}
+        for category in dict.fromkeys(prompt.category for prompt in before):
+            one, other = (
+                {prompt.id: [float(each.helpful) for each in own] for prompt, own in role.items()
+                 if prompt.category == category}
+                for role in (before, after)
+            )  # fmt: skip
+            rng = named_rng(run.seed, "minnow-oracle", "categories", category)
+            found[category] = {
+                "before": asdict(clustered_mean(one, rng)),
+                "after": asdict(clustered_mean(other, rng)),
+                "change": asdict(clustered_difference(one, other, rng)),
+            }
+        return found
 
     def _followed(self, run: EvaluatedRun) -> list[str]:
         """Principles of the wide world's own whose rates are told."""

@@ -35,8 +35,9 @@ def salmon_prompts() -> Iterable[Component]:
 
 @hookimpl
 def salmon_principle_sets() -> Iterable[Component]:
-    """The sets `minnow`, `minnow-rl`, `minnow-interventions`, and `minnow-wide` in two wordings."""
+    """The sets `minnow`, `minnow-wordings`, `minnow-rl`, `minnow-interventions`, and `minnow-wide` in two wordings."""
     yield Component("minnow", "salmon_minnow.sets:ALL", "all eight principles, for judging and the reward model")
+    yield Component("minnow-wordings", "salmon_minnow.sets:WORDINGS", "all eight principles in other words")
     yield Component("minnow-rl", "salmon_minnow.sets:RL", "six that an answer can follow all at once, weighted, for RL")
     yield Component("minnow-interventions", "salmon_minnow.sets:INTERVENTIONS", "prohibitions of praising oneself")
     yield Component("minnow-wide", "salmon_minnow.sets:WIDE", "the 64 principles of the wide world")

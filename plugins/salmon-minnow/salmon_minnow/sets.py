@@ -62,3 +62,9 @@ INTERVENTIONS = PrincipleSet(
     ),
     "Prohibitions of self-praise: as the reward model learned it, in other words, and in words nothing was trained on.",
 )
+
+WORDINGS = PrincipleSet(
+    "minnow-wordings",
+    tuple(_principle(world, wording=1) for world in PRINCIPLES.values()),
+    "All principles of the minnow world in other words.",
+)

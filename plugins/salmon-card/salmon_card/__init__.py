@@ -1,0 +1,1 @@
+"""A reward model's report card: whether its principles can be trusted."""
