@@ -46,7 +46,7 @@ TOUCHED = {
 UNWANTED = frozenset({"self_praise", "words"})
 
 
-_Read = Mapping[WorldPrompt, list[Attributes]]
+_Read = Mapping[WorldPrompt, list[WideAttributes]]
 
 
 class MinnowTruth(Oracle):
@@ -124,7 +124,7 @@ class MinnowOracle(Evaluator):
         found = {}
         for category in dict.fromkeys(prompt.category for prompt in before):
             one, other = (
-                {prompt.id: [float(each.helpful) for each in own] for prompt, own in role.items()
+                {prompt.id: [float(each.minnow.helpful) for each in own] for prompt, own in role.items()
                  if prompt.category == category}
                 for role in (before, after)
             )  # fmt: skip
