@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -25,6 +26,20 @@ def below(pid: int | None = None) -> list[psutil.Process]:
     except psutil.NoSuchProcess:
         return []
     return [each for each in found if lives(each)]
+
+
+@contextmanager
+def paused(pid: int, program: str) -> Iterator[None]:
+    """In the block, processes below `pid` whose command line has this word do nothing."""
+    found = [each for each in below(pid) if any(program in word for word in each.cmdline())]
+    assert found, f"there is no {program}"
+    for each in found:
+        each.suspend()
+    try:
+        yield
+    finally:
+        for each in found:
+            each.resume()
 
 
 def until(true: Callable[[], object], seconds: float = 20) -> None:

@@ -124,9 +124,13 @@ class Reward(Closing):
             self._opened.close()
             self._opened = None
 
-    def shown(self, rollout: Rollout) -> Rollout:
-        """The rollout as it is scored: interventions in force first, then its own principles."""
-        return self._shown(rollout, self._steering.at(rollout.rollout_index))
+    def shown(self, rollout: Rollout, *, foreign: bool = False) -> Rollout:
+        """The rollout as it is scored: interventions in force first, then its own principles.
+
+        Args:
+            foreign: see `__call__`.
+        """
+        return self._shown(rollout, self._steering.at(rollout.rollout_index, foreign=foreign))
 
     def principles_at(self, rollout_index: int, drawn: Sequence[ShownPrinciple]) -> tuple[ShownPrinciple, ...]:
         """What is shown for a rollout of this index for which these were drawn."""
@@ -158,19 +162,25 @@ class Reward(Closing):
         with boundary(self._rm_owner, "reward model"):
             return self._scorer.score([self._renderer.reward(*text) for text in texts])
 
-    def __call__(self, rollouts: Sequence[Rollout], explain: Container[int] = ()) -> list[RewardBreakdown]:
+    def __call__(
+        self, rollouts: Sequence[Rollout], explain: Container[int] = (), *, foreign: Container[int] = ()
+    ) -> list[RewardBreakdown]:
         """One breakdown per rollout, interventions in force among its principles.
 
         Args:
             explain: the rollouts, by their place, of which a joint text is explained principle by principle: a further
                 text for each, without it. Nothing else changes, and the others cost what they cost.
+            foreign: the rollouts, by their place, that are none of the training which this reward belongs to, such as
+                those that somebody else asks a training's server about: they begin no batch.
 
         Raises:
             PluginError: a component failed and `on_failure` is `stop`; names its owner.
         """
         if not rollouts:
             return []
-        force = [self._steering.at(rollout.rollout_index) for rollout in rollouts]
+        force = [
+            self._steering.at(rollout.rollout_index, foreign=place in foreign) for place, rollout in enumerate(rollouts)
+        ]
         rollouts = tuple(map(self._shown, rollouts, force))
         raw: dict[str, list[float]] = {}
         failed: list[str] = []

@@ -63,23 +63,29 @@ class Steering:
         self._run = None if record is None else Path(record).parent
         self._known: dict[int, InForce] = {}
 
-    def at(self, rollout_index: int) -> InForce:
+    def at(self, rollout_index: int, *, foreign: bool = False) -> InForce:
         """What counts for rollouts of this index.
+
+        Args:
+            foreign: a rollout that is none of the training begins no batch, whatever index it claims to have.
 
         Raises:
             DataError: the record cannot be read.
         """
         if rollout_index not in self._known:
+            if foreign:
+                return self._found(rollout_index, begins=False)
             if len(self._known) >= _KEPT:
                 del self._known[next(iter(self._known))]
             self._known[rollout_index] = self._found(rollout_index)
         return self._known[rollout_index]
 
-    def _found(self, rollout_index: int) -> InForce:
+    def _found(self, rollout_index: int, *, begins: bool = True) -> InForce:
         changes = self._fixed
         if self._run is not None:
             with locked(self._run) as opened:
-                opened.reach(rollout_index)
+                if begins:
+                    opened.reach(rollout_index)
                 entries = opened.read()
             changes = _together(changes, scheduled(entries))
         now = [each for each in changes if each.change.in_force(rollout_index)]

@@ -143,6 +143,21 @@ def test_the_latest_of_a_name_counts_and_folding_changes_nothing(tmp_path: Path)
     assert isinstance(spec.reweighted[0], ScheduledWeight)
 
 
+def test_what_is_none_of_the_training_begins_no_batch(tmp_path: Path) -> None:
+    """Whoever asks a training's server about a text of their own may claim any index."""
+    run = run_folder(tmp_path / "run")
+    live = Steering((), (), str(run / RECORD))
+    live.at(0)
+    assert live.at(900, foreign=True).ids == ()
+    with locked(run) as opened:
+        assert opened.last == 0
+        opened.append(entry(1, start=1))
+    assert live.at(900, foreign=True).ids == (1,), "what counts there as the record stands"
+    assert last_begun(run) == 0
+    assert live.at(0, foreign=True).ids == ()
+    assert live.at(1).ids == (1,)
+
+
 _RANK = """
 import json, sys
 from salmon_core.reward.steering import Steering

@@ -105,7 +105,7 @@ class Decoder:
             stopped=item.stopped,
             rollout_index=item.rollout_index,
         )
-        self._check_room(self.reward.shown(rollout).principles)
+        self._check_room(self.reward.shown(rollout, foreign=True).principles)
         return rollout
 
     def _principle(self, each: str | PrincipleText) -> ShownPrinciple:

@@ -213,7 +213,10 @@ class Scorer:
         self, reward: Reward, rollouts: Mapping[int, Rollout], items: Sequence[WorkItem]
     ) -> dict[int, RewardBreakdown]:
         explain = self._explained(reward, rollouts, items)
-        scored = reward(list(rollouts.values()), [place for place, index in enumerate(rollouts) if index in explain])
+        # Only rollouts by row are the training's own.
+        foreign = [place for place, index in enumerate(rollouts) if items[index].row is None]
+        places = [place for place, index in enumerate(rollouts) if index in explain]
+        scored = reward(list(rollouts.values()), places, foreign=foreign)
         breakdowns = dict(zip(rollouts, scored, strict=True))
         requests: dict[int, list[int]] = {}
         for index in rollouts:
@@ -221,7 +224,8 @@ class Scorer:
         if len(requests) > 1 and any(breakdown.fallbacks for breakdown in breakdowns.values()):
             # A fallback replaces a component of all that was scored at once; it must not reach other requests.
             for members in requests.values():
-                own = reward([rollouts[index] for index in members])
+                others = [place for place, index in enumerate(members) if items[index].row is None]
+                own = reward([rollouts[index] for index in members], foreign=others)
                 breakdowns |= dict(zip(members, own, strict=True))
         for breakdown in breakdowns.values():
             if not math.isfinite(breakdown.total):
