@@ -236,6 +236,27 @@ def steer(
     )
 
 
+@click.command()
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--alarm", type=click.IntRange(min=1), metavar="N", help="Number of an alarm, from 1; by default the last."
+)
+@click.option(
+    "--from-set", "sets", multiple=True, metavar="SET", help="Try the principles of this set; may be repeated."
+)
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@file_plugins_option
+def propose(folder: Path, alarm: int | None, sets: tuple[str, ...], as_json: bool, no_file_plugins: bool) -> None:
+    """Propose the principle that forbids what an alarm of the run in RUN is about, tried on its reward model.
+
+    Tried are the monitor's draft and the principles of sets (by default `interventions`): does the reward model,
+    shown one, lower the rollouts that the alarm flags, and by more than others? The run may be going on.
+    """
+    from salmon_core.cli.propose import propose as proposed
+
+    proposed(folder, alarm=alarm, sets=sets, as_json=as_json, file_plugins=not no_file_plugins)
+
+
 #: those that `salmon` has from here
 COMMANDS: tuple[click.Command, ...] = (
     init,
@@ -243,6 +264,7 @@ COMMANDS: tuple[click.Command, ...] = (
     plan,
     run,
     steer,
+    propose,
     plugins,
     schema,
     report,

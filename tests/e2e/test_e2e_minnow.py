@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from processes import checkpointed, kill_when
 
+from salmon_core.data.rollouts import read_rollout_rows
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "examples" / "minnow.yaml"
 SMALL = [
@@ -140,6 +142,38 @@ def test_the_policys_card_answers_as_it_is_tried(undisturbed: Path) -> None:
     assert [answer["by"] for answer in values["answers"]] == ["before", "after"]
     assert done.stdout.strip() == values["answers"][1]["text"].strip()
     assert {each["name"] for each in values["under"]} == {"helpful", "vivid", "example", "no-self-praise"}
+
+
+def test_proposals_are_tried_on_the_reward_model(undisturbed: Path) -> None:
+    """Of an alarm about the rollouts with most words: the draft, and principles of a set, each with what it does."""
+    without = salmon("propose", undisturbed)
+    assert without.returncode == 1
+    assert "this run has no alarms" in without.stderr
+    events = undisturbed / "events.jsonl"
+    before = events.read_bytes()
+    rows = list(read_rollout_rows(undisturbed / "train-policy"))
+    flagged = sorted(rows, key=lambda row: -row["n_tokens"])[: len(rows) // 3]
+    alarm = {"event": "AlarmRaised", "stage": "train-policy", "monitor": "m", "about": "long", "text": "long answers"}
+    alarm |= {"rollout_index": 0, "p": 0.001, "examples": [], "forbid": "The response is short."}
+    alarm["flagged"] = [[row["rollout_index"], row["row"]] for row in flagged]
+    try:
+        events.write_bytes(before + json.dumps(alarm).encode() + b"\n")
+        done = salmon("propose", undisturbed, "--from-set", "minnow-interventions", "--json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert found["alarm"]["about"] == "long"
+        assert len(found["proposals"]) == 4
+        assert {each["source"] for each in found["proposals"]} == {"", "minnow-interventions"}
+        for each in found["proposals"]:
+            apart = each["flagged"]["value"] - each["others"]["value"]
+            assert each["apart"]["value"] == pytest.approx(apart)
+            assert each["works"] == (each["flagged"]["high"] < 0 and each["apart"]["high"] < 0)
+        shown = salmon("propose", undisturbed, "--alarm", "1")
+        assert shown.returncode == 0, shown.stderr
+        assert "draft: The response is short." in " ".join(shown.stdout.replace("│", " ").split())
+        assert "there is no alarm 2" in salmon("propose", undisturbed, "--alarm", "2").stderr
+    finally:
+        events.write_bytes(before)
 
 
 def test_finished_stages_are_skipped(undisturbed: Path) -> None:

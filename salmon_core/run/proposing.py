@@ -1,0 +1,145 @@
+"""From an alarm to the principle that forbids it: drafts, each tried on the run's own reward model.
+
+A prohibition is worth what it does to the reward: shown beside the principles that a rollout had, it has to lower the
+rollouts that the alarm is about by more than others of the same batches. How much is measured, with an interval over
+prompts; what the reward model cannot read, or does not care about, is said and not proposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from salmon_core.api.monitors import SeenRollout
+from salmon_core.config.names import find_principle_set
+from salmon_core.data.interventions import STAGE
+from salmon_core.data.own_principles import name_of
+from salmon_core.data.rollouts import read_rollout_rows
+from salmon_core.errors import SalmonError
+from salmon_core.kit.statistics import clustered_mean
+from salmon_core.principles.draw import with_interventions
+from salmon_core.records import Estimate, Message, ShownPrinciple
+from salmon_core.reward.reward import Reward
+from salmon_core.rng import named_rng
+from salmon_core.run.monitoring import alarms_of, seen_rollout
+from salmon_core.run.run import Run
+
+#: rollouts of each side that are scored, at most
+MOST = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A prohibition, and what it does.
+
+    Attributes:
+        shown: as the reward model would be shown it.
+        source: the principle set that it is of; empty for a draft.
+        flagged: change of the reward model's score of rollouts that the alarm is about; `others` of the rest.
+        apart: flagged minus others.
+        refused: why it could not be tried; empty where it was.
+    """
+
+    shown: ShownPrinciple
+    source: str = ""
+    flagged: Estimate | None = None
+    others: Estimate | None = None
+    apart: Estimate | None = None
+    refused: str = ""
+
+    @property
+    def works(self) -> bool:
+        """Whether it surely lowers what the alarm is about, and by more than the rest."""
+        return all(each is not None and each.high < 0 for each in (self.flagged, self.apart))
+
+
+def proposals(run: Run, alarm: Mapping[str, Any], sets: Iterable[str] = ()) -> list[Proposal]:
+    """What could forbid what an alarm is about, the one that lowers it most first.
+
+    Args:
+        alarm: one of `alarms_of`; its draft is tried first.
+        sets: names or files of principle sets whose principles are tried too, those of the configuration's
+            interventions among them.
+
+    Raises:
+        SalmonError: there is no reward model, or the rollouts that the alarm is about were not written down.
+    """
+    flagged, others = _sides(run, alarm)
+    with Reward.from_spec(run.reward_spec()) as reward:
+        found = [_tried(run, reward, shown, source, flagged, others) for shown, source in _drafts(run, alarm, sets)]
+    return sorted(found, key=lambda each: (not each.works, 0.0 if each.apart is None else each.apart.value))
+
+
+def chosen_alarm(run: Run, number: int | None) -> dict[str, Any]:
+    """The alarm of that number, from 1; None: the last.
+
+    Raises:
+        SalmonError: there is none.
+    """
+    alarms = alarms_of(run.path)
+    if not alarms:
+        hint = "a run has alarms where its configuration has `monitors`"
+        raise SalmonError("this run has no alarms", where=str(run.path), hint=hint)
+    if number is not None and not 1 <= number <= len(alarms):
+        raise SalmonError(f"there is no alarm {number}", where="--alarm", hint=f"there are {len(alarms)}")
+    return alarms[-1 if number is None else number - 1]
+
+
+def _sides(run: Run, alarm: Mapping[str, Any]) -> tuple[list[SeenRollout], list[SeenRollout]]:
+    names = {tuple(each) for each in alarm.get("flagged") or ()}
+    batches = {index for index, _ in names}
+    sides: tuple[list[SeenRollout], list[SeenRollout]] = ([], [])
+    for row in read_rollout_rows(run.path / STAGE):
+        if row["rollout_index"] in batches:
+            rollout = seen_rollout(row)
+            sides[(rollout.rollout_index, rollout.row) not in names].append(rollout)
+    if not all(sides):
+        what = "names no rollouts" if not names else "is about rollouts that are not written down"
+        raise SalmonError(f"the alarm {alarm['about']!r} {what}", where=str(run.path))
+    rng = named_rng(run.config.config.run.seed, "proposals", str(alarm["monitor"]), str(alarm["about"]))
+    flagged, others = (rng.sample(side, min(MOST, len(side))) for side in sides)
+    return flagged, others
+
+
+def _drafts(run: Run, alarm: Mapping[str, Any], sets: Iterable[str]) -> Iterator[tuple[ShownPrinciple, str]]:
+    config = run.config
+    shown = {config.shown(each).text for each in config.reward_principles}
+    if alarm.get("forbid"):
+        yield ShownPrinciple(name_of(alarm["forbid"]), alarm["forbid"]), ""
+    for name in dict.fromkeys(sets):
+        for principle in find_principle_set(config.registry, name, config.base):
+            if principle.text and principle.text not in shown:
+                shown.add(principle.text)
+                yield principle.shown(), name
+
+
+def _tried(
+    run: Run,
+    reward: Reward,
+    shown: ShownPrinciple,
+    source: str,
+    flagged: Sequence[SeenRollout],
+    others: Sequence[SeenRollout],
+) -> Proposal:
+    try:
+        changes = [_changes(reward, shown, side) for side in (flagged, others)]
+    except SalmonError as error:  # no room for it beside what is shown
+        return Proposal(shown, source, refused=str(error))
+    rng = named_rng(run.config.config.run.seed, "proposals", shown.text)
+    one, other = (clustered_mean(side, rng) for side in changes)
+    half = ((one.high - one.low) ** 2 + (other.high - other.low) ** 2) ** 0.5 / 2
+    apart = one.value - other.value
+    return Proposal(shown, source, one, other, Estimate(apart, apart - half, apart + half, min(one.n, other.n)))
+
+
+def _changes(reward: Reward, shown: ShownPrinciple, side: Sequence[SeenRollout]) -> dict[str, list[float]]:
+    """By prompt, how the score changes where the principle is shown too, as an intervention would be."""
+    texts: list[tuple[Sequence[Message], str, Sequence[Sequence[ShownPrinciple]]]] = []
+    for each in side:
+        asked: list[Message] = [{"role": "user", "content": each.prompt}]
+        texts.append((asked, each.completion, [each.principles, with_interventions(each.principles, [shown])]))
+    found: dict[str, list[float]] = {}
+    for each, (without, with_it) in zip(side, reward.score_texts(texts), strict=True):
+        found.setdefault(each.prompt_id, []).append(with_it - without)
+    return found
