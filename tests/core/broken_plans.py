@@ -13,6 +13,7 @@ from salmon_core.testing import (
     CommandContract,
     EvaluatorContract,
     ModelContract,
+    MonitorContract,
     OracleContract,
     PrinciplesContract,
     PromptSourceContract,
@@ -21,6 +22,26 @@ from salmon_core.testing import (
     make_job,
 )
 from salmon_core.testing.contracts.backend import Task
+
+_MONITOR = """
+class It:
+    def see(self, batch, run):
+        {}
+"""
+
+
+def monitor(what: str, body: str, *caught: str) -> Case:
+    return Case(MonitorContract, what, _MONITOR.format(body), frozenset(caught))
+
+
+MONITORS = (
+    monitor("keeps all", "return []"),
+    monitor("rings always", "return [Alarm('x', 'it rings', batch.rollout_index, 0.1)]",
+            "nothing_happens_nothing_is_told"),
+    monitor("is more than sure", "return [Alarm('x', 'it rings', 0, 2.0)] if batch.rollout_index == 3 else []",
+            "alarms_say_what_is_meant", "nothing_happens_nothing_is_told"),
+    monitor("divides by rollouts", "1 / len(batch.rollouts); return []", "an_empty_batch_and_odd_texts"),
+)  # fmt: skip
 
 _EVALUATOR = """
 class It:
@@ -238,4 +259,4 @@ WHOLE = (
     Case(StarterContract, "elsewhere", _STARTER.format({"salmon.yaml": _CONFIG, "../x": ""}),
          frozenset({"files_stay_in_the_folder"})),
 )  # fmt: skip
-CASES = (*EVALUATORS, *PROMPTS, *PRINCIPLES, *TEMPLATES, *PLANS, *ORACLES, *WHOLE)
+CASES = (*EVALUATORS, *MONITORS, *PROMPTS, *PRINCIPLES, *TEMPLATES, *PLANS, *ORACLES, *WHOLE)

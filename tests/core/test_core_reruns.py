@@ -37,6 +37,8 @@ NEUTRAL = {
     "train.python",
     "expect",
     "reward.explain_every",
+    "monitors.use",
+    "monitors.on_alarm",
 }
 #: key -> another value than that of `start()`
 OTHER: dict[str, Any] = {
@@ -144,11 +146,14 @@ OTHER: dict[str, Any] = {
     "train.python": "/usr/bin/python3",
     "train.launch.processes": 2,
     "train.launch.accelerate_config": "rules.yaml",
+    "monitors.use": [],
+    "monitors.on_alarm": "stop",
     "evaluate": ["toy-count"],
     "expect": [{"metric": "rm.positive", "min": 0.9}],
 }
 #: key -> what else the configuration has to say for the key to mean something
 BESIDE: dict[str, dict[str, Any]] = {
+    "monitors.on_alarm": {"monitors.use": []},
     "train.rows.principles": {"train.algorithm": "toy-pairs"},
     "train.rows.only": {"train.algorithm": "toy-pairs"},
     **{

@@ -16,6 +16,8 @@ from processes import checkpointed, kill_when
 from salmon_minnow.oracle import MEASURES, read
 from salmon_minnow.world import draw_answer, draw_prompt
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 LORA = "lora: {r: 8, alpha: 16}, merge: false"
 FAST = "learning_rate: 3.0e-3, total_batch_size: 16, per_device_train_batch_size: 16, max_length: 256, logging_steps: 1"

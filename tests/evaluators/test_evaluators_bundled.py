@@ -218,4 +218,4 @@ def test_oracle_leaves_out_what_no_prompt_can_show() -> None:
 def test_oracle_knows_no_other_world() -> None:
     prompt = Prompt.from_text("Who are you?", id="other")
     metrics = found("minnow-oracle", StandIn([(prompt, ["me"], ["me"])]), samples=1)
-    assert metrics.values == {"rates": {}}
+    assert metrics.values == {"rates": {}, "categories": {}}

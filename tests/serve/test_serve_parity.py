@@ -32,6 +32,7 @@ def assert_equal(served: Sequence[dict[str, Any]], own: Sequence[RewardBreakdown
         for name in ("by_principle", "shares", "left_out"):
             assert one[name] == pytest.approx(dict(getattr(other, name)), abs=CLOSE)
         assert one["vetoed"] == list(other.vetoed)
+        assert one["interventions"] == list(other.interventions)
 
 
 class InProcess:

@@ -198,4 +198,5 @@ def described(identifier: str, breakdown: RewardBreakdown) -> dict[str, Any]:
         "shares": dict(breakdown.shares),
         "left_out": dict(breakdown.left_out),
         "vetoed": list(breakdown.vetoed),
+        "interventions": list(breakdown.interventions),
     }

@@ -113,6 +113,7 @@ class RewardOut(BaseModel):
     shares: dict[str, float]
     left_out: dict[str, float]
     vetoed: list[str]
+    interventions: list[int]
 
 
 class RewardAnswer(BaseModel):
