@@ -14,8 +14,8 @@ from salmon_core.cli.console import printable
 from salmon_core.cli.output import OUT
 from salmon_core.kit.commands import announce_file_plugin
 from salmon_core.records import Estimate
-from salmon_core.run.proposing import Proposal, chosen_alarm, proposals
 from salmon_core.run.run import Run
+from salmon_core.seeing.proposing import Proposal, chosen_alarm, proposals
 
 #: where prohibitions are looked for if nothing is said
 SETS = ("interventions",)
@@ -25,7 +25,7 @@ def propose(folder: Path, *, alarm: int | None, sets: Sequence[str], as_json: bo
     """Prints what could forbid what an alarm is about.
 
     Raises:
-        SalmonError: see `salmon_core.run.proposing`.
+        SalmonError: see `salmon_core.seeing.proposing`.
     """
     run = Run.open(folder, file_plugins=file_plugins, announce=announce_file_plugin)
     found = chosen_alarm(run, alarm)
