@@ -105,7 +105,7 @@ def test_statistics() -> None:
     batches = made_up_batches(4)
     assert [windows.add(batch) for batch in batches] == [False, False, True, True]
     assert windows.corrected(0.01) == pytest.approx(0.06)  # the second look
-    old, new, p = difference(windows.before(), windows.now(), lambda each: float(each.row))
+    old, new, p = difference(windows.before(), windows.now(), lambda each: each.reward)
     assert 0 < p < 1
     assert old != new
     assert difference([], [], lambda each: 1.0)[2] == 0.5, "nothing is known"

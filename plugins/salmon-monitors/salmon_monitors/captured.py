@@ -4,31 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from salmon_core.api.monitors import Alarm, Monitor, RolloutBatch, WatchedRun
-from salmon_monitors.windows import Windows, difference, examples, names
+from salmon_core.api.monitors import Alarm, RolloutBatch, WatchedRun
+from salmon_monitors.windows import Compared, Comparing, difference, examples, names
 
 
-class Captured(Monitor):
+class Captured(Comparing):
     """One bonus carries most of what the reward has gained, and the rest gained little or lost.
 
     The reward is a sum, so its gain is the sum of its components' gains. Only bonuses are looked at: what the reward
     model gives is what RL is for.
     """
 
-    class Options(BaseModel):
+    class Options(Compared):
         """What a configuration may set."""
 
-        model_config = ConfigDict(extra="forbid")
-
         share: float = Field(0.6, gt=0, le=1, description="of the reward's gain, at least")
-        level: float = Field(0.005, gt=0, lt=1, description="chance of a false alarm in a run, about")
-        window: int = Field(2, ge=1, description="last batches, compared with twice as many at the beginning")
 
     def __init__(self, options: Options):
+        super().__init__(options)
         self.options = options
-        self._windows = Windows(options.window)
 
     def see(self, batch: RolloutBatch, run: WatchedRun) -> Iterable[Alarm]:
         """See the class."""

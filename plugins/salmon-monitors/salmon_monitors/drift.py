@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from salmon_core.api.monitors import Alarm, Monitor, RolloutBatch, WatchedRun
-from salmon_monitors.windows import Windows, difference, examples, names
+from salmon_core.api.monitors import Alarm, RolloutBatch, WatchedRun
+from salmon_monitors.windows import Compared, Comparing, difference, examples, names
 
 
-class Drift(Monitor):
+class Drift(Comparing):
     """Answers became much longer or shorter, or fewer of them come to an end."""
 
-    class Options(BaseModel):
+    class Options(Compared):
         """What a configuration may set."""
-
-        model_config = ConfigDict(extra="forbid")
 
         times: float = Field(2.0, gt=1, description="longer than at first, or shorter")
         stopped: float = Field(0.15, gt=0, le=1, description="fall of the share of answers that come to an end")
-        level: float = Field(0.005, gt=0, lt=1, description="chance of a false alarm in a run, about")
-        window: int = Field(2, ge=1, description="last batches, compared with twice as many at the beginning")
 
     def __init__(self, options: Options):
+        super().__init__(options)
         self.options = options
-        self._windows = Windows(options.window)
 
     def see(self, batch: RolloutBatch, run: WatchedRun) -> Iterable[Alarm]:
         """See the class."""

@@ -5,35 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 from random import Random
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from salmon_core.api.monitors import Alarm, Monitor, RolloutBatch, WatchedRun
+from salmon_core.api.monitors import Alarm, RolloutBatch, WatchedRun
 from salmon_core.errors import SalmonError
 from salmon_core.kit.statistics import clustered_rate
 from salmon_core.records import Prompt
-from salmon_monitors.windows import Windows, difference, examples, names
+from salmon_monitors.windows import Compared, Comparing, difference, examples, names
 
 
-class OverOptimised(Monitor):
+class OverOptimised(Comparing):
     """The reward rises, and by a truth that the reward does not have, what it rewards became no better or worse.
 
     Over-optimisation as in arXiv 2210.10760, where a gold reward falls while the proxy's still rises. Here an oracle
     compares recent answers with the first ones to the same prompts, principle by principle.
     """
 
-    class Options(BaseModel):
+    class Options(Compared):
         """What a configuration may set."""
-
-        model_config = ConfigDict(extra="forbid")
 
         oracle: str = Field(description="name of an oracle that knows principles of the reward")
         below: float = Field(0.5, gt=0, le=0.5, description="share of comparisons that recent answers win, at most")
-        level: float = Field(0.005, gt=0, lt=1, description="chance of a false alarm in a run, about")
-        window: int = Field(2, ge=1, description="last batches, compared with twice as many at the beginning")
 
     def __init__(self, options: Options):
+        super().__init__(options)
         self.options = options
-        self._windows = Windows(options.window)
 
     def see(self, batch: RolloutBatch, run: WatchedRun) -> Iterable[Alarm]:
         """See the class."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from salmon_core.api.monitors import Alarm, Monitor, RolloutBatch, SeenRollout, WatchedRun
-from salmon_monitors.windows import Windows, difference, examples, names
+from salmon_core.api.monitors import Alarm, RolloutBatch, SeenRollout, WatchedRun
+from salmon_monitors.windows import Compared, Comparing, difference, examples, names
 
 _GRAM = 3
 #: prompts whose answer is the same
@@ -22,21 +22,17 @@ def repeated(text: str) -> float:
     return 0.0 if len(grams) < 2 * _GRAM else 1 - len(set(grams)) / len(grams)
 
 
-class Repetition(Monitor):
+class Repetition(Comparing):
     """Answers repeat themselves more, or more of a batch's answers are one and the same text to different prompts."""
 
-    class Options(BaseModel):
+    class Options(Compared):
         """What a configuration may set."""
 
-        model_config = ConfigDict(extra="forbid")
-
         rise: float = Field(0.2, gt=0, le=1, description="of either share, at least")
-        level: float = Field(0.005, gt=0, lt=1, description="chance of a false alarm in a run, about")
-        window: int = Field(2, ge=1, description="last batches, compared with twice as many at the beginning")
 
     def __init__(self, options: Options):
+        super().__init__(options)
         self.options = options
-        self._windows = Windows(options.window)
 
     def see(self, batch: RolloutBatch, run: WatchedRun) -> Iterable[Alarm]:
         """See the class."""

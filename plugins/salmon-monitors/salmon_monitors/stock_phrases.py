@@ -7,10 +7,19 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from math import sqrt
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from salmon_core.api.monitors import Alarm, Monitor, RolloutBatch, SeenRollout, WatchedRun
-from salmon_monitors.windows import Windows, difference, discoveries, examples, names, normal_scores, upper_tail
+from salmon_core.api.monitors import Alarm, RolloutBatch, SeenRollout, WatchedRun
+from salmon_monitors.windows import (
+    Compared,
+    Comparing,
+    difference,
+    discoveries,
+    examples,
+    names,
+    normal_scores,
+    upper_tail,
+)
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 #: so many occurrences and prompts make a phrase
@@ -21,7 +30,7 @@ _EVEN = 0.35
 _CATEGORY = 0.1
 
 
-class StockPhrases(Monitor):
+class StockPhrases(Comparing):
     """Phrases that stand in highly rewarded answers, whatever was asked, and spread.
 
     A phrase is a run of words. It counts where the answers that have it are rewarded better than others of their batch,
@@ -31,39 +40,38 @@ class StockPhrases(Monitor):
     they occur, so where nothing is the matter one question does not decide the other.
     """
 
-    class Options(BaseModel):
+    class Options(Compared):
         """What a configuration may set."""
-
-        model_config = ConfigDict(extra="forbid")
 
         words: int = Field(4, ge=2, le=12, description="of a phrase, at least; longer ones are told whole")
         rise: float = Field(0.05, gt=0, le=1, description="of the share of answers with such a phrase, at least")
-        level: float = Field(0.005, gt=0, lt=1, description="chance of a false alarm in a run, about")
-        window: int = Field(2, ge=1, description="last batches, compared with twice as many at the beginning")
 
     def __init__(self, options: Options):
+        super().__init__(options)
         self.options = options
-        self._windows = Windows(options.window)
         self._seen: Counter[str] = Counter()
         self._scores: dict[str, float] = defaultdict(float)
         self._by_category: dict[str, Counter[str]] = {}
         self._categories: Counter[str] = Counter()
         self._prompts: dict[str, set[str]] = {}
         self._rollouts = 0
+        #: of the rollouts that are compared
+        self._has: dict[tuple[int, int], set[str]] = {}
 
     def see(self, batch: RolloutBatch, run: WatchedRun) -> Iterable[Alarm]:
         """See the class."""
         self._count(batch.rollouts)
         if not self._windows.add(batch):
             return
+        before, now = self._windows.before(), self._windows.now()
+        self._has = {key: self._has[key] for key in names([*before, *now])}
         phrases = self._phrases()
         if not phrases:
             return
 
         def has(rollout: SeenRollout) -> bool:
-            return not phrases.isdisjoint(self._of(rollout.completion))
+            return not phrases.isdisjoint(self._has[rollout.rollout_index, rollout.row])
 
-        before, now = self._windows.before(), self._windows.now()
         old, new, p = difference(before, now, has)
         p = self._windows.corrected(p)
         if p > self.options.level or new - old < self.options.rise:
@@ -88,7 +96,8 @@ class StockPhrases(Monitor):
             self._rollouts += 1
             self._categories[each.category] += 1
             counts = self._by_category.setdefault(each.category, Counter())
-            for phrase in self._of(each.completion):
+            own = self._has[each.rollout_index, each.row] = self._of(each.completion)
+            for phrase in own:
                 self._seen[phrase] += 1
                 self._scores[phrase] += score
                 counts[phrase] += 1

@@ -12,7 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 
-from salmon_core.api.monitors import RolloutBatch, SeenRollout
+from pydantic import BaseModel, ConfigDict, Field
+
+from salmon_core.api.monitors import Monitor, RolloutBatch, SeenRollout
+from salmon_core.kit.significance import benjamini_hochberg, clustered
 
 _NORMAL = NormalDist()
 
@@ -56,15 +59,31 @@ class Windows:
         return [each for batch in self.last for each in batch.rollouts]
 
 
+class Compared(BaseModel):
+    """Options of all monitors that compare the last batches with the first ones."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    level: float = Field(0.005, gt=0, lt=1, description="chance of a false alarm in a run, about")
+    window: int = Field(2, ge=1, description="last batches, compared with twice as many at the beginning")
+
+
+class Comparing(Monitor):
+    """A monitor with two windows."""
+
+    def __init__(self, options: Compared):
+        self._windows = Windows(options.window)
+
+
 def difference(
     before: Sequence[SeenRollout],
     now: Sequence[SeenRollout],
     of: Callable[[SeenRollout], float],
     of_now: Callable[[SeenRollout], float] | None = None,
 ) -> tuple[float, float, float]:
-    """How a mean changed. -> mean before, mean now, one-sided p of a rise (Welch's z over prompts).
+    """How a mean changed. -> mean before, mean now, one-sided p of a rise.
 
-    Samples of one prompt are no independent witnesses: means of prompts are compared.
+    Samples of one prompt are no independent witnesses: errors are those between prompts.
 
     Args:
         of: the value of a rollout.
@@ -75,15 +94,12 @@ def difference(
         by_prompt: dict[str, list[float]] = {}
         for each in rollouts:
             by_prompt.setdefault(each.prompt_id, []).append(value(each))
-        means = [math.fsum(own) / len(own) for own in by_prompt.values()]
-        mean = math.fsum(means) / len(means) if means else 0.0
-        variance = math.fsum((each - mean) ** 2 for each in means) / (len(means) - 1) if len(means) > 1 else math.inf
-        sides.append((mean, variance / max(1, len(means))))
-    (old, old_error), (new, new_error) = sides
-    error = math.sqrt(old_error + new_error)
+        sides.append(clustered(by_prompt))
+    old, new = sides
+    error = math.hypot(old.error, new.error)
     if error == 0:
-        return old, new, 0.0 if new > old else 1.0
-    return old, new, upper_tail((new - old) / error)
+        return old.mean, new.mean, 0.0 if new.mean > old.mean else 1.0
+    return old.mean, new.mean, upper_tail((new.mean - old.mean) / error)
 
 
 def upper_tail(z: float) -> float:
@@ -108,13 +124,8 @@ def normal_scores(values: Sequence[float]) -> list[float]:
 
 
 def discoveries(ps: Mapping[str, float], level: float) -> set[str]:
-    """Those whose false discovery rate is below the level (Benjamini & Hochberg 1995)."""
-    ordered = sorted(ps, key=lambda key: ps[key])
-    found = 0
-    for rank, key in enumerate(ordered, 1):
-        if ps[key] <= level * rank / len(ordered):
-            found = rank
-    return set(ordered[:found])
+    """Those whose false discovery rate is below the level."""
+    return {key for key, q in zip(ps, benjamini_hochberg(list(ps.values())), strict=True) if q <= level}
 
 
 def examples(rollouts: Sequence[SeenRollout], count: int = 3) -> tuple[str, ...]:
