@@ -16,9 +16,10 @@ class SeenRollout:
     """A rollout as it was rewarded; see `salmon_core.data.rollouts.ROLLOUTS`.
 
     Attributes:
-        row: of `rl_prompts.parquet`; with `rollout_index` it names the rollout.
+        row: of `rl_prompts.parquet`; several completions of one prompt have the same.
         principles: shown to the reward model, interventions among them.
         reward: the total, the sum of `components`.
+        place: in its batch, in the order of the files; with `rollout_index` it names the rollout.
     """
 
     rollout_index: int
@@ -33,6 +34,7 @@ class SeenRollout:
     components: Mapping[str, float] = field(default_factory=dict)
     by_principle: Mapping[str, float] = field(default_factory=dict)
     principles: tuple[ShownPrinciple, ...] = ()
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Alarm:
         p: how likely such an alarm is where nothing is the matter, corrected for all that the monitor looked at; from
             0 to 1.
         examples: up to three completions that show it.
-        flagged: (rollout_index, row) of recent rollouts that show it.
+        flagged: (rollout_index, place) of recent rollouts that show it.
         forbid: a draft of the principle that would forbid it; empty where there is none.
     """
 

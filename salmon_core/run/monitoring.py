@@ -110,7 +110,9 @@ class Watch:
             files = self._rows.pop(index)
             self._seen = index
             rows = [row for name in sorted(files) for row in files[name]]
-            yield RolloutBatch(index, tuple(map(seen_rollout, rows)), dict(self._numbers))
+            yield RolloutBatch(
+                index, tuple(seen_rollout(row, place) for place, row in enumerate(rows)), dict(self._numbers)
+            )
 
     def _look(self, batches: Iterable[RolloutBatch]) -> None:
         watched = _Watched(self.config)
@@ -150,8 +152,8 @@ class Watch:
             raise StageError(f"{monitor}: {alarm.text}", where=STAGE, hint=hint)
 
 
-def seen_rollout(row: Mapping[str, Any]) -> SeenRollout:
-    """Of a row of a rollouts file."""
+def seen_rollout(row: Mapping[str, Any], place: int) -> SeenRollout:
+    """Of a row of a rollouts file, and its place in the batch."""
     return SeenRollout(
         rollout_index=row["rollout_index"],
         row=row["row"],
@@ -165,6 +167,7 @@ def seen_rollout(row: Mapping[str, Any]) -> SeenRollout:
         components=dict(row["components"]),
         by_principle=dict(row["by_principle"]),
         principles=tuple(ShownPrinciple(**each) for each in row["principles"]),
+        place=place,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from salmon_core.api.monitors import SeenRollout
@@ -90,10 +91,10 @@ def _sides(run: Run, alarm: Mapping[str, Any]) -> tuple[list[SeenRollout], list[
     names = {tuple(each) for each in alarm.get("flagged") or ()}
     batches = {index for index, _ in names}
     sides: tuple[list[SeenRollout], list[SeenRollout]] = ([], [])
-    for row in read_rollout_rows(run.path / STAGE):
-        if row["rollout_index"] in batches:
-            rollout = seen_rollout(row)
-            sides[(rollout.rollout_index, rollout.row) not in names].append(rollout)
+    for index, rows in groupby(read_rollout_rows(run.path / STAGE), key=lambda row: row["rollout_index"]):
+        if index in batches:
+            for rollout in (seen_rollout(row, place) for place, row in enumerate(rows)):
+                sides[(index, rollout.place) not in names].append(rollout)
     if not all(sides):
         what = "names no rollouts" if not names else "is about rollouts that are not written down"
         raise SalmonError(f"the alarm {alarm['about']!r} {what}", where=str(run.path))

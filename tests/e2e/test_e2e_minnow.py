@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -152,10 +153,12 @@ def test_proposals_are_tried_on_the_reward_model(undisturbed: Path) -> None:
     events = undisturbed / "events.jsonl"
     before = events.read_bytes()
     rows = list(read_rollout_rows(undisturbed / "train-policy"))
-    flagged = sorted(rows, key=lambda row: -row["n_tokens"])[: len(rows) // 3]
+    batches = {index: list(own) for index, own in groupby(rows, key=lambda row: row["rollout_index"])}
+    places = [(index, place) for index, own in batches.items() for place in range(len(own))]
+    flagged = sorted(places, key=lambda at: -batches[at[0]][at[1]]["n_tokens"])[: len(rows) // 3]
     alarm = {"event": "AlarmRaised", "stage": "train-policy", "monitor": "m", "about": "long", "text": "long answers"}
     alarm |= {"rollout_index": 0, "p": 0.001, "examples": [], "forbid": "The response is short."}
-    alarm["flagged"] = [[row["rollout_index"], row["row"]] for row in flagged]
+    alarm["flagged"] = [list(at) for at in flagged]
     try:
         events.write_bytes(before + json.dumps(alarm).encode() + b"\n")
         done = salmon("propose", undisturbed, "--from-set", "minnow-interventions", "--json")

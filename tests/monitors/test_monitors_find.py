@@ -26,7 +26,7 @@ def test_a_phrase_that_is_rewarded_and_spreads() -> None:
     assert "could have said it any better" in found.text
     assert found.forbid.startswith("The response does not contain phrases such as")
     assert found.since <= 10, "while it is in less than half of the answers"
-    batches = {(e.rollout_index, e.row): e for batch in growing(praised) for e in batch.rollouts}
+    batches = {(e.rollout_index, e.place): e for batch in growing(praised) for e in batch.rollouts}
     texts = [batches[name].completion for name in found.flagged]
     assert texts
     assert all(any(praise[:-1] in text for praise in PRAISE) for text in texts)
@@ -109,3 +109,13 @@ def test_statistics() -> None:
     assert 0 < p < 1
     assert old != new
     assert difference([], [], lambda each: 1.0)[2] == 0.5, "nothing is known"
+
+
+def test_completions_of_one_prompt_are_told_apart() -> None:
+    """Groups of samples share their row of the prompts."""
+    grouped = [
+        replace(batch, rollouts=tuple(replace(each, row=0) for each in batch.rollouts)) for batch in growing(praised)
+    ]
+    (found,) = alarms("stock-phrases", grouped)
+    (alone,) = alarms("stock-phrases", growing(praised))
+    assert (found.since, found.flagged) == (alone.since, alone.flagged)

@@ -49,7 +49,7 @@ class OverOptimised(Comparing):
             for each in now:
                 if each.prompt_id not in first:
                     continue
-                rng = Random(f"{each.rollout_index} {each.row}")
+                rng = Random(f"{each.rollout_index} {each.place}")
                 other = rng.choice(first[each.prompt_id])
                 prompt = Prompt.from_text(each.prompt, id=each.prompt_id, category=each.category)
                 try:

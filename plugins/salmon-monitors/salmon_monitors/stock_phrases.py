@@ -70,7 +70,7 @@ class StockPhrases(Comparing):
             return
 
         def has(rollout: SeenRollout) -> bool:
-            return not phrases.isdisjoint(self._has[rollout.rollout_index, rollout.row])
+            return not phrases.isdisjoint(self._has[rollout.rollout_index, rollout.place])
 
         old, new, p = difference(before, now, has)
         p = self._windows.corrected(p)
@@ -96,7 +96,7 @@ class StockPhrases(Comparing):
             self._rollouts += 1
             self._categories[each.category] += 1
             counts = self._by_category.setdefault(each.category, Counter())
-            own = self._has[each.rollout_index, each.row] = self._of(each.completion)
+            own = self._has[each.rollout_index, each.place] = self._of(each.completion)
             for phrase in own:
                 self._seen[phrase] += 1
                 self._scores[phrase] += score

@@ -130,10 +130,10 @@ def discoveries(ps: Mapping[str, float], level: float) -> set[str]:
 
 def examples(rollouts: Sequence[SeenRollout], count: int = 3) -> tuple[str, ...]:
     """The most rewarded ones, of different texts."""
-    ordered = sorted(rollouts, key=lambda each: (-each.reward, each.rollout_index, each.row))
+    ordered = sorted(rollouts, key=lambda each: (-each.reward, each.rollout_index, each.place))
     return tuple(dict.fromkeys(each.completion for each in ordered))[:count]
 
 
 def names(rollouts: Sequence[SeenRollout]) -> tuple[tuple[int, int], ...]:
-    """(rollout_index, row) of each."""
-    return tuple((each.rollout_index, each.row) for each in rollouts)
+    """(rollout_index, place) of each."""
+    return tuple((each.rollout_index, each.place) for each in rollouts)

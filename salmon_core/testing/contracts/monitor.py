@@ -57,6 +57,7 @@ def made_up_batches(count: int = 12, size: int = 40, seed: int = 0) -> list[Roll
                     stopped=stop == 0,
                     reward=rm + stop,
                     components={"rm": rm, "missing-stop": stop},
+                    place=row,
                 )
             )
         batches.append(RolloutBatch(index, tuple(rollouts), {"kl": 0.01 * index}))
@@ -87,7 +88,7 @@ class MonitorContract(ComponentContract):
 
     def test_alarms_say_what_is_meant(self) -> None:
         watched, batches = self.inputs()
-        known = {(each.rollout_index, each.row) for batch in batches for each in batch.rollouts}
+        known = {(each.rollout_index, each.place) for batch in batches for each in batch.rollouts}
         for alarm in self.answer((watched, batches)):
             assert alarm.about.strip(), "an alarm says in a few words what it is about"
             assert alarm.text.strip(), "an alarm says what was found"
