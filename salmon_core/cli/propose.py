@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from rich.markup import escape
@@ -21,7 +20,9 @@ from salmon_core.seeing.proposing import Proposal, chosen_alarm, proposals
 SETS = ("interventions",)
 
 
-def propose(folder: Path, *, alarm: int | None, sets: Sequence[str], as_json: bool, file_plugins: bool) -> None:
+def propose(
+    folder: Path, *, alarm: int | None, sets: Sequence[str], device: str | None, as_json: bool, file_plugins: bool
+) -> None:
     """Prints what could forbid what an alarm is about.
 
     Raises:
@@ -29,9 +30,9 @@ def propose(folder: Path, *, alarm: int | None, sets: Sequence[str], as_json: bo
     """
     run = Run.open(folder, file_plugins=file_plugins, announce=announce_file_plugin)
     found = chosen_alarm(run, alarm)
-    made = proposals(run, found, sets or SETS)
+    made = proposals(run, found, sets or SETS, device=device)
     if as_json:
-        rows = [asdict(each) | {"works": each.works} for each in made]
+        rows = [each.document() for each in made]
         print(json.dumps({"alarm": found, "proposals": rows}, ensure_ascii=False, indent=1))
         return
     OUT.print(f"[red]alarm[/red] {escape(printable(str(found['monitor']) + ': ' + str(found['text'])))}")

@@ -8,7 +8,7 @@ prompts; what the reward model cannot read, or does not care about, is said and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -49,25 +49,44 @@ class Proposal:
     apart: Estimate | None = None
     refused: str = ""
 
+    def document(self) -> dict[str, Any]:
+        """As `salmon_core.api.events.Proposed` has it."""
+        estimates = {name: getattr(self, name) for name in ("flagged", "others", "apart")}
+        return {
+            "name": self.shown.name,
+            "text": self.shown.text,
+            "negated": self.shown.negated,
+            "source": self.source,
+            **{name: None if each is None else asdict(each) for name, each in estimates.items()},
+            "works": self.works,
+            "refused": self.refused,
+        }
+
     @property
     def works(self) -> bool:
         """Whether it surely lowers what the alarm is about, and by more than the rest."""
         return all(each is not None and each.high < 0 for each in (self.flagged, self.apart))
 
 
-def proposals(run: Run, alarm: Mapping[str, Any], sets: Iterable[str] = ()) -> list[Proposal]:
+def proposals(
+    run: Run, alarm: Mapping[str, Any], sets: Iterable[str] = (), *, device: str | None = None
+) -> list[Proposal]:
     """What could forbid what an alarm is about, the one that lowers it most first.
 
     Args:
         alarm: one of `alarms_of`; its draft is tried first.
         sets: names or files of principle sets whose principles are tried too, those of the configuration's
             interventions among them.
+        device: where the reward model is opened; None: where the run scores.
 
     Raises:
         SalmonError: there is no reward model, or the rollouts that the alarm is about were not written down.
     """
     flagged, others = _sides(run, alarm)
-    with Reward.from_spec(run.reward_spec()) as reward:
+    spec = run.reward_spec()
+    if device is not None and spec.model is not None:
+        spec = replace(spec, model=replace(spec.model, device=device))
+    with Reward.from_spec(spec) as reward:
         found = [_tried(run, reward, shown, source, flagged, others) for shown, source in _drafts(run, alarm, sets)]
     return sorted(found, key=lambda each: (not each.works, 0.0 if each.apart is None else each.apart.value))
 

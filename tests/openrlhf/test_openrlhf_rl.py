@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ import yaml
 from openrlhf_world import PYTHON, RL_ANYWHERE, ROOT, interpreter, minnow, salmon, write_config
 
 from salmon_core.data.rollouts import read_rollout_rows, rollout_files
+from salmon_minnow.world import PROMPTS
 from salmon_openrlhf.backend import OpenRLHFBackend
 
 pytestmark = [pytest.mark.openrlhf, pytest.mark.slow]
@@ -239,11 +241,33 @@ ALGORITHMS = ("reinforce++", "rloo", "reinforce++-baseline") if os.environ.get("
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_other_algorithms_run(world: Path, algorithm: str) -> None:
+    """Some prompts bring a principle of their own, and the trainer's numbers say what each principle gave."""
     options = {**SMALL, "num_generations": 1 if algorithm == "reinforce++" else 4, "max_steps": 3}
+    own = [{"name": "own", "text": "The answer gives an example."}]
+    asked = [
+        {"id": p.id, "prompt": p.text, "category": p.category, "split": "train"} for p in PROMPTS if not p.held_out
+    ]
+    asked = [row | ({"principles": own} if number % 2 else {}) for number, row in enumerate(asked)]
     name = algorithm.replace("+", "p")
-    salmon("run", configure(world, name, algorithm, options))
-    check_steps(world / "runs" / name, 3)
-    assert "critic_loss" not in steps(world / "runs" / name)[0][1]
+    (world / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    config = configure(world, name, algorithm, options, prompts={"name": f"./{name}.jsonl"})
+    document = yaml.safe_load(config.read_text())
+    document["reward"] |= {"combine": "mean", "show": 2}
+    document["reward"]["principles"]["per_prompt"] = "add"
+    salmon("run", write_config(config, document))
+    run = world / "runs" / name
+    check_steps(run, 3)
+    found = steps(run)
+    assert "critic_loss" not in found[0][1]
+    for index, (_, values) in enumerate(found):
+        gave: dict[str, list[float]] = {}
+        for line in rollouts(run):
+            if line["rollout_index"] == index:
+                for principle, score in line["by_principle"].items():
+                    gave.setdefault(principle, []).append(score)
+        assert "own" in gave
+        said = {key: value for key, value in values.items() if key.startswith("reward/principle/")}
+        assert said == pytest.approx({f"reward/principle/{key}": fmean(each) for key, each in gave.items()}, abs=1e-4)
 
 
 _TRAINED = """

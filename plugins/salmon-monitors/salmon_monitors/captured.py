@@ -17,6 +17,8 @@ class Captured(Comparing):
     model gives is what RL is for.
     """
 
+    of_rewards = True
+
     class Options(Compared):
         """What a configuration may set."""
 
