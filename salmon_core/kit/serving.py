@@ -1,4 +1,4 @@
-"""For plugins that serve over HTTP: one token for all requests, a socket that is loopback unless asked, and a ready file.
+"""For plugins that serve over HTTP: one token for all requests, a socket that is loopback unless asked, a ready file.
 
 The token comes from the environment, from a file of its owner's, or is made at the start.
 """

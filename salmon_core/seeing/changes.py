@@ -10,6 +10,8 @@ from salmon_core.records import FEW
 
 Moved = Literal["as wanted", "against", "up", "down", "not shown", "too few"]
 TARGETS, COMPONENTS, PRINCIPLES = "targets", "components of the reward", "principles"
+#: the reward and its components, early and late in training
+TRAINING = "rewards in training"
 #: keys of what evaluators say -> the group that it is shown in
 _GROUPS = {"components": COMPONENTS, "left_out": PRINCIPLES}
 

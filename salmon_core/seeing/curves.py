@@ -117,9 +117,13 @@ def _curves(own: StageLog, *, by_step: bool = False) -> list[Curve]:
         component = name.startswith("reward/") and name.endswith("/mean")
         return (order.get(name, len(order) + (not component)), name)
 
-    return [
-        Curve(name, titles.get(name, name), *_fewer(*found[name])) for name in sorted(found, key=rank) if found[name][0]
-    ]
+    def title(name: str) -> str:
+        if name == "loss" and by_step:
+            return "loss"
+        part = name.removeprefix("reward/").removesuffix("/mean")
+        return f"reward by {part}" if rank(name)[0] == len(order) else titles.get(name, name)
+
+    return [Curve(name, title(name), *_fewer(*found[name])) for name in sorted(found, key=rank) if found[name][0]]
 
 
 class _batch_of:

@@ -79,7 +79,7 @@ class EventLog:
         return not self.ended and self.started is not None and at_work(self._run)
 
     def refresh(self) -> bool:
-        """Reads on; True where there was something new. A line that is not whole yet waits, a torn one is passed over."""
+        """Reads on; True where something was new. A line that is not whole yet waits, a torn one is passed over."""
         try:
             size = self._file.stat().st_size
         except FileNotFoundError:

@@ -34,7 +34,7 @@ class JudgedPair:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Two principles, and how often they prefer different completions of a pair on which the judge is of one mind by both.
+    """Two principles, and how often they prefer different completions, where the judge is of one mind by either.
 
     Attributes:
         opposed: the share, with its interval; `n` is pairs.

@@ -1,4 +1,4 @@
-"""All rollouts of a training, to be sorted, filtered, searched and paged: one Arrow table in memory, read on as files come.
+"""All rollouts of a training, to be sorted, filtered, searched and paged: an Arrow table, read on as files come.
 
 A row's name is its generated batch and its place in it, as alarms name it. `completion_ids` stay on the disk.
 """
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from salmon_core.data.rollouts import ROLLOUTS, rollout_files
 from salmon_core.errors import SalmonError
 from salmon_core.kit.significance import clustered
-from salmon_core.seeing.changes import Change
+from salmon_core.seeing.changes import TRAINING, Change
 
 _Z = 1.959964
 _READ = tuple(name for name in ROLLOUTS.names if name != "completion_ids")
@@ -232,7 +232,7 @@ class RolloutIndex:
                 continue
             change = other.mean - one.mean
             n = min(one.clusters, other.clusters)
-            found.append(Change(title, "rewards in training", one.mean, other.mean, change - half, change + half, n))
+            found.append(Change(title, TRAINING, one.mean, other.mean, change - half, change + half, n))
         return found
 
     def _of_batches(self, batches: Collection[int]) -> pa.Table:

@@ -13,10 +13,11 @@ from typing import Any, Literal
 from salmon_core.data.json import read_json
 from salmon_core.records import FEW
 from salmon_core.run.run import CONFIG
-from salmon_core.seeing.changes import COMPONENTS, TARGETS, Change, changes
+from salmon_core.seeing.changes import COMPONENTS, TARGETS, TRAINING, Change, changes
 from salmon_core.seeing.eventlog import EventLog
 
 State = Literal["good", "bad", "unclear", "none", "live"]
+_EXPLOITED = "It worked, and the reward was exploited"
 #: the sum of a reward's components, as evaluators call it
 _TOTALS = ("total", "reward")
 
@@ -69,8 +70,13 @@ class Summary:
     verdict: Verdict
 
 
-def summary(run: Path, log: EventLog) -> Summary:
-    """Of a run's folder, finished or not; needs none of the plugins that it was made with."""
+def summary(run: Path, log: EventLog, training: Sequence[Change] = ()) -> Summary:
+    """Of a run's folder, finished or not; needs none of the plugins that it was made with.
+
+    Args:
+        training: rewards early and late in training, where rollouts were read; they stand in where nothing else was
+            measured.
+    """
     saved = read_json(run / CONFIG)
     document = saved.get("document") if isinstance(saved, Mapping) else None
     document = document if isinstance(document, Mapping) else {}
@@ -78,7 +84,7 @@ def summary(run: Path, log: EventLog) -> Summary:
     live = log.live
     report = read if isinstance(read, Mapping) and not _older(run, log) else {}
     own, train = document.get("run") or {}, document.get("train") or {}
-    found = tuple(changes(report))
+    found = (*changes(report), *training)
     return Summary(
         run,
         str(own.get("name") or run.name),
@@ -88,7 +94,7 @@ def summary(run: Path, log: EventLog) -> Summary:
         report,
         live,
         found,
-        verdict(report, found, log, live=live),
+        verdict(report, found, log, live=live, watched=document.get("monitors") is not None),
     )
 
 
@@ -100,17 +106,25 @@ def _older(run: Path, log: EventLog) -> bool:
         return False
 
 
-def verdict(report: Mapping[str, Any], found: Sequence[Change], log: EventLog, *, live: bool) -> Verdict:
-    """The answer, by a report and what is known so far."""
+def verdict(report: Mapping[str, Any], found: Sequence[Change], log: EventLog, *, live: bool, watched: bool) -> Verdict:
+    """The answer, by a report and what is known so far.
+
+    Args:
+        watched: whether monitors looked at the rollouts.
+    """
     worked = _worked(report, found)
-    exploited = _exploited(report, log)
+    exploited = _exploited(report, log, watched=watched)
     return Verdict(
-        _word(worked, exploited, log, live=live), worked, _sure(report, found), _given_up(report, found), exploited
+        _word(worked, exploited, found, log, live=live),
+        worked,
+        _sure(report, found),
+        _given_up(report, found),
+        exploited,
     )
 
 
 # ------------------------------------------------------------------------------------------------ the single sentences
-def _word(worked: Said, exploited: Said, log: EventLog, *, live: bool) -> Said:
+def _word(worked: Said, exploited: Said, found: Sequence[Change], log: EventLog, *, live: bool) -> Said:
     if live:
         batch = max(log.training.rollouts, default=None)
         at = next((name for name in reversed(log.stages) if log.stage(name).status == "running"), "")
@@ -121,9 +135,11 @@ def _word(worked: Said, exploited: Said, log: EventLog, *, live: bool) -> Said:
     if log.started is not None and not log.ended:
         return Said("unclear", "It was interrupted")
     words: dict[State, str] = {"good": "It worked", "bad": "It did not work", "unclear": "It worked in part"}
+    if not any(each.group == TARGETS and each.wanted for each in found):
+        words = {"good": "The reward rose", "bad": "The reward fell", "unclear": "The reward did not surely change"}
     word = Said(worked.state, words.get(worked.state, "Nothing measured says whether it worked"))
     if word.state == "good" and exploited.state == "bad":
-        return Said("unclear", "It worked, and the reward was exploited")
+        return Said("unclear", f"{word.text}, and it was exploited" if "reward" in word.text else _EXPLOITED)
     return word
 
 
@@ -144,11 +160,10 @@ def _worked(report: Mapping[str, Any], found: Sequence[Change]) -> Said:
     if total is not None:
         state = {"up": "good", "down": "bad", "not shown": "unclear"}.get(total.moved, "none")  # type: ignore[assignment]
         return Said(state, f"no targets were set; the reward on held-out prompts went {told(total)}")
-    reward = next((each for each in _numbers(report, "exploits") if each.get("what") == "reward"), None)
-    if reward is not None and reward.get("before") is not None:
-        state = "good" if reward["low"] > 0 else "bad" if reward["high"] < 0 else "unclear"
-        numbers = f"{reward['before']:.2f} to {reward['after']:.2f} [{reward['low']:+.2f}, {reward['high']:+.2f}]"
-        return Said(state, f"no targets were set; the reward in training went from {numbers}")
+    reward = next((each for each in found if each.group == TRAINING and each.what == "reward"), None)
+    if reward is not None:
+        state = {"up": "good", "down": "bad", "not shown": "unclear"}.get(reward.moved, "none")  # type: ignore[assignment]
+        return Said(state, f"no targets were set; the reward in training went {told(reward)}")
     return Said("none", "no targets and no reward were measured")
 
 
@@ -192,28 +207,25 @@ def _given_up(report: Mapping[str, Any], found: Sequence[Change]) -> Said:
     return Said("none", "not measured: no evaluator looks at categories or other skills")
 
 
-def _exploited(report: Mapping[str, Any], log: EventLog) -> Said:
+def _exploited(report: Mapping[str, Any], log: EventLog, *, watched: bool) -> Said:
     alarms = [f"{each.get('monitor')}: {each.get('text')}" for each in log.training.alarms]
     alarms = alarms or [f"{each.get('monitor')}: {each.get('text')}" for each in report.get("alarms") or ()]
     if alarms:
         more = f" (and {len(alarms) - 1} more)" if len(alarms) > 1 else ""
         return Said("bad", alarms[-1] + more)
+    quiet = "no alarm was raised" if watched else "no monitor watched"
     sign = next(iter(_signatures(report, "exploits")), None)
     if sign is None or sign.get("found") == "not measured":
-        return Said("none", "not measured: no monitor watched and no target was set")
+        return Said("good" if watched and report else "none", quiet if watched else f"not measured: {quiet}")
     words: dict[str, Said] = {
-        "yes": Said("bad", "the reward rose while a target moved against what was wanted"),
-        "no": Said("good", "the reward rose and targets moved as wanted; no alarm"),
+        "yes": Said("bad", f"the reward rose while a target moved against what was wanted; {quiet}"),
+        "no": Said("good", f"the reward rose and targets moved as wanted; {quiet}"),
     }
-    return words.get(str(sign.get("found")), Said("unclear", "the reward rose, and no target says what for; no alarm"))
+    return words.get(str(sign.get("found")), Said("unclear", f"no target says what the reward rose for; {quiet}"))
 
 
 def _signatures(report: Mapping[str, Any], part: str) -> list[Mapping[str, Any]]:
     return [each for each in report.get("signatures") or () if part in str(each.get("name"))]
-
-
-def _numbers(report: Mapping[str, Any], part: str) -> list[Mapping[str, Any]]:
-    return [number for each in _signatures(report, part) for number in each.get("numbers") or ()]
 
 
 def told(change: Change) -> str:

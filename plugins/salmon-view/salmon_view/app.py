@@ -95,9 +95,7 @@ class App:
     async def _got(self, answer: Answer, request: Request) -> Response:
         return await run_in_threadpool(answer, self._run(request), request)
 
-    async def _posted(
-        self, answer: Callable[[ViewedRun, Mapping[str, Any]], Response], request: Request
-    ) -> Response:
+    async def _posted(self, answer: Callable[[ViewedRun, Mapping[str, Any]], Response], request: Request) -> Response:
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             raise HTTPException(415, "send JSON")
         body = bytearray()
@@ -142,9 +140,7 @@ class App:
         return self._page(None, "compare", "Compare", body)
 
     def _overview(self, run: ViewedRun, request: Request) -> Response:
-        # Of many rollouts the first page does not wait for; it refreshes when they are there.
-        training = run.rollouts().early_and_late() if run.loaded.is_set() or not run.summary.changes else []
-        return self._page(run, "", "Overview", overview(run.summary, run.log, run.curves, training, run.home))
+        return self._page(run, "", "Overview", overview(run.summary, run.log, run.curves, run.home))
 
     def _rollouts(self, run: ViewedRun, request: Request) -> Response:
         given = dict(request.query_params)

@@ -42,7 +42,7 @@ class Asking:
 
     def _asked(self, request: Mapping[str, Any]) -> Any:
         process = self._started()
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
         try:
             process.stdin.write(json.dumps(request, ensure_ascii=True).encode() + b"\n")
             process.stdin.flush()

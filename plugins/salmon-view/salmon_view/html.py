@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
-#: elements without content
-_VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "line", "rect", "circle", "path"})
+#: elements without content; those of drawings have to be closed
+_VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
+_DRAWN = frozenset({"line", "rect", "circle", "path"})
 
 
 class Html(str):
@@ -16,7 +17,7 @@ class Html(str):
     __slots__ = ()
 
 
-Node: TypeAlias = Union[str, int, float, None, Iterable["Node"]]
+Node: TypeAlias = "str | int | float | Iterable[Node] | None"
 Attribute: TypeAlias = str | int | float | bool | None
 
 
@@ -42,8 +43,8 @@ def tag(name: str, /, *children: Node, **attributes: Attribute) -> Html:
             continue
         own = key.rstrip("_").replace("_", "-")
         parts.append(f" {own}" if value is True else f' {own}="{escape(str(value), quote=True)}"')
-    parts.append(">")
-    if name not in _VOID:
+    parts.append("/>" if name in _DRAWN else ">")
+    if name not in _VOID and name not in _DRAWN:
         _put(children, parts)
         parts.append(f"</{name}>")
     return Html("".join(parts))

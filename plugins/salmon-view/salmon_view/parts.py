@@ -46,25 +46,33 @@ def said(title: str, each: Said) -> Html:
 
 
 def table(
-    head: Sequence[Node], rows: Iterable[Sequence[Node]], *, label: str, classes: str = "", numbers: Iterable[int] = ()
+    head: Sequence[Node],
+    rows: Iterable[Sequence[Node]],
+    *,
+    label: str,
+    classes: str = "",
+    numbers: Iterable[int] = (),
+    extra: Iterable[int] = (),
 ) -> Html:
     """A table that scrolls by itself where there is no room.
 
     Args:
         label: says what it is of.
         numbers: columns whose cells are numbers.
+        extra: columns that are left out where there is little room.
     """
-    right = frozenset(numbers)
+    right, dispensable = frozenset(numbers), frozenset(extra)
+
+    def kind(place: int) -> str | None:
+        return " ".join(["number"] * (place in right) + ["extra"] * (place in dispensable)) or None
 
     def cell(place: int, each: Node) -> Html:
         name = "th" if place == 0 else "td"
         scope = "row" if place == 0 else None
-        return tag(name, each, class_="number" if place in right else None, scope=scope)
+        return tag(name, each, class_=kind(place), scope=scope)
 
     body = [tag("tr", *(cell(place, each) for place, each in enumerate(row))) for row in rows]
-    heads = [
-        tag("th", each, scope="col", class_="number" if place in right else None) for place, each in enumerate(head)
-    ]
+    heads = [tag("th", each, scope="col", class_=kind(place)) for place, each in enumerate(head)]
     inner = tag("table", tag("thead", tag("tr", heads)), tag("tbody", body), class_=classes or None)
     return tag("div", inner, class_="wide", tabindex="0", role="region", aria_label=label)
 
@@ -100,7 +108,7 @@ def changes_table(found: Sequence[Change], label: str) -> Html:
         ]
 
     heads = ("", "before", "after", "change, 95 % interval", tag("span", "interval drawn", class_="unseen"), "n", "")
-    return table(heads, map(row, found), label=label, numbers=(1, 2, 3, 5))
+    return table(heads, map(row, found), label=label, classes="changes", numbers=(1, 2, 3, 5))
 
 
 def interval(low: float, value: float, high: float, least: float, most: float, *, at: float = 0.0) -> Html:

@@ -36,6 +36,7 @@ class ViewedRun:
         self._lock, self._rollouts = threading.Lock(), threading.Lock()
         self._read, self._read_rollouts = time.monotonic(), -FRESH
         self._summary: Summary | None = None
+        self._whole = False
         self._judged: tuple[float, Judged] | None = None
         self.loaded = threading.Event()
 
@@ -63,10 +64,16 @@ class ViewedRun:
     def summary(self) -> Summary:
         """Its summary, as it is now."""
         log = self.log
-        with self._lock:
-            if self._summary is None or self._summary.live:
-                self._summary = summary(self.path, log)
-            return self._summary
+        known = self._summary
+        if known is None or known.live or (self.loaded.is_set() and not self._whole):
+            found = summary(self.path, log)
+            # Of many rollouts the first page does not wait, unless nothing else was measured.
+            self._whole = self.loaded.is_set() or not found.changes
+            if self._whole:
+                found = summary(self.path, log, self.rollouts().early_and_late())
+            self._summary = found
+            return found
+        return known
 
     @property
     def curves(self) -> Curves:

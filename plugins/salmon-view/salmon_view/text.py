@@ -18,7 +18,7 @@ _JOINERS = frozenset("\u200c\u200d\ufe0f")
 
 
 def visible(text: str) -> str:
-    """The text with what steers a terminal or turns its direction made visible: `\\x1b` as `␛`, U+202E as `[U+202E]`."""
+    """The text with what steers a terminal or turns it round made visible: `\\x1b` as `␛`, U+202E as `[U+202E]`."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(each if each.isprintable() or each in _KEPT or each in _JOINERS else _shown(each) for each in text)
@@ -52,4 +52,8 @@ def block(text: str, *, whole: str | None = None, limit: int = LONG) -> Html:
     if not cut:
         return shown
     said = f"the first {limit:,} of {len(text):,} characters"
-    return tag("div", shown, tag("p", said, "; " if whole else "", tag("a", "the whole text", href=whole) if whole else None, class_="note"))
+    return tag(
+        "div",
+        shown,
+        tag("p", said, "; " if whole else "", tag("a", "the whole text", href=whole) if whole else None, class_="note"),
+    )

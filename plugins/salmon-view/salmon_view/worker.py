@@ -166,9 +166,7 @@ class Worker:
         write = bool(asked.get("apply"))
         if change.what == "undo" and until is not None:
             raise SalmonError("an undo has no end", where="until")
-        entry = steer(
-            self.run, change, from_rollout=begin, until_rollout=until, reason=reason, write=write
-        )
+        entry = steer(self.run, change, from_rollout=begin, until_rollout=until, reason=reason, write=write)
         words += [] if begin is None else ["--from-rollout", str(begin)]
         words += [] if until is None else ["--until", str(until)]
         words += ["--reason", reason] if reason else []

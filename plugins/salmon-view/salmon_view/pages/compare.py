@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from salmon_core.seeing.comparing import Compared, compared, differing
@@ -15,7 +16,14 @@ from salmon_view.text import line
 
 def compare_page(runs: Sequence[Summary], homes: Sequence[str | None]) -> list[Node]:
     """What they came to, what they changed, and what was set otherwise."""
+    runs = _told_apart(runs)
     return [tag("h1", "Compare"), _verdicts(runs, homes), _results(runs), _settings(runs)]
+
+
+def _told_apart(runs: Sequence[Summary]) -> list[Summary]:
+    """Runs of one name go by their folders."""
+    names = [run.name for run in runs]
+    return [replace(run, name=str(run.path)) if names.count(run.name) > 1 else run for run in runs]
 
 
 def _name(run: Summary, home: str | None) -> Node:
@@ -49,8 +57,8 @@ def _results(runs: Sequence[Summary]) -> Html:
         else:
             shown.append(tag("details", tag("summary", f"{group} ({len(own)})"), inner))
     note = (
-        "A cell is the change from before to after training, with its 95 % interval. Against the first: the difference of"
-        " the changes; the runs are independent, and other seeds may differ by more than that."
+        "A cell is the change from before to after training, with its 95 % interval; minus: the difference of two"
+        " changes. The runs are independent, and other seeds may differ by more than that."
     )
     return steps("Results", markup(*shown, tag("p", note, class_="note")), id="results")
 
@@ -78,8 +86,8 @@ def _table(runs: Sequence[Summary], group: str, found: Sequence[Compared]) -> Ht
     heads: list[Node] = [""]
     for run in runs:
         heads += [run.name, tag("span", f"{run.name}, drawn", class_="unseen")]
-    heads += [f"{run.name} against the first" for run in runs[1:]]
-    return table(heads, rows, label=f"Results: {group}")
+    heads += [f"{run.name} minus {runs[0].name}" for run in runs[1:]]
+    return table(heads, rows, label=f"Results: {group}", classes="changes compared")
 
 
 def _settings(runs: Sequence[Summary]) -> Html:

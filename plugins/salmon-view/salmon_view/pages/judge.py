@@ -1,13 +1,13 @@
-"""The judge: whether it can be believed, which principles speak against each other, and what it said of single pairs."""
+"""The judge: whether it can be believed, which principles conflict, and what it said of single pairs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from salmon_core.records import FEW
-from salmon_core.seeing.judgments import Conflict, Judged, JudgedPair
+from salmon_core.seeing.judgments import Judged, JudgedPair
 from salmon_view.html import Html, Node, markup, tag
 from salmon_view.parts import empty, interval, sign, table
 from salmon_view.text import block
@@ -46,8 +46,9 @@ def verdict_part(judge: Mapping[str, Any]) -> Node:
     numbers = [*range(2, 2 + 2 * len(keys), 2), 2 + 2 * len(keys)]
     shown = table(heads, rows, label="Verdict on the judge", numbers=numbers)
     note = (
-        "Both orders agree: they prefer the same answer. First wins: what is shown first is preferred, 0.5 without bias."
-        " Orders go together, turns round (by the negated principle), stays (in other words): correlations, 0 by chance."
+        "Both orders agree: they prefer the same answer. First wins: what is shown first is preferred, 0.5 without"
+        " bias. Orders go together, turns round (by the negated principle), stays (in other words): correlations, 0 by"
+        " chance."
         " Right: known answers given, 0.5 by chance. The thin mark is chance."
     )
     return markup(shown, tag("p", note, class_="note"))
@@ -69,7 +70,7 @@ def judge_page(home: str, judge: Mapping[str, Any], judged: Judged, given: Mappi
     return [
         tag("h1", "Judge"),
         tag("section", tag("h2", "Can it be believed?"), verdict_part(judge), aria_label="Can it be believed?"),
-        _conflicts(judged.principles, judged.conflicts() if len(judged.judgments) <= _MANY else None),
+        conflicts_part(judged),
         _pairs(home, judged, given),
     ]
 
@@ -78,11 +79,12 @@ def judge_page(home: str, judge: Mapping[str, Any], judged: Judged, given: Mappi
 _MANY = 200_000
 
 
-def _conflicts(names: Sequence[str], found: Sequence[Conflict] | None) -> Node:
-    if len(names) < 2:
+def conflicts_part(judged: Judged) -> Node:
+    """Which principles prefer different answers; nothing of fewer than two, or of too many judgments to count here."""
+    names = judged.principles
+    if len(names) < 2 or len(judged.judgments) > _MANY:
         return None
-    if found is None:
-        return None
+    found = judged.conflicts()
     by = {frozenset((each.one, each.other)): each.opposed for each in found}
 
     def cell(one: str, other: str) -> Node:
@@ -96,7 +98,9 @@ def _conflicts(names: Sequence[str], found: Sequence[Conflict] | None) -> Node:
         return tag("span", text, class_=f"cell{shade}", title=title)
 
     rows = [[one, *(cell(one, other) for other in names)] for one in names]
-    shown = table(("", *names), rows, label="Conflicts of principles", classes="matrix", numbers=range(1, 1 + len(names)))
+    shown = table(
+        ("", *names), rows, label="Conflicts of principles", classes="matrix", numbers=range(1, 1 + len(names))
+    )
     note = (
         "How often two principles prefer different answers of a pair, where the judge is of one mind in both orders by"
         f" either. In brackets: the number of pairs, where there are fewer than {FEW}."

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from salmon_core.seeing.changes import Change, grouped
+from salmon_core.seeing.changes import COMPONENTS, PRINCIPLES, TARGETS, TRAINING, grouped
 from salmon_core.seeing.curves import TELLING, Curves
 from salmon_core.seeing.eventlog import EventLog
 from salmon_core.seeing.summary import Summary
@@ -17,19 +17,16 @@ from salmon_view.parts import changes_table, curve_figure, curves_table, empty, 
 _COMPONENTS = 6
 
 
-def overview(
-    run: Summary, log: EventLog, curves: Curves, training: Sequence[Change], home: str | None = None
-) -> list[Node]:
+def overview(run: Summary, log: EventLog, curves: Curves, home: str | None = None) -> list[Node]:
     """Verdict, what changed, curves, alarms and interventions, stages.
 
     Args:
-        training: rewards early and late in training.
         home: address of the run's pages; None: there are none to link to.
     """
     return [
         verdict(run),
         _expected(run.report),
-        _changed(run, training),
+        _changed(run),
         _curves(curves),
         _marks(curves, home),
         _stages(run, log),
@@ -71,7 +68,12 @@ def _expected(report: Mapping[str, Any]) -> Node:
         value = item.get("value")
         shown = "missing" if value is None else f"{value:.4g}"
         holds = item.get("holds")
-        return [item.get("metric"), bounds, shown, markup(sign("good" if holds else "bad"), "holds" if holds else "fails")]
+        return [
+            item.get("metric"),
+            bounds,
+            shown,
+            markup(sign("good" if holds else "bad"), "holds" if holds else "fails"),
+        ]
 
     failed = sum(not item.get("holds") for item in expect)
     title = "all hold" if not failed else f"{failed} of {len(expect)} fail"
@@ -79,26 +81,26 @@ def _expected(report: Mapping[str, Any]) -> Node:
     return tag("details", tag("summary", f"Expectations of the configuration: {title}"), rows, open=bool(failed))
 
 
-def _changed(run: Summary, training: Sequence[Change]) -> Html:
-    found = grouped([*run.changes, *training])
-    parts: list[Node] = []
-    for place, (group, own) in enumerate(found.items()):
+def _changed(run: Summary) -> Html:
+    found = grouped(run.changes)
+    first: list[Node] = []
+    rest: list[Node] = []
+    for group, own in found.items():
         shown = changes_table(own, f"{group}, before and after")
-        title = _TITLES.get(group, group)
-        if place < 3 or group == "rewards in training":
-            parts.append(tag("div", tag("h3", title), shown))
+        if group in _TITLES:
+            first.append(tag("div", tag("h3", _TITLES[group]), shown))
         else:
-            parts.append(tag("details", tag("summary", f"{title} ({len(own)})"), shown))
-    if not parts:
-        parts.append(empty("Nothing was measured before and after yet; evaluators in `evaluate:` do that."))
-    return steps("What changed", tag("div", *parts, class_="columns"), id="changes")
+            rest.append(tag("details", tag("summary", f"{group} ({len(own)})"), shown, id=f"changed-{len(rest)}"))
+    if not first and not rest:
+        first.append(empty("Nothing was measured before and after yet; evaluators in `evaluate:` do that."))
+    return steps("What changed", markup(tag("div", *first, class_="columns"), *rest), id="changes")
 
 
 _TITLES = {
-    "targets": "Targets, on held-out prompts",
-    "components of the reward": "Components of the reward, on held-out prompts",
-    "principles": "Principles: what the reward model's score loses without each",
-    "rewards in training": "Rewards in training, first and last quarter of the batches",
+    TARGETS: "Targets, on held-out prompts",
+    COMPONENTS: "Components of the reward, on held-out prompts",
+    PRINCIPLES: "Principles: what the reward model's score loses without each",
+    TRAINING: "Rewards in training, first and last quarter of the batches",
 }
 
 

@@ -44,7 +44,12 @@ def playground_page(home: str, given: Mapping[str, str]) -> list[Node]:
             tag(
                 "div",
                 tag("h2", "Principles"),
-                tag("div", tag("p", "Opening the run…", class_="empty"), id="sliders", data_fetch_now=f"{home}/try/principles"),
+                tag(
+                    "div",
+                    tag("p", "Opening the run…", class_="empty"),
+                    id="sliders",
+                    data_fetch_now=f"{home}/try/principles",
+                ),
                 tag(
                     "label",
                     tag("span", "A new one"),
@@ -56,7 +61,12 @@ def playground_page(home: str, given: Mapping[str, str]) -> list[Node]:
             class_="sides",
             data_try=f"{home}/try",
         ),
-        tag("section", tag("h2", "Reward"), tag("div", empty("Write an answer."), id="score", aria_live="polite"), aria_label="Reward"),
+        tag(
+            "section",
+            tag("h2", "Reward"),
+            tag("div", empty("Write an answer."), id="score", aria_live="polite"),
+            aria_label="Reward",
+        ),
         tag(
             "section",
             tag("h2", "What the reward model reads"),
@@ -71,7 +81,9 @@ def principles_part(info: Mapping[str, Any]) -> Html:
     rows = [_slider(each, on=place < info["show"]) for place, each in enumerate(info["principles"])]
     note = f"Combined as {info['combine']}: "
     if info["combine"] == "joint":
-        note += "all that are shown stand in one text; weights count in the weighted mean beside it, and 0 leaves one out."
+        note += (
+            "all that are shown stand in one text; weights count in the weighted mean beside it, and 0 leaves one out."
+        )
     else:
         note += "each stands in a text of its own, and the score is their weighted mean."
     if not info["reads"]:

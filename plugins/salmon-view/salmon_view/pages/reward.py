@@ -68,7 +68,7 @@ def _accuracy(report: Mapping[str, Any]) -> Node:
     rm = report.get("rm") or {}
     named = {"a principle's own text": rm.get("positive"), "its negated text": rm.get("negated")}
     for way, sets in (rm.get("sets") or {}).items():
-        named |= {f"{size} principles, {way}": own for size, own in sets.items()}
+        named |= {f"{size} principle{'s' if size != '1' else ''}, {way}": own for size, own in sets.items()}
     rows = [[name, *_estimate(own)] for name, own in named.items() if own]
     if not rows:
         return None
@@ -105,7 +105,9 @@ def _card(card: Mapping[str, Any]) -> Node:
         rows.append([name, each["about"], verdict, f"{each['value']:.2f}", drawn, each["n"], detectable, found])
     heads: tuple[Node, ...] = ("check", "of", "verdict", "value", tag("span", "drawn", class_="unseen"), "n")
     shown = table((*heads, "finds", "planted"), rows, label="Report card", numbers=(3, 5, 6))
-    truth = f"Of {card['pairs']} pairs of answers to {card['prompts']} prompts; which one is better says {card['truth']}"
+    truth = (
+        f"Of {card['pairs']} pairs of answers to {card['prompts']} prompts; which one is better says {card['truth']}"
+    )
     truth += ", so this is agreement, not truth." if card.get("agreement") else "."
     more = " Finds: the smallest difference to chance found 4 times in 5. Planted: what became of a planted defect."
     blind = [defect for defect, checks in (card.get("selftest") or {}).items() if not checks]
@@ -117,7 +119,9 @@ def _card(card: Mapping[str, Any]) -> Node:
 def _heat(figures: Sequence[Mapping[str, Any]]) -> Node:
     by = {(each["check"], each["about"]): each for each in figures}
     checks = [name for name in _CONTROL if any(check == name for check, _ in by)]
-    names = list(dict.fromkeys(each["about"] for each in figures if each["check"] == "accuracy" and each["about"] != "all"))
+    names = list(
+        dict.fromkeys(each["about"] for each in figures if each["check"] == "accuracy" and each["about"] != "all")
+    )
     if not names or not checks:
         return None
 
@@ -129,13 +133,21 @@ def _heat(figures: Sequence[Mapping[str, Any]]) -> Node:
         good = 1 - 2 * abs(each["value"] - each["null"]) if check == "wins" else each["value"]
         shade = "" if each["n"] < FEW else f" goodness-{min(10, max(0, round(good * 10)))}"
         title = f"{_TITLES[check]} of {name}: {each['value']:.2f} [{each['low']:.2f}, {each['high']:.2f}]"
-        return tag("span", f"{each['value']:.2f}", class_=f"cell{shade}", title=f"{title}, n {each['n']}, {each['verdict']}")
+        return tag(
+            "span", f"{each['value']:.2f}", class_=f"cell{shade}", title=f"{title}, n {each['n']}, {each['verdict']}"
+        )
 
     rows = [[name, *(cell(check, name) for check in checks)] for name in names]
     heads = ("principle", *(_TITLES[check] for check in checks))
     shown = table(heads, rows, label="Control by principle", classes="matrix", numbers=range(1, 1 + len(checks)))
     note = f"Shares of preferences that are right, 0.5 by chance; without colour: fewer than {FEW} prompts."
-    return tag("section", tag("h2", "Control, principle by principle"), shown, tag("p", note, class_="note"), aria_label="Control")
+    return tag(
+        "section",
+        tag("h2", "Control, principle by principle"),
+        shown,
+        tag("p", note, class_="note"),
+        aria_label="Control",
+    )
 
 
 def _reliability(bins: Sequence[Mapping[str, Any]]) -> Node:
@@ -151,7 +163,9 @@ def _reliability(bins: Sequence[Mapping[str, Any]]) -> Node:
     rows = [[f"{each['confidence']:.3f}", f"{each['right']:.3f}", each["pairs"]] for each in bins]
     numbers = table(("sure", "right", "pairs"), rows, label="Reliability as numbers", numbers=(0, 1, 2))
     more = tag("details", tag("summary", "As numbers"), numbers)
-    drawn = figure("How often it is right, by how sure it is", spec, id="reliability", label=f"Reliability: {told}", note=more)
+    drawn = figure(
+        "How often it is right, by how sure it is", spec, id="reliability", label=f"Reliability: {told}", note=more
+    )
     return tag("section", tag("h2", "Is its confidence honest?"), drawn, aria_label="Is its confidence honest?")
 
 
@@ -160,4 +174,9 @@ def _training(training: Curves) -> Node:
     if not found:
         return None
     drawn = [curve_figure(each, training.axis, ()) for each in found]
-    return tag("section", tag("h2", "While it was trained"), tag("div", *drawn, class_="charts"), aria_label="While it was trained")
+    return tag(
+        "section",
+        tag("h2", "While it was trained"),
+        tag("div", *drawn, class_="charts"),
+        aria_label="While it was trained",
+    )

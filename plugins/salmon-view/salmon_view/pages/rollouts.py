@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -90,7 +89,8 @@ def rollouts_page(home: str, given: Mapping[str, str], index: RolloutIndex | Non
 def _presets(home: str, given: Mapping[str, str]) -> Html:
     links = []
     for title, values in _PRESETS:
-        current = all(given.get(key, "") == values.get(key, "") for key in ("sort", "up", "flagged"))
+        own = {"sort": "reward", **given}
+        current = all((own.get(key) or "") == values.get(key, "") for key in ("sort", "up", "flagged"))
         href = f"{home}/rollouts?{urlencode(values)}"
         links.append(tag("li", tag("a", title, href=href, aria_current="true" if current else None)))
     return tag("nav", tag("ul", links), class_="presets", aria_label="Views")
@@ -176,9 +176,7 @@ def _counted(home: str, given: Mapping[str, str], query: Query, page: Page) -> H
     return tag("p", f"{first:,} to {last:,} of {page.total:,}{of}", only, class_="note", id="counted")
 
 
-def rows_table(
-    home: str | None, rows: Sequence[Mapping[str, Any]], components: Sequence[str], *, change: bool
-) -> Html:
+def rows_table(home: str | None, rows: Sequence[Mapping[str, Any]], components: Sequence[str], *, change: bool) -> Html:
     """Rollouts as rows of a table.
 
     Args:
@@ -188,8 +186,8 @@ def rows_table(
     if not rows:
         return empty("No rollout is like that.")
     parts = list(components) if len(components) > 1 else []
-    heads: list[Node] = ["rollout", "reward", *(["change"] if change else []), *parts, "tokens", "principles"]
-    heads += ["prompt", "answer"]
+    heads: list[Node] = ["rollout", "reward", *(["change"] if change else []), "prompt", "answer"]
+    heads += [*parts, "tokens", "principles"]
 
     def row(each: Mapping[str, Any]) -> list[Node]:
         name = f"{each['rollout_index']}.{each['place']}"
@@ -200,14 +198,15 @@ def rows_table(
         flag = tag("span", "⚑", class_="sign bad", role="img", aria_label="flagged") if each.get("flagged") else None
         cells: list[Node] = [markup(link, flag), number(each["reward"])]
         cells += [number(each["change"], signed=True)] if change else []
-        cells += [number(each["components"].get(part)) for part in parts]
-        cells += [each["n_tokens"], each["shown"]]
         cells += [tag("span", line(each["prompt"] or "", 70), dir="auto", class_="quote")]
         cells += [tag("span", line(each["completion"] or ""), dir="auto", class_="quote")]
-        return cells
+        cells += [number(each["components"].get(part)) for part in parts]
+        return [*cells, each["n_tokens"], each["shown"]]
 
-    numbers = range(1, 2 + change + len(parts) + 1)
-    return table(heads, map(row, rows), label="Rollouts", classes="rollouts", numbers=numbers)
+    text = 2 + change
+    numbers = [*range(1, text), *range(text + 2, text + 2 + len(parts) + 1)]
+    extra = range(text + 2, len(heads))
+    return table(heads, map(row, rows), label="Rollouts", classes="rollouts", numbers=numbers, extra=extra)
 
 
 def _pager(home: str, given: Mapping[str, str], query: Query, page: Page) -> Node:
@@ -308,7 +307,9 @@ def _principles(row: Mapping[str, Any]) -> Html:
 
 
 def _reads(here: str, row: Mapping[str, Any]) -> Html:
-    button = tag("button", "Show what the reward model read", type="button", data_fetch=f"{here}/read", data_into="read")
+    button = tag(
+        "button", "Show what the reward model read", type="button", data_fetch=f"{here}/read", data_into="read"
+    )
     said = tag("p", "Opens the run's tokenizers; the first time takes a few seconds.", class_="note")
     return tag(
         "section",
@@ -362,5 +363,3 @@ def _kept(text: str) -> str:
     from salmon_view.text import LONG, visible
 
     return visible(text[:LONG]) + ("…" if len(text) > LONG else "")
-
-

@@ -79,7 +79,11 @@ def _change(home: str, run: Summary, given: Mapping[str, str]) -> Html:
     form = tag(
         "form",
         tag("label", tag("span", "What"), tag("select", *options, name="what")),
-        tag("label", tag("span", "Words of the principle"), tag("textarea", given.get("text", ""), name="text", rows="2")),
+        tag(
+            "label",
+            tag("span", "Words of the principle"),
+            tag("textarea", given.get("text", ""), name="text", rows="2"),
+        ),
         tag("label", tag("span", "Name"), tag("input", name="name", value=given.get("name", ""), list="names")),
         tag("datalist", *(tag("option", value=name) for name in rewarded), id="names"),
         tag("label", tag("span", "Set"), tag("input", name="set", value=given.get("set", ""))),
@@ -94,7 +98,9 @@ def _change(home: str, run: Summary, given: Mapping[str, str]) -> Html:
         data_steer=f"{home}/steer",
     )
     shown = tag("div", id="preview", aria_live="polite")
-    note = "It counts from the next generated batch on, unless you say from which. Nothing is applied before you confirm."
+    note = (
+        "It counts from the next generated batch on, unless you say from which. Nothing is applied before you confirm."
+    )
     return steps("Change the reward", markup(form, shown, tag("p", note, class_="note")), id="changing", live=False)
 
 
@@ -104,7 +110,11 @@ def preview_part(found: Mapping[str, Any]) -> Html:
     end = "" if entry["until_rollout"] is None else f", until before {entry['until_rollout']}"
     parts: list[Node] = [
         tag("h3", "This would be intervention ", entry["id"]),
-        tag("p", tag("b", line(found["words"], 1000), dir="auto"), f"; from generated batch {entry['from_rollout']} on{end}"),
+        tag(
+            "p",
+            tag("b", line(found["words"], 1000), dir="auto"),
+            f"; from generated batch {entry['from_rollout']} on{end}",
+        ),
     ]
     if found.get("effect"):
         own = found["effect"]["change"]
@@ -119,7 +129,10 @@ def preview_part(found: Mapping[str, Any]) -> Html:
                 f" ({own['n']} prompts).",
             )
         )
-        rows = [[f"{change:+.2f}", _quoted(prompt, 90), _quoted(text, 240)] for prompt, text, change in found["effect"]["most"]]
+        rows = [
+            [f"{change:+.2f}", _quoted(prompt, 90), _quoted(text, 240)]
+            for prompt, text, change in found["effect"]["most"]
+        ]
         parts.append(table(("change", "prompt", "answer lowered most"), rows, label="Lowered most", numbers=(0,)))
     parts.append(tag("p", "As a command: ", tag("code", line(found["command"], 1000))))
     parts.append(tag("button", "Apply", type="button", class_="main", data_apply=True))
@@ -133,8 +146,8 @@ def _quoted(text: str, limit: int) -> Html:
 def applied_part(found: Mapping[str, Any]) -> Html:
     """What was done."""
     entry = found["entry"]
-    said = f"Intervention {entry['id']} is on the record: {line(found['words'], 400)}; from batch {entry['from_rollout']} on."
-    return tag("p", sign("good"), said, class_="done", data_done=True)
+    said = f"Intervention {entry['id']} is on the record: {line(found['words'], 400)}"
+    return tag("p", sign("good"), f"{said}; from batch {entry['from_rollout']} on.", class_="done", data_done=True)
 
 
 def _alarms(home: str, alarms: Sequence[Mapping[str, Any]]) -> Html:
@@ -144,16 +157,29 @@ def _alarms(home: str, alarms: Sequence[Mapping[str, Any]]) -> Html:
     for number, each in enumerate(alarms, 1):
         examples = [block(str(text), limit=1000) for text in each.get("examples") or ()]
         button = tag(
-            "button", "What would forbid it?", type="button", data_propose=f"{home}/propose?alarm={number}", data_into=f"proposals-{number}"
+            "button",
+            "What would forbid it?",
+            type="button",
+            data_propose=f"{home}/propose?alarm={number}",
+            data_into=f"proposals-{number}",
         )
         shown.append(
             tag(
                 "article",
-                tag("h3", f"A{number} {each.get('monitor')} ", tag("span", f"batch {each.get('rollout_index')}", class_="dim")),
+                tag(
+                    "h3",
+                    f"A{number} {each.get('monitor')} ",
+                    tag("span", f"batch {each.get('rollout_index')}", class_="dim"),
+                ),
                 tag("p", line(str(each.get("text")), 1000), dir="auto"),
                 tag("details", tag("summary", f"{len(examples)} of the answers"), *examples) if examples else None,
                 tag("p", tag("a", "all flagged rollouts", href=f"{home}/rollouts?flagged=1&sort=reward")),
-                tag("label", tag("span", "Sets to look in"), tag("input", name="sets", value="interventions"), class_="inline"),
+                tag(
+                    "label",
+                    tag("span", "Sets to look in"),
+                    tag("input", name="sets", value="interventions"),
+                    class_="inline",
+                ),
                 tag("div", button, id=f"proposals-{number}", aria_live="polite"),
                 class_="pair",
             )

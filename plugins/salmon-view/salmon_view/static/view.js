@@ -11,6 +11,7 @@
       const { ctx, bbox } = plot;
       ctx.save();
       ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+      ctx.textAlign = "left";
       ctx.lineWidth = 1.5 * devicePixelRatio;
       for (const mark of spec.marks || []) {
         const x = plot.valToPos(mark.at, "x", true);
@@ -50,6 +51,7 @@
       series.points = { show: true, size: 7 };
     }
     const lines = spec.kind === "line";
+    if (lines) scales.y = { range: (plot, low, high) => (low === high ? [low - 1, high + 1] : uPlot.rangeNum(low, high, 0.08, true)) };
     return {
       width: box.clientWidth, height: box.clientHeight,
       scales, series: [{}, series], legend: { show: false },
@@ -242,6 +244,7 @@
       if (!form.elements.prompt.value.trim()) return;
       if (busy) { again = true; return; }
       busy = true;
+      if (!score.querySelector(".big")) score.firstElementChild.textContent = "Opening the reward model; that takes a while the first time…";
       await into(score, `${home}/score`, asked());
       busy = false;
       if (again) { again = false; now(); }
