@@ -87,7 +87,11 @@ class App:
             routes.append(Route(f"/runs/{{number:int}}{path}", partial(self._posted, answer), methods=["POST"]))
         for path, answer in pages.items():
             routes.append(Route(f"/runs/{{number:int}}{path}", partial(self._got, answer)))
-        handlers: Mapping[Any, Any] = {SalmonError: self._problem, HTTPException: self._missing}
+        handlers: Mapping[Any, Any] = {
+            SalmonError: self._problem,
+            HTTPException: self._missing,
+            Exception: self._unforeseen,
+        }
         return Starlette(routes=routes, exception_handlers=handlers)
 
     # -- how requests are answered -------------------------------------------------------------------------------------
@@ -125,6 +129,12 @@ class App:
         if _wants_part(request):
             return HTMLResponse(tag("p", str(error), class_="error", role="alert"), 422)
         return self._page(None, "", "Error", [tag("h1", "That cannot be shown"), tag("p", str(error), class_="error")])
+
+    def _unforeseen(self, request: Request, error: Exception) -> Response:
+        said = f"{type(error).__name__}; the words of salmon view say where"  # they are written there
+        if _wants_part(request):
+            return HTMLResponse(tag("p", said, class_="error", role="alert"), 500)
+        return PlainTextResponse(f"{said}\n", 500)
 
     def _missing(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

@@ -1,10 +1,12 @@
-"""Markup that cannot be forged: only `tag` makes it, and whatever else stands in one is text."""
+"""Markup that cannot be forged: only `tag` makes it, and whatever else stands in one is text, shown for what it is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
 from typing import TypeAlias
+
+from salmon_view.visible import visible
 
 #: elements without content; those of drawings have to be closed
 _VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
@@ -26,6 +28,11 @@ def markup(*nodes: Node) -> Html:
     parts: list[str] = []
     _put(nodes, parts)
     return Html("".join(parts))
+
+
+def exact(text: str) -> Html:
+    """A text as it is, for fields in which it is changed and sent back."""
+    return Html(escape(text, quote=False))
 
 
 def tag(name: str, /, *children: Node, **attributes: Attribute) -> Html:
@@ -57,6 +64,6 @@ def _put(nodes: Iterable[Node], parts: list[str]) -> None:
         if isinstance(node, Html):
             parts.append(node)
         elif isinstance(node, str | int | float):
-            parts.append(escape(str(node), quote=False))
+            parts.append(escape(visible(str(node)), quote=False))
         else:
             _put(node, parts)

@@ -133,7 +133,9 @@ class Worker:
 
         prompt = _prompt(asked)
         if isinstance(row := asked.get("row"), int) and row >= 0:
-            prompt = self._prompt_of(row) or prompt
+            conversation = self._prompt_of(row)
+            if conversation is not None and conversation.text == prompt.text:
+                prompt = conversation
         found = show_rollout(self.run, prompt, _text(asked, "completion"), _principles(asked))
         texts = [
             {

@@ -83,6 +83,9 @@ class ReportContract(ComponentContract):
 
     kind: ClassVar[str] = "reports"
 
+    def inputs(self) -> Any:
+        raise AssertionError("override `inputs` with the folder of a finished run")
+
     @staticmethod
     def ask(made: Made, inputs: Any) -> bytes:
         write = made.registry.owned(made.spec).load()

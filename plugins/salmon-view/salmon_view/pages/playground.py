@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from salmon_view.html import Html, Node, markup, tag
+from salmon_view.html import Html, Node, exact, markup, tag
 from salmon_view.parts import empty, number, table
 from salmon_view.text import line
 
@@ -21,12 +21,12 @@ def playground_page(home: str, given: Mapping[str, str]) -> list[Node]:
                 tag(
                     "label",
                     tag("span", "Prompt"),
-                    tag("textarea", given.get("prompt", ""), name="prompt", rows="3", dir="auto"),
+                    tag("textarea", exact(given.get("prompt", "")), name="prompt", rows="3", dir="auto"),
                 ),
                 tag(
                     "label",
                     tag("span", "Answer"),
-                    tag("textarea", given.get("answer", ""), name="completion", rows="6", dir="auto"),
+                    tag("textarea", exact(given.get("answer", "")), name="completion", rows="6", dir="auto"),
                 ),
                 tag(
                     "p",

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from salmon_core.seeing.rollout_index import PART, SORTS, Page, Query, RolloutIndex
 from salmon_view.html import Html, Node, markup, tag
 from salmon_view.parts import empty, figure, number, table
-from salmon_view.text import block, line
+from salmon_view.text import LONG, block, line
 
 SIZE = 50
 _SORTS = {
@@ -360,6 +360,4 @@ _KINDS = {
 
 
 def _kept(text: str) -> str:
-    from salmon_view.text import LONG, visible
-
-    return visible(text[:LONG]) + ("…" if len(text) > LONG else "")
+    return text[:LONG] + ("…" if len(text) > LONG else "")

@@ -11,7 +11,7 @@ from salmon_core.errors import SalmonError
 from salmon_core.run.folder import StageFolder
 from salmon_core.run.steering import state_of
 from salmon_core.seeing.summary import Summary
-from salmon_view.html import Html, Node, markup, tag
+from salmon_view.html import Html, Node, exact, markup, tag
 from salmon_view.parts import empty, interval, sign, steps, table
 from salmon_view.text import block, line
 
@@ -82,7 +82,7 @@ def _change(home: str, run: Summary, given: Mapping[str, str]) -> Html:
         tag(
             "label",
             tag("span", "Words of the principle"),
-            tag("textarea", given.get("text", ""), name="text", rows="2"),
+            tag("textarea", exact(given.get("text", "")), name="text", rows="2"),
         ),
         tag("label", tag("span", "Name"), tag("input", name="name", value=given.get("name", ""), list="names")),
         tag("datalist", *(tag("option", value=name) for name in rewarded), id="names"),
