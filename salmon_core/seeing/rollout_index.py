@@ -9,6 +9,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ _Z = 1.959964
 _READ = tuple(name for name in ROLLOUTS.names if name != "completion_ids")
 _MAPS = ("components", "by_principle", "left_out")
 #: files that are read at once
-_THREADS = 4
+_THREADS = 2
 BINS = 32
 #: what rows can be sorted by, beside the components
 SORTS = ("reward", "change", "n_tokens", "kl", "rollout_index")
@@ -88,6 +89,7 @@ class RolloutIndex:
         self._files: dict[Path, tuple[int, int]] = {}
         self._parts: dict[Path, pa.Table] = {}
         self._flags: frozenset[tuple[int, int]] = frozenset()
+        self._early: list[Change] | None = None
         self.table: pa.Table = _empty()
         self.components: tuple[str, ...] = ()
         self.wrong: tuple[str, ...] = ()
@@ -120,6 +122,7 @@ class RolloutIndex:
         return True
 
     def _put_together(self) -> None:
+        self._early = None
         if not self._parts:
             self.table, self.components = _empty(), ()
             return
@@ -129,6 +132,7 @@ class RolloutIndex:
         table = table.append_column("shown", _labels(table.column("principles")))
         table = table.append_column("flagged", _flagged(table, self._flags))
         table = table.append_column("change", _change(table))
+        table = table.append_column("searched", _text(table))
         for name in names:
             table = table.append_column(PART + name, pc.map_lookup(table.column("components"), name, "first"))
         self.table, self.components = table, tuple(names)
@@ -176,11 +180,7 @@ class RolloutIndex:
         if query.prompt_id:
             masks.append(pc.equal(table.column("prompt_id"), query.prompt_id))
         if query.search:
-            found = [
-                pc.match_substring(table.column(name), query.search, ignore_case=True)
-                for name in ("completion", "prompt")
-            ]
-            masks.append(pc.or_(*found))
+            masks.append(pc.match_substring(table.column("searched"), query.search.lower()))
         if not masks:
             return pa.array(range(0), pa.int64()) if not table.num_rows else _arange(table.num_rows)
         mask = masks[0]
@@ -202,7 +202,7 @@ class RolloutIndex:
 
     def rows(self, places: pa.Array) -> list[dict[str, Any]]:
         """Rows by their place in the table."""
-        found = self.table.take(places).to_pylist()
+        found = self.table.drop_columns(["searched"]).take(places).to_pylist()
         return [row | {name: dict(row[name] or ()) for name in _MAPS} for row in found]
 
     def one(self, rollout_index: int, place: int) -> dict[str, Any] | None:
@@ -219,6 +219,11 @@ class RolloutIndex:
 
     def early_and_late(self) -> list[Change]:
         """The reward and its components in the first and the last quarter of the batches, prompts as clusters."""
+        if self._early is None:
+            self._early = self._early_and_late()
+        return self._early
+
+    def _early_and_late(self) -> list[Change]:
         order = self.batches
         if len(order) < 2:
             return []
@@ -279,6 +284,7 @@ def _empty() -> pa.Table:
         "shown": pa.string(),
         "flagged": pa.bool_(),
         "change": pa.float64(),
+        "searched": pa.string(),
     }
     for name, kind in more.items():
         table = table.append_column(name, pa.array([], kind))
@@ -300,12 +306,14 @@ def _keys(column: pa.ChunkedArray) -> pa.Array:
 
 def _places(indexes: pa.ChunkedArray) -> pa.Array:
     """Of each row in its batch: rows of a batch stand after each other, file by file."""
-    count: dict[int, int] = {}
-    found = []
-    for index in indexes.to_pylist():
-        found.append(place := count.get(index, 0))
-        count[index] = place + 1
-    return pa.array(found, pa.int64())
+    counts = pc.value_counts(indexes).field("counts").to_pylist()
+    return pa.array(list(chain.from_iterable(map(range, counts))), pa.int64())
+
+
+def _text(table: pa.Table) -> pa.Array:
+    """What is searched, in small letters."""
+    both = [pc.fill_null(table.column(name), "") for name in ("prompt", "completion")]
+    return _one(pc.utf8_lower(pc.binary_join_element_wise(*both, "\n")))
 
 
 def _labels(column: pa.ChunkedArray) -> pa.Array:

@@ -48,7 +48,7 @@ def test_rollouts_are_sorted_filtered_and_searched(viewer: Viewer) -> None:
     assert rows(viewer.page(f"{home}?sort=n_tokens&up=1&batch={BATCH}", headers=part)) == [
         f"{BATCH}/{n}" for n in (0, 1, 2, 3)
     ]
-    assert rows(viewer.page(f"{home}?q=GRÜSSE", headers=part)) == []
+    assert rows(viewer.page(f"{home}?q=PLAIN%20GR%C3%9CSSE", headers=part)) == []
     assert rows(viewer.page(f"{home}?q=plain%20ANSWER", headers=part)) == [f"{BATCH}/2"]
     assert rows(viewer.page(f"{home}?q=%5Bred%5D", headers=part)) == [f"{BATCH}/3"]  # no pattern
     assert rows(viewer.page(f"{home}?flagged=1", headers=part)) == [f"{BATCH}/0"]

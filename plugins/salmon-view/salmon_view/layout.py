@@ -27,7 +27,7 @@ def page(runs: Sequence[ViewedRun], run: ViewedRun | None, current: str, title: 
         run: that it is of; None: of all.
         current: part of its address.
     """
-    live = run is not None and run.summary.live
+    live = run is not None and (run.summary.live or not run.loaded.is_set())
     head = tag(
         "head",
         tag("meta", charset="utf-8"),

@@ -19,6 +19,8 @@ from salmon_core.seeing.summary import Summary, summary
 
 #: seconds for which what was read counts as new
 FRESH = 0.5
+#: seconds that a page waits for rollouts that are still read
+PATIENCE = 0.2
 
 
 class ViewedRun:
@@ -67,8 +69,8 @@ class ViewedRun:
         known = self._summary
         if known is None or known.live or (self.loaded.is_set() and not self._whole):
             found = summary(self.path, log)
-            # Of many rollouts the first page does not wait, unless nothing else was measured.
-            self._whole = self.loaded.is_set() or not found.changes
+            # Of many rollouts the first page does not wait; it refreshes until they are there.
+            self._whole = self.loaded.wait(PATIENCE)
             if self._whole:
                 found = summary(self.path, log, self.rollouts().early_and_late())
             self._summary = found
