@@ -266,6 +266,16 @@ def propose(
     proposed(folder, alarm=alarm, sets=sets, device=device, as_json=as_json, file_plugins=not no_file_plugins)
 
 
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def compare(runs: tuple[Path, ...], as_json: bool) -> None:
+    """Compare runs: the settings that differ, and what each of them changed, with intervals."""
+    from salmon_core.cli.compare import compare_runs
+
+    compare_runs(runs, as_json=as_json)
+
+
 #: those that `salmon` has from here
 COMMANDS: tuple[click.Command, ...] = (
     init,
@@ -277,4 +287,5 @@ COMMANDS: tuple[click.Command, ...] = (
     plugins,
     schema,
     report,
+    compare,
 )
