@@ -100,7 +100,8 @@ def print_report(report: Mapping[str, Any], console: Console, run: Summary) -> N
     for section in report["sections"]:
         _print_section(section, console)
     for alarm in report.get("alarms") or ():
-        console.print(f"[red]alarm[/red] {escape(alarm['monitor'])}: {escape(printable(alarm['text']))} (p {alarm['p']:.2g})")
+        said = printable(f"{alarm['monitor']}: {alarm['text']} (p {alarm['p']:.2g})")
+        console.print(f"[red]alarm[/red] {escape(said)}")
         if proposed := alarm.get("proposed"):
             console.print(f"      {escape(printable(proposed['text']))}")
     for name, values in report["evaluators"].items():
