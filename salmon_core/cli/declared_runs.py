@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from salmon_core.cli.completing import complete_kinds, complete_runs, complete_sets
+from salmon_core.cli.completing import complete_kinds, complete_principles, complete_runs, complete_sets
 from salmon_core.kit.commands import file_plugins_option, overrides_option
 from salmon_core.stages import STAGES
 
@@ -189,7 +189,12 @@ def report(folder: Path, as_json: bool) -> None:
 @click.command()
 @RUN
 @click.option("--add", metavar="TEXT", help="Show a principle in these words.")
-@click.option("--principle", metavar="NAME", help="Show a principle of the reward's set, or of --from-set.")
+@click.option(
+    "--principle",
+    metavar="NAME",
+    shell_complete=complete_principles,
+    help="Show a principle of the reward's set, or of --from-set.",
+)
 @click.option("--negate", is_flag=True, help="With --principle: its negated text.")
 @click.option(
     "--from-set",

@@ -183,3 +183,9 @@ def test_all_are_installed_and_pass_their_tests(written: Path, tmp_path: Path) -
     typed = run("mypy", "--strict", "--config-file", os.devnull, *sources, written / "files", cwd=tmp_path, env=env | {
         "MYPYPATH": os.pathsep.join(str(package / "src") for package in packages)})  # fmt: skip
     assert typed.returncode == 0, typed.stdout
+
+
+def test_the_page_names_every_kind() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "new-plugin.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)`( \(package only\))? \| ", page, re.M)
+    assert rows == [(word, "" if kind.file else " (package only)") for word, kind in NEW_KINDS.items()]
