@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from salmon_core.cli.authoring import NEW_KINDS, NewKind
 from salmon_core.cli.output import OUT
 from salmon_core.data.files import write_text
 from salmon_core.errors import SalmonError
+from salmon_core.plugins.registry import Registry
 
 SKELETONS = Path(__file__).parent / "skeletons"
 #: so long that lines with the name stay within 120 characters
@@ -47,17 +49,18 @@ def new_plugin(word: str, name: str, path: Path | None, *, file: bool) -> None:
             hint="only an installed package can offer one; leave --file out",
         )
     name = _checked(name)
+    _free_to_name(kind, name)
     values = _values(word, kind, name)
     # Links are not followed: one that leads nowhere is in the way, too.
     folder = Path(os.path.abspath(os.path.expanduser(path or ("." if file else values["distribution"]))))
     if file:
         written = _write_file(word, kind, values, folder)
-        folder_hint = "" if folder == Path.cwd() else f"cd {folder} && "
+        folder_hint = "" if folder == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
         following = f"{folder_hint}python -m pytest -q {written[-1].name}"
     else:
         _free_to_install(values)
         written = _write_package(word, kind, values, folder)
-        following = f'pip install -e "{folder}[dev]", then pytest {folder}'
+        following = f'pip install -e "{folder}[dev]", then pytest {shlex.quote(str(folder))}'
     for each in written:
         OUT.print(escape(f"written {each}"))
     OUT.print(escape(f"next: {following}"))
@@ -73,6 +76,24 @@ def _checked(name: str) -> str:
     if len(short) > _LONGEST:
         raise SalmonError(f"the name has {len(short)} characters", where="NAME", hint=f"at most {_LONGEST}")
     return short
+
+
+def _free_to_name(kind: NewKind, name: str) -> None:
+    """
+    Raises:
+        SalmonError: a component of that kind has the name, so that configurations which name it would be ambiguous.
+    """
+    for owned in Registry.discover().components(kind.kind):
+        if owned.name == name:
+            taken = f"{owned.owner.distribution} has a component {name!r} of the kind {kind.kind}"
+            raise SalmonError(
+                taken, where="NAME", hint="choose another name, so that a configuration need not say whose"
+            )
+    if kind.kind == "commands":
+        from salmon_core.cli.main import main
+
+        if name in main.commands:
+            raise SalmonError(f"salmon has a command {name!r}", where="NAME", hint="choose another name")
 
 
 def _values(word: str, kind: NewKind, name: str) -> dict[str, str]:

@@ -117,8 +117,10 @@ def test_names_that_are_too_long_or_taken(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     for args, message in (
         (("bonus", "x" * 31), "the name has 31 characters (at most 30)"),
-        (("engine", "transformers"), "salmon-transformers 0.1.0 is installed already"),
+        (("engine", "judge"), "salmon-judge 0.1.0 is installed already"),
         (("bonus", "salmon-core"), "salmon-core 0.1.0 is installed already"),
+        (("bonus", "length"), "salmon-bonuses has a component 'length' of the kind bonuses"),
+        (("command", "report"), "salmon has a command 'report'"),
         (("bonus", "json", "--file"), "a module json is installed, which json.py would hide"),
         (("command", "mine", "--file"), "a command is no single file (only an installed package can offer one"),
     ):
