@@ -50,7 +50,7 @@ def walk(python: Path, folder: Path, install: Sequence[str], run: Sequence[str])
         run: further arguments of `salmon run`.
     """
     python_(python, *SALMON, "init", "first", cwd=folder)
-    python_(python, *SALMON, "check", "first/salmon.yaml", cwd=folder)
+    python_(python, *SALMON, "check", "--quick", "first/salmon.yaml", cwd=folder)
     python_(python, *SALMON, "new", "bonus", "my-words", cwd=folder)
     python_(python, "-m", "pip", "install", "-q", *install, cwd=folder / "salmon-my-words")
     python_(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder / "salmon-my-words")

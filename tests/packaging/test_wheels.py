@@ -102,7 +102,7 @@ def test_the_example_checks(python: Path, tmp_path: Path) -> None:
 
 def test_a_new_users_first_commands(python: Path, tmp_path: Path) -> None:
     """A bonus of one's own, from the first command to its column; with a reward model in `make dist-check`."""
-    without = ("--set", "reward.rm_weight=0", "--set", "evaluate=[]", "--set", "train.algorithm=grpo")
+    without = ("--set", "reward.rm_weight=0", "--set", "evaluate=[]")
     walk(python, tmp_path, ["--no-deps", "--no-build-isolation", "-e", "."], without)
 
 
