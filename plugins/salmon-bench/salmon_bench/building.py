@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from salmon_bench.rows import Kind, Row, Shown, turned
+from salmon_bench.rows import Kind, Row, Shown, swapped
 from salmon_bench.rules import BY_NAME, RULES
 from salmon_core.rng import named_rng, shuffled
 
@@ -71,9 +71,10 @@ def singles(pair: Pair, name: str) -> Iterator[Row]:
     if words.negated:
         shown.append(("negated", Shown(name, words.negated[0], True), 1 - right))
     shown += [("reworded", Shown(name, text), right) for text in words.texts[1:]]
+    swap = named_rng(0, "place", pair.id, name).random() < 0.5
     for number, (kind, principle, answer) in enumerate(shown):
         row = _row(pair, f"{pair.id}/{name}/{kind}-{number}", kind, words.family, (principle,), answer)
-        yield turned(row, _first(pair.id, name))
+        yield swapped(row) if swap else row
 
 
 def sets(pairs: Sequence[Pair], *, seed: int, each: int) -> Iterator[Row]:
@@ -86,7 +87,7 @@ def sets(pairs: Sequence[Pair], *, seed: int, each: int) -> Iterator[Row]:
             names = shuffled(_polar(pair), rng)[:size]
             shown = tuple(_shown(pair, name, right) for name in names)
             row = _row(pair, f"{pair.id}/set-{size}", "set", "sets", shown, right)
-            yield turned(row, rng.random() < 0.5)
+            yield swapped(row) if rng.random() < 0.5 else row
 
 
 def conflicts(pairs: Sequence[Pair], *, seed: int, each: int) -> Iterator[Row]:
@@ -100,7 +101,7 @@ def conflicts(pairs: Sequence[Pair], *, seed: int, each: int) -> Iterator[Row]:
             shown = (_shown(pair, heavy, right, weight), _shown(pair, light, 1 - right))
             shown = shown if number % 4 < 2 else shown[::-1]
             row = _row(pair, f"{pair.id}/conflict-{weight:g}", "conflict", "conflicts", shown, right)
-            yield turned(row, rng.random() < 0.5)
+            yield swapped(row) if rng.random() < 0.5 else row
 
 
 def answer_pairs(
@@ -158,11 +159,6 @@ def _spread(pairs: Sequence[Pair], count: int) -> list[Pair]:
         (again if pair.prompt in seen else fresh).append(pair)
         seen.add(pair.prompt)
     return [*fresh, *again][:count]
-
-
-def _first(*names: str) -> bool:
-    """Whether the answer that is right stands first: by chance, the same for all rows of a pair and principle."""
-    return named_rng(0, "place", *names).random() < 0.5
 
 
 def _row(pair: Pair, row_id: str, kind: Kind, family: str, shown: tuple[Shown, ...], right: int) -> Row:

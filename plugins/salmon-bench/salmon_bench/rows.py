@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -107,24 +107,18 @@ def _row(values: Mapping[str, Any], where: str) -> Row:
     return row
 
 
-def chosen(
-    rows: Sequence[Row], *, limit: int | None, families: Collection[str] = (), seed: int = 0
-) -> tuple[list[Row], tuple[str, ...]]:
-    """Rows of so many pairs, evenly by family and writer, in the order of the file; and the families that there are.
+def chosen(rows: Sequence[Row], *, limit: int | None, seed: int = 0) -> list[Row]:
+    """Rows of so many pairs, evenly by family and writer, in the order of the file.
 
     Args:
         limit: of pairs; None: all.
-        families: only these; empty: all.
     """
-    known = tuple(dict.fromkeys(row.family for row in rows))
-    rows = [row for row in rows if not families or row.family in families]
     strata: dict[tuple[str, str], dict[str, None]] = {}
     for row in rows:
         strata.setdefault((row.family, row.writer), {})[row.pair] = None
-    drawn = {key: shuffled(own, named_rng(seed, "bench", *key)) for key, own in strata.items()}
-    order = [pair for round_ in _rounds(list(drawn.values())) for pair in round_]
-    kept = set(order[:limit])
-    return [row for row in rows if row.pair in kept], known
+    drawn = [shuffled(own, named_rng(seed, "bench", *key)) for key, own in strata.items()]
+    kept = set([pair for round_ in _rounds(drawn) for pair in round_][:limit])
+    return [row for row in rows if row.pair in kept]
 
 
 def _rounds(groups: Sequence[Sequence[str]]) -> Iterator[list[str]]:
@@ -137,9 +131,7 @@ def write_lines(rows: Iterable[Row]) -> str:
     return "".join(row.to_json() + "\n" for row in rows)
 
 
-def turned(row: Row, first: bool) -> Row:
-    """With the right answer first, or second."""
-    if (row.right == 0) == first:
-        return row
+def swapped(row: Row) -> Row:
+    """With its answers the other way round."""
     measured = {name: (values[1], values[0]) for name, values in row.measured.items()}
     return replace(row, answers=(row.answers[1], row.answers[0]), right=1 - row.right, measured=measured)
