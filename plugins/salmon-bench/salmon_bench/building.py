@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from salmon_bench.rows import Kind, Row, Shown, swapped
@@ -132,12 +132,8 @@ def answer_pairs(
                 right = pair.right[name]
                 if (len(pair.answers[right]) < len(pair.answers[1 - right])) == wanted:
                     used.add(pair.prompt)
-                    kept[pair.id, name] = Pair(**{**_fields(pair), "about": name})
+                    kept[pair.id, name] = replace(pair, about=name)
     return list(kept.values())
-
-
-def _fields(pair: Pair) -> dict[str, object]:
-    return {name: getattr(pair, name) for name in Pair.__dataclass_fields__}
 
 
 def _polar(pair: Pair) -> list[str]:
@@ -154,7 +150,8 @@ def _shown(pair: Pair, name: str, right: int, weight: float = 1.0) -> Shown:
 def _spread(pairs: Sequence[Pair], count: int) -> list[Pair]:
     """The first of them, of different prompts as long as there are any."""
     seen: set[str] = set()
-    fresh, again = [], []
+    fresh: list[Pair] = []
+    again: list[Pair] = []
     for pair in pairs:
         (again if pair.prompt in seen else fresh).append(pair)
         seen.add(pair.prompt)

@@ -36,7 +36,7 @@ _SINGLE = ("own", "negated")
 
 
 def questions_of(row: Row, joint: bool) -> list[Question]:
-    """What is asked for a row: all principles at once where the subject reads several and none is heavier, else each."""
+    """All principles at once where the subject reads several and none is heavier, else each."""
     messages = (Message(role="user", content=row.prompt),)
     shown = [each.principle for each in row.principles]
     even = len({each.weight for each in row.principles}) == 1

@@ -53,9 +53,7 @@ def figure(what: str, about: str, values: Values, null: float | None = 0.5) -> t
     if null is not None and found.clusters >= FEW:
         error = found.error_at(null)
         p, detectable = difference_p(found.mean, error, null), minimum_detectable(error)
-    own = Figure(
-        what, about, found.mean, interval.low, interval.high, found.clusters, found.values, null, detectable
-    )
+    own = Figure(what, about, found.mean, interval.low, interval.high, found.clusters, found.values, null, detectable)
     return own, p
 
 

@@ -32,11 +32,11 @@ _LONGEST = 600
 
 def template_rows(seed: int = SEED) -> list[Row]:
     """Of the writer of templates; needs nothing but this package."""
-    made = [
-        checked(f"templates-{rule.name}-{number}", prompt, _either(rule.name, number, good, bad), "templates", rule.name, trap)
-        for rule in RULES
-        for number, ((prompt, good, bad), trap) in enumerate(template_pairs(rule, seed=seed, number=3))
-    ]  # fmt: skip
+    made = []
+    for rule in RULES:
+        for number, ((prompt, good, bad), trap) in enumerate(template_pairs(rule, seed=seed, number=3)):
+            answers = _either(rule.name, number, good, bad)
+            made.append(checked(f"templates-{rule.name}-{number}", prompt, answers, "templates", rule.name, trap))
     rows = [row for pair in made for row in singles(pair, pair.about)]
     return [*rows, *sets(made, seed=seed, each=12), *conflicts(made, seed=seed, each=16)]
 
@@ -86,7 +86,9 @@ def _minnow_wordings(registry: Registry) -> dict[str, Wordings]:
     own, other = (registry.find("principle_sets", name).load() for name in (MINNOW, f"{MINNOW}-wordings"))
     further = {each.name.removesuffix("-2"): each for each in other}
     return {
-        each.name: Wordings(MINNOW, (each.text, further[each.name].text), (each.negated,)) for each in own if each.negated
+        each.name: Wordings(MINNOW, (each.text, further[each.name].text), (each.negated,))
+        for each in own
+        if each.negated
     }
 
 

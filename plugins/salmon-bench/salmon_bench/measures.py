@@ -8,38 +8,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from itertools import pairwise
 
 from salmon_bench import text as of
+from salmon_bench.text import listed
 
 #: (answer, prompt) -> value
 Measure = Callable[[str, str], float]
 
 _FUNCTION_WORDS = {
-    "en": "the a an and or of to in is are was it that this you with for on as at be not by from they we your".split(),
-    "de": "der die das ein eine und oder von zu ist sind war es dass nicht mit für auf im den dem man wird sich sie wenn"
-    " bei nach aus".split(),
-    "fr": "le la les un une et ou de du des est sont il elle que ne pas avec pour sur dans en au aux se vous ce qui".split(),
-    "es": "el la los las un una y o de del es son que no con para por en al se su lo usted como más".split(),
+    "en": listed("the a an and or of to in is are was it that this you with for on as at be not by from they we your"),
+    "de": listed(
+        "der die das ein eine und oder von zu ist sind war es dass nicht mit für auf im den dem man wird sich sie wenn"
+        " bei nach aus"
+    ),
+    "fr": listed(
+        "le la les un une et ou de du des est sont il elle que ne pas avec pour sur dans en au aux se vous ce qui"
+    ),
+    "es": listed("el la los las un una y o de del es son que no con para por en al se su lo usted como más"),
 }
 _FIRST = ("i", "me", "my", "mine", "myself", "i'm", "i've", "i'd", "i'll")
 _SECOND = ("you", "your", "yours", "yourself", "you're", "you've", "you'd", "you'll")
 _WE = ("we", "us", "our", "ours", "ourselves", "we're", "we've", "we'd", "we'll")
 _THEY = ("they", "them", "their", "theirs", "themselves", "they're", "they've", "they'd", "they'll")
-_PAST = (
+_PAST = listed(
     "was were had did went got made took kept put came saw gave found told thought left felt began wrote ran sat"
     " brought bought built held knew said slept sent spent stood taught won wore grew drew sang rose fell"
-).split()
-_PRESENT = "is are am has have do does can".split()
+)
+_PRESENT = listed("is are am has have do does can")
 _FUTURE = ("will", "won't", "shall", "i'll", "you'll", "we'll", "they'll", "it'll", "he'll", "she'll")
 #: end in -ed and are no past of a verb, or seldom
 _NO_PAST = {"need", "red", "bed", "seed", "feed", "speed", "indeed", "shed", "weed", "used", "hundred", "bleed"}
 _FILLERS = ("very", "really", "just", "quite", "actually", "basically", "simply", "literally")
 _HEDGES = ("maybe", "perhaps", "possibly", "probably", "might", "may", "could", "seems", "likely")
-_IRREGULAR_CONTRACTIONS = re.compile(r"\b\w+(?:n['’]t|['’](?:re|ve|ll|d|m))\b|\b(?:it|that|there|what|here)['’]s\b", re.I)
-_NUMBER_WORDS = (
+_IRREGULAR_CONTRACTIONS = re.compile(
+    r"\b\w+(?:n['’]t|['’](?:re|ve|ll|d|m))\b|\b(?:it|that|there|what|here)['’]s\b", re.I
+)
+_NUMBER_WORDS = listed(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
     " eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand"
-).split()
+)
 
 
 def counts(pattern: str, flags: int = 0) -> Measure:
@@ -97,7 +105,7 @@ def upper_case(answer: str, prompt: str) -> float:
 def quoted(answer: str, prompt: str) -> float:
     """1 where the whole answer stands in double quotation marks."""
     text = answer.strip()
-    return float(len(text) > 2 and text[0] in "\"“" and text[-1] in "\"”")
+    return float(len(text) > 2 and text[0] in '"“' and text[-1] in '"”')
 
 
 def ends_as_question(answer: str, prompt: str) -> float:
@@ -184,9 +192,9 @@ def tense(which: int) -> Measure:
         for word in of.words(answer):
             if word in _FUTURE:
                 found[2] += 1
-            elif word in _PRESENT or word.endswith("n't") and word[:-3] in ("do", "does", "is", "are"):
+            elif word in _PRESENT or (word.endswith("n't") and word[:-3] in ("do", "does", "is", "are")):
                 found[1] += 1
-            elif word in _PAST or word.endswith("ed") and word not in _NO_PAST:
+            elif word in _PAST or (word.endswith("ed") and word not in _NO_PAST):
                 found[0] += 1
         return found[which] / sum(found) if sum(found) else -1.0
 
@@ -259,7 +267,7 @@ def odd_numbers(answer: str, prompt: str) -> float:
 def falling_numbers(answer: str, prompt: str) -> float:
     """How often a number is followed by a smaller one, or by itself; -1 of fewer than three."""
     found = of.numbers(answer)
-    return float(sum(b <= a for a, b in zip(found, found[1:], strict=False))) if len(found) > 2 else -1.0
+    return float(sum(b <= a for a, b in pairwise(found))) if len(found) > 2 else -1.0
 
 
 def largest_number(answer: str, prompt: str) -> float:

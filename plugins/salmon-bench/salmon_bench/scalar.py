@@ -114,7 +114,9 @@ class RewardModel(Subject):
             messages[prompt] = question.messages
             for answer in question.answers:
                 wanted.setdefault((prompt, answer), {})[question.shown] = None
-        rows = self._open().score_texts([(messages[prompt], answer, list(own)) for (prompt, answer), own in wanted.items()])
+        rows = self._open().score_texts(
+            [(messages[prompt], answer, list(own)) for (prompt, answer), own in wanted.items()]
+        )
         scores = {
             (*about, shown): value
             for (about, own), row in zip(wanted.items(), rows, strict=True)
@@ -172,9 +174,7 @@ class RewardModel(Subject):
                 except BaseException:
                     scorer.close()
                     raise
-                self._opened = Reward(
-                    scorer=scorer, renderer=renderer, rm_owner=self._engine.owner, owns_scorer=True
-                )
+                self._opened = Reward(scorer=scorer, renderer=renderer, rm_owner=self._engine.owner, owns_scorer=True)
         return self._opened
 
 

@@ -28,7 +28,7 @@ def tables(board: Board) -> Iterator[list[list[str]]]:
 def notes(board: Board) -> Iterator[str]:
     """What the numbers are, and what was left out."""
     if any(own.figure("right") for own in board.results):
-        yield "Shares with 95 % intervals; pairs of answers are what is independent. A coin has 0.5, but 0.25 in both orders."
+        yield "Shares with 95 % intervals over pairs of answers. A coin has 0.5, but 0.25 in both orders."
         yield "; ".join(
             f"{title}: {MEASURES[what]}"
             for what, title in COLUMNS.items()

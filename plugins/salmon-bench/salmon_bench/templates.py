@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from salmon_bench.rules import RULES, Rule
+from salmon_bench.text import listed
 from salmon_bench.topics import SUMS, TOPICS, Topic
 from salmon_core.rng import named_rng, shuffled
 
@@ -75,7 +76,7 @@ def _lengths(short: int, long: int) -> Maker:
 
 
 def _reversed(make: Maker) -> Maker:
-    return lambda topic, rng: make(topic, rng)[::-1]  # type: ignore[return-value]
+    return lambda topic, rng: make(topic, rng)[::-1]
 
 
 def _imperative(topic: Topic, rng: Random, count: int) -> list[str]:
@@ -262,11 +263,11 @@ def _sum_texts(name: str, a: int, b: int, rng: Random) -> tuple[str, str]:
     }[name]
 
 
-_ONES = (
+_ONES = listed(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
     " eighteen nineteen"
-).split()
-_TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
+)
+_TENS = listed("zero ten twenty thirty forty fifty sixty seventy eighty ninety")
 
 
 def _spelled(number: int) -> str:

@@ -13,6 +13,11 @@ _NUMBER = re.compile(r"(?<![\w.])-?[0-9]{1,9}(?![\w]|\.[0-9])")
 _SUM = re.compile(r"(?<![\w.])([0-9]{1,6})\s*([-+*x×])\s*([0-9]{1,6})\s*=\s*(-?[0-9]{1,9})(?![\w]|\.[0-9])")
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """What stands between spaces."""
+    return tuple(text.split())
+
+
 def words(text: str) -> list[str]:
     """In lower case, with what is within them: don't, well-known."""
     return [match[0].lower().replace("’", "'") for match in _WORD.finditer(text)]

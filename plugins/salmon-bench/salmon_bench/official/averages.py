@@ -1,4 +1,4 @@
-"""How each benchmark's own code makes its scores of comparisons. Sources stand with each; checked against them by tests.
+"""How each benchmark's own code makes its scores of comparisons; the source stands with each.
 
 Of scalar models a comparison is won by the higher score alone. Where a judge's orders cancel, that is a half, unless
 the benchmark says otherwise.
@@ -25,7 +25,8 @@ SECTIONS: Mapping[str, Mapping[str, int]] = {
         "donotanswer": 136,
     },
     "Reasoning": {
-        "math-prm": 984, "hep-cpp": 164, "hep-go": 164, "hep-java": 164, "hep-js": 164, "hep-python": 164, "hep-rust": 164,
+        "math-prm": 984, "hep-cpp": 164, "hep-go": 164, "hep-java": 164, "hep-js": 164, "hep-python": 164,
+        "hep-rust": 164,
     },
 }  # fmt: skip
 #: RewardBench 2's subset that is scored in another way
@@ -65,7 +66,8 @@ def rewardbench(cases: Sequence[Case], compare: Compare, judge: bool) -> dict[st
     """
     tie = 0.5 if judge else 0.0
     subsets = {
-        name: _mean(own) for name, own in _by_section(cases, lambda case: _won(_margin(compare(case, 0, 1)), tie)).items()
+        name: _mean(own)
+        for name, own in _by_section(cases, lambda case: _won(_margin(compare(case, 0, 1)), tie)).items()
     }
     sections = {}
     for section, counts in SECTIONS.items():
@@ -169,7 +171,7 @@ def judgebench(cases: Sequence[Case], compare: Compare, judge: bool) -> dict[str
 def rmgap(cases: Sequence[Case], compare: Compare, judge: bool) -> dict[str, float]:
     """By domain, and their means: comparisons won, prompts on which all three are, groups with one ranking throughout.
 
-    `_compute_pair_and_bon`, `_compute_consistency` and `_report_and_save` in src/rmgap/task_runner.py of nanzhi84/RMGAP.
+    src/rmgap/task_runner.py of nanzhi84/RMGAP: `_compute_pair_and_bon`, `_compute_consistency`, `_report_and_save`.
     """
     found: dict[str, list[float]] = {"Pair": [], "BoN": [], "Consistency": []}
     scores = {}
@@ -178,7 +180,10 @@ def rmgap(cases: Sequence[Case], compare: Compare, judge: bool) -> dict[str, flo
         if not own:
             continue
         wins = [[_won(_margin(compare(case, *each)), 0.0) for each in case.needed] for case in own]
-        values = {"Pair": _mean([won for each in wins for won in each]), "BoN": _mean([float(all(each)) for each in wins])}
+        values = {
+            "Pair": _mean([won for each in wins for won in each]),
+            "BoN": _mean([float(all(each)) for each in wins]),
+        }
         if not judge:
             rankings: dict[str, list[tuple[int, ...]]] = {}
             for case in own:

@@ -40,7 +40,8 @@ def measure(
     for case in cases:
         counts[case.section] = counts.get(case.section, 0) + 1
     figures = tuple(
-        Figure("score", name, value, *intervals[name], counts.get(name, len(cases)), asked) for name, value in scores.items()
+        Figure("score", name, value, *intervals[name], counts.get(name, len(cases)), asked)
+        for name, value in scores.items()
     )
     note = f"{cut} of {len(cases)} prompts have a text that was cut. " if cut else ""
     return Result(subject.name, subject.sort, asked, len(cases), 0, figures, note + found.note)

@@ -49,7 +49,7 @@ WORDS = (
         (
             "None of these words is used: very, really, just, quite, actually, basically, simply, literally.",
             "The answer does without very, really, just, quite, actually, basically, simply and literally.",
-            "Words that fill, such as very, really, just, quite, actually, basically, simply or literally, are left out.",
+            "Words that fill are left out: very, really, just, quite, actually, basically, simply, literally.",
         ),
         "At least one of these words is used: very, really, just, quite, actually, basically, simply, literally.",
     ),
@@ -58,7 +58,7 @@ WORDS = (
         (
             "The answer does not hedge with maybe, perhaps, possibly, probably, might, may, could, seems or likely.",
             "None of maybe, perhaps, possibly, probably, might, may, could, seems, likely stands in the answer.",
-            "What is said is said outright, without maybe, perhaps, possibly, probably, might, may, could, seems, likely.",
+            "It is said outright, without maybe, perhaps, possibly, probably, might, may, could, seems, likely.",
         ),
         "The answer hedges with a word such as maybe, perhaps, probably, might, may or could.",
     ),
