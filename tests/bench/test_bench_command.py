@@ -38,8 +38,8 @@ def test_all_sorts_of_subjects_on_one_board(models: dict[str, Path], minnow: Pat
     assert f"{ours.left_out} rows were left out" in done.stdout
     assert "underpowered" in done.stdout
     page = (tmp_path / "board.md").read_text()
-    assert page.startswith("salmon-bench, version 1\n\n| subject | rows |")
-    assert "| by minnow" in page
+    assert page.startswith("salmon-bench, version 1\n\n| subject ")
+    assert "\n| by minnow " in page
     again = salmon(*argv, "--json", "again.json", cwd=tmp_path)
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "board.json").read_bytes(), again.stderr
 

@@ -24,7 +24,7 @@ def rows() -> list[Row]:
 def value(result: Result, what: str, about: str = "all") -> float:
     found = result.figure(what, about)
     assert found is not None
-    assert found.low <= found.value <= found.high
+    assert found.low - 1e-9 <= found.value <= found.high + 1e-9
     return found.value
 
 
