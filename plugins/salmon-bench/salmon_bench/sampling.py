@@ -35,7 +35,7 @@ def smollm2(registry: Registry, model: Path) -> list[dict[str, Any]]:
         Prompt(f"{request}/{number}", (Message(role="user", content=f"{request} {MANNERS[number]}".strip()),))
         for request, number in asked
     ]
-    sampling = Sampling(temperature=0.8, max_new_tokens=88, samples=1, seed=SEED, batch_size=24)
+    sampling = Sampling(temperature=0.8, max_new_tokens=72, samples=1, seed=SEED, batch_size=48)
     rows = []
     for (request, _), text, stopped in zip(asked, *_sampled(registry, str(model), prompts, sampling), strict=True):
         rows.append({"prompt": request, "answer": whole(text, stopped)})
