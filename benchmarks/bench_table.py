@@ -49,8 +49,13 @@ def untrained(model: Path, target: Path) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
 
     set_seed(SEED)
-    AutoTokenizer.from_pretrained(model).save_pretrained(target)
-    AutoModelForSequenceClassification.from_pretrained(model, num_labels=1).save_pretrained(target)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):  # a score is read at the EOS
+        tokenizer.pad_token = "<|endoftext|>"
+    scalar = AutoModelForSequenceClassification.from_pretrained(model, num_labels=1)
+    scalar.config.pad_token_id = tokenizer.pad_token_id
+    tokenizer.save_pretrained(target)
+    scalar.save_pretrained(target)
 
 
 def main(argv: Sequence[str]) -> None:
