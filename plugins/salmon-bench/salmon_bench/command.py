@@ -51,8 +51,14 @@ _FORMATS = ("rewardbench", "rewardbench2", "rm-bench", "judgebench", "rmgap", "i
     show_default=True,
     help="How reward models without salmon.json are asked.",
 )
-@click.option("--form", type=click.Choice(["auto", "chat", "text"]), default="auto", show_default=True)
-@click.option("--device", default="auto", show_default=True)
+@click.option(
+    "--form",
+    type=click.Choice(["auto", "chat", "text"]),
+    default="auto",
+    show_default=True,
+    help="In which judges' models are asked: by their chat template, or as plain text.",
+)
+@click.option("--device", default="auto", show_default=True, help="Of all models.")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="By default as stored.")
 @click.option("--concurrency", type=click.IntRange(1), default=8, show_default=True, help="Calls of an API at once.")
 @click.option("--seed", default=0, show_default=True, help="Of the choice of pairs, coins and sampled arguments.")
