@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -15,22 +12,10 @@ import pytest
 from local_server import LocalServer
 from tiny_models import byte_bpe, llama_config, save_model, tokenizer_of
 
-SALMON = Path(sys.executable).parent / "salmon"
 CHAT = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-
-
-def environment(**more: str) -> dict[str, str]:
-    own = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "NO_COLOR": "1"}
-    return {**os.environ, **own, "COLUMNS": "200", **more}
-
-
-def salmon(*argv: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(SALMON), *map(str, argv)], cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=300
-    )
 
 
 @pytest.fixture(scope="session")

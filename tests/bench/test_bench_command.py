@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import SALMON, environment, salmon
+from installed import SALMON, environment, salmon
 from local_server import LocalServer
 from processes import kill_when
 

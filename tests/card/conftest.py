@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from card_runs import Examined
+from installed import salmon
 
 ROOT = Path(__file__).resolve().parents[2]
-SALMON = Path(sys.executable).parent / "salmon"
 SMALL = (
     "run.name=small",
     "prompts={name: minnow, kinds: [capital, sum], languages: [en, de]}",
@@ -26,32 +23,6 @@ SMALL = (
     " max_set: 2}]",
     "expect=[]",
 )
-
-
-def environment(**more: str) -> dict[str, str]:
-    own = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "NO_COLOR": "1"}
-    return {**os.environ, **own, "COLUMNS": "120", **more}
-
-
-def salmon(*argv: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(SALMON), *map(str, argv)], cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=300
-    )
-
-
-@dataclass(frozen=True)
-class Examined:
-    """Attributes:
-    folder: in which commands run; `run` the run's folder.
-    """
-
-    folder: Path
-    run: Path
-
-    @property
-    def report(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.run / "report.json").read_text())
-        return found
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from conftest import SALMON, Examined, environment, salmon
+from card_runs import Examined
+from installed import SALMON, environment, salmon
 from processes import kill_when
 
 from salmon_card import plugin
