@@ -16,7 +16,8 @@ from salmon_core.api.monitors import SeenRollout
 from salmon_core.config.names import find_principle_set
 from salmon_core.data.interventions import STAGE
 from salmon_core.data.own_principles import name_of
-from salmon_core.data.rollouts import read_rollout_rows
+from salmon_core.data.parquet import read_table
+from salmon_core.data.rollouts import ROLLOUTS, read_rollout_rows, rollout_files
 from salmon_core.errors import SalmonError
 from salmon_core.kit.statistics import clustered_mean
 from salmon_core.principles.draw import with_interventions
@@ -29,6 +30,8 @@ from salmon_core.run.steering import Change
 
 #: rollouts of each side that are scored, at most
 MOST = 128
+#: that an effect shows
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,44 @@ def chosen_alarm(run: Run, number: int | None) -> dict[str, Any]:
     return alarms[-1 if number is None else number - 1]
 
 
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a principle would do to the reward model's scores of the latest rollouts, were it shown too.
+
+    Attributes:
+        change: mean over rollouts, prompts as clusters.
+        most: (prompt, completion, change) of those whose score it lowers most.
+    """
+
+    change: Estimate
+    most: tuple[tuple[str, str, float], ...]
+
+
+def effect(run: Run, shown: ShownPrinciple) -> Effect | None:
+    """Of a principle on the rollouts written last, at most `MOST`; None where none were written.
+
+    Raises:
+        SalmonError: there is no reward model, or no room for the principle beside what is shown.
+    """
+    rows: list[SeenRollout] = []
+    for file in reversed(rollout_files(run.path / STAGE)):
+        read = read_table(file, ROLLOUTS)
+        rows += [seen_rollout(row, place) for place, row in enumerate(read)][: MOST - len(rows)]
+        if len(rows) >= MOST:
+            break
+    if not rows:
+        return None
+    with Reward.from_spec(run.reward_spec()) as reward:
+        found = _scores(reward, shown, rows)
+    rng = named_rng(run.config.config.run.seed, "effect", shown.text)
+    by_prompt: dict[str, list[float]] = {}
+    for each, change in zip(rows, found, strict=True):
+        by_prompt.setdefault(each.prompt_id, []).append(change)
+    lowered = sorted(zip(rows, found, strict=True), key=lambda pair: pair[1])[:_EXAMPLES]
+    most = tuple((each.prompt, each.completion, change) for each, change in lowered)
+    return Effect(clustered_mean(by_prompt, rng), most)
+
+
 def _sides(run: Run, alarm: Mapping[str, Any]) -> tuple[list[SeenRollout], list[SeenRollout]]:
     names = {tuple(each) for each in alarm.get("flagged") or ()}
     batches = {index for index, _ in names}
@@ -180,12 +221,17 @@ def _measured(run: Run, change: Change, source: str, changes: Sequence[dict[str,
 
 
 def _changes(reward: Reward, shown: ShownPrinciple, side: Sequence[SeenRollout]) -> dict[str, list[float]]:
-    """By prompt, how the score changes where the principle is shown too, as an intervention would be."""
+    """By prompt, how the score changes where the principle is shown too."""
+    found: dict[str, list[float]] = {}
+    for each, change in zip(side, _scores(reward, shown, side), strict=True):
+        found.setdefault(each.prompt_id, []).append(change)
+    return found
+
+
+def _scores(reward: Reward, shown: ShownPrinciple, side: Sequence[SeenRollout]) -> list[float]:
+    """Of each, how the score changes where the principle is shown too, as an intervention would be."""
     texts: list[tuple[Sequence[Message], str, Sequence[Sequence[ShownPrinciple]]]] = []
     for each in side:
         asked: list[Message] = [{"role": "user", "content": each.prompt}]
         texts.append((asked, each.completion, [each.principles, with_interventions(each.principles, [shown])]))
-    found: dict[str, list[float]] = {}
-    for each, (without, with_it) in zip(side, reward.score_texts(texts), strict=True):
-        found.setdefault(each.prompt_id, []).append(with_it - without)
-    return found
+    return [with_it - without for without, with_it in reward.score_texts(texts)]

@@ -33,6 +33,8 @@ from salmon_core.stages.work import PROGRESS, Told, Work
 
 #: in a run's folder
 FOLDER = "card"
+#: the last card of a run, in that folder
+CARD = "card.json"
 #: told (what is gone through, how much of it is done, of how much)
 Watch = Callable[[str, int, int], None]
 
