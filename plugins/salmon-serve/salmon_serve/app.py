@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from salmon_core import __version__
-from salmon_serve.access import Access
+from salmon_core.kit.serving import Access
 from salmon_serve.admission import Admission, RequestError
 from salmon_serve.bodies import CLOSE, body_of, describe_bodies, read_body
 from salmon_serve.metrics import Metrics

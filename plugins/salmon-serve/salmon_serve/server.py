@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
-import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import uvicorn
 from prometheus_client import disable_created_metrics
 
 from salmon_core.data.principle_means import PrincipleSums
 from salmon_core.errors import SalmonError
-from salmon_serve.access import open_access
+from salmon_core.kit.serving import bind, open_access, remove_ready, write_ready
 from salmon_serve.admission import Admission
 from salmon_serve.app import make_app
 from salmon_serve.connections import Connections, Limits, raise_descriptor_limit
@@ -36,6 +32,8 @@ from salmon_serve.scorer import Scorer
 
 #: seconds for what is queued when asked to stop; then for the last answers to leave
 DRAIN, LEAVE = 60.0, 5.0
+#: of the environment, with the token
+VARIABLE = "SALMON_SERVE_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +74,8 @@ def serve(source: Source, settings: Settings) -> None:
         raise SalmonError(f"the queue has to hold one request of {MAX_ITEMS} rollouts", where="--max-queue")
     limits = Limits(settings.head_seconds, settings.body_seconds, connections=settings.max_connections)
     limits = limits.within(raise_descriptor_limit())
-    access = open_access(settings.token_file)
-    listener, url = _bind(settings.host, settings.port)
+    access = open_access(settings.token_file, VARIABLE)
+    listener, url = bind(settings.host, settings.port)
     writer = RolloutWriter(source.log, PrincipleSums(source.folder)) if source.log is not None else None
     scorer = Scorer(source.open, max_batch=settings.max_batch, max_queue=settings.max_queue, writer=writer)
     names = scorer.start()
@@ -103,7 +101,7 @@ def serve(source: Source, settings: Settings) -> None:
     ready = settings.ready_file or source.folder / "services" / "reward.json"
 
     def announce() -> None:
-        _write_ready(ready, {"url": url, "token": access.token, "pid": os.getpid()})
+        write_ready(ready, {"url": url, "token": access.token, "pid": os.getpid()})
         print(f"serving {', '.join(names)} at {url}; the token is in {ready}", flush=True)
 
     # What loading left stays as it is: walking through all of it again and again would stop every answer for a while.
@@ -113,42 +111,7 @@ def serve(source: Source, settings: Settings) -> None:
         _Server(config, admission, announce).run([listener])
         scorer.close(LEAVE)
     finally:
-        _remove_ready(ready)
-
-
-def _bind(host: str, port: int) -> tuple[socket.socket, str]:
-    """A listening socket and its URL."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
-    except OSError as error:
-        hint = "port 0 takes a free one"
-        raise SalmonError(f"cannot listen there: {error}", where=f"{host}:{port}", hint=hint) from None
-    at, number = listener.getsockname()[:2]
-    url = f"http://[{at}]:{number}" if ":" in at else f"http://{at}:{number}"
-    if at != "::1" and not at.startswith("127."):
-        print(f"warning: {url} can be reached from outside, unencrypted", file=sys.stderr, flush=True)
-    return listener, url
-
-
-def _write_ready(path: Path, values: dict[str, Any]) -> None:
-    """For its owner alone; it appears complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    aside.unlink(missing_ok=True)
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(values, file)
-    os.replace(aside, path)
-
-
-def _remove_ready(path: Path) -> None:
-    """Only our own: another server may have been started with the same file."""
-    with contextlib.suppress(OSError, ValueError):
-        if json.loads(path.read_text()).get("pid") == os.getpid():
-            path.unlink()
+        remove_ready(ready)
 
 
 class _Server(uvicorn.Server):
