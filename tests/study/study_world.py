@@ -15,13 +15,14 @@ from pathlib import Path
 import httpx
 from core_world import SALMON, environment
 
-from salmon_study.task import Item, Key, Origin, Party, Question, Task, write_study
+from salmon_study.task import Item, Key, Origin, Party, Question, Task, Turn, write_study
 
 QUESTIONS = (Question("short", "The answer is short."), Question("overall", ""))
 #: what models may write to whoever looks
 HOSTILE = (
     "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">\n"
-    "**bold** [link](javascript:alert(1)) \x1b[31mred\x1b[0m \u202eturned round\u202c \x00 </pre></section><h1>forged</h1>"
+    "**bold** [link](javascript:alert(1)) \x1b[31mred\x1b[0m \u202eturned round\u202c \x00"
+    " </pre></section><h1>forged</h1>"
 )
 
 
@@ -34,7 +35,7 @@ def hand_made(
     """A study of these: prompt, first answer, second answer, whose the first is."""
     items, origins = [], {}
     for number, (prompt, first, second, whose) in enumerate(answers, 1):
-        items.append(Item(f"c{number:04d}", ({"role": "user", "content": prompt},), first, second))
+        items.append(Item(f"c{number:04d}", (Turn("user", prompt),), first, second))
         origins[items[-1].id] = Origin(prompt, whose)
     path = folder / name
     write_study(path, questions, tuple(items), Key("one", "other", 5, origins, 0, len(items)))

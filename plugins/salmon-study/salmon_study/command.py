@@ -50,7 +50,8 @@ def make(
 ) -> None:
     """Pair answers of two runs to the same held-out prompts.
 
-    Of one run, those before its training with those after. Which side is which lies in a key beside FILE, which raters must not have; FILE itself does not tell.
+    Of one run, those before its training with those after. Which side is which lies in a key beside FILE, which raters
+    must not have; FILE itself does not tell.
     """
     from contextlib import ExitStack
 
@@ -87,7 +88,8 @@ def make(
 def rate(file: Path, raters: tuple[str, ...], **settings: Any) -> None:
     """Rate a study in the browser.
 
-    It can be done by keyboard alone. Stopped or killed, the same command goes on where the rater was. Each rater has an address of their own, and sees nobody else's ratings.
+    It can be done by keyboard alone. Stopped or killed, the same command goes on where the rater was. Each rater has an
+    address of their own, and sees nobody else's ratings.
     """
     from salmon_study.server import Settings, serve
 

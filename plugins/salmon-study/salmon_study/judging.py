@@ -10,7 +10,7 @@ from salmon_core.api.principles import Principle
 from salmon_core.config.resolve import load
 from salmon_core.errors import SalmonError
 from salmon_core.kit.commands import announce_file_plugin
-from salmon_core.records import Completion, Judgment, Pair, Prompt
+from salmon_core.records import Completion, Judgment, Message, Pair, Prompt
 from salmon_core.run.judging import Judging
 from salmon_core.run.run import Run
 from salmon_core.stages.judge import JudgeSetup, judge_setup
@@ -79,7 +79,8 @@ def _principle(question: Question) -> Principle:
 
 def _pair(item: Item) -> Pair:
     answers = (Completion(item.id, index, text, (), 0, True) for index, text in enumerate((item.first, item.second)))
-    return Pair(Prompt(item.id, item.messages), *answers)
+    messages: tuple[Message, ...] = tuple({"role": each.role, "content": each.content} for each in item.messages)
+    return Pair(Prompt(item.id, messages), *answers)
 
 
 def _rating(item: Item, judgment: Judgment) -> Rating:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from salmon_core.api.evaluation import Role
 from salmon_core.errors import SalmonError
@@ -14,7 +15,7 @@ from salmon_core.rng import named_rng, shuffled
 from salmon_core.run.run import Run
 from salmon_core.stages.watched import Watch
 from salmon_study.answers import answers_of, held_out
-from salmon_study.task import OVERALL, Item, Key, Origin, Party, Question, Task, write_study
+from salmon_study.task import OVERALL, Item, Key, Origin, Party, Question, Task, Turn, write_study
 
 
 @dataclass(frozen=True)
@@ -145,5 +146,5 @@ def _different(first: Sequence[Completion], second: Sequence[Completion]) -> lis
 def _item(id: str, prompt: Prompt, a: str, b: str, first: Party) -> tuple[Item, Origin]:
     texts: Mapping[Party, str] = {"a": a, "b": b}
     second: Party = "b" if first == "a" else "a"
-    messages = tuple(dict(each) for each in prompt.messages)
-    return Item(id, messages, texts[first], texts[second]), Origin(prompt.id, first)  # type: ignore[arg-type]
+    turns = tuple(Turn(cast(Any, each["role"]), each["content"]) for each in prompt.messages)
+    return Item(id, turns, texts[first], texts[second]), Origin(prompt.id, first)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from salmon_core.kit.markup import Html, Node, markup, tag, visible
 from salmon_study.order import Step
+from salmon_study.task import Turn
 
 #: what a button sends, and what it says
 CHOICES = (("1", "Answer 1"), ("0", "Neither"), ("2", "Answer 2"))
-_WHO = {"system": "System", "user": "User", "assistant": "Assistant"}
 
 
 def step_page(rater: str, step: Step, done: int, total: int, notice: str = "") -> Html:
@@ -81,14 +81,13 @@ def _header(rater: str, done: int, total: int) -> Html:
     )
 
 
-def _conversation(messages: Sequence[object]) -> Node:
+def _conversation(turns: Sequence[Turn]) -> Node:
     """One turn is shown as it is; of several it is said who speaks."""
-    turns = [dict(each) for each in messages]  # type: ignore[call-overload]
-    if len(turns) == 1 and turns[0]["role"] == "user":
-        return _text("pre", turns[0]["content"], label="What was asked")
+    if len(turns) == 1 and turns[0].role == "user":
+        return _text("pre", turns[0].content, label="What was asked")
     return [
-        [tag("h3", _WHO.get(each["role"], each["role"])), _text("pre", each["content"], label=f"Turn {number}")]
-        for number, each in enumerate(turns, 1)
+        [tag("h3", turn.role.capitalize()), _text("pre", turn.content, label=f"Turn {number}")]
+        for number, turn in enumerate(turns, 1)
     ]
 
 

@@ -18,7 +18,6 @@ from typing import Any, Literal, TypeVar
 from salmon_core.data.files import in_words, replacing, write_text
 from salmon_core.data.readers import parse_json
 from salmon_core.errors import DataError, SalmonError
-from salmon_core.records import Message
 from salmon_core.run.identity import fingerprint
 
 FORMAT = 1
@@ -45,11 +44,19 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """Of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
 class Item:
     """Two answers to a prompt; which one is `first` was decided by a coin."""
 
     id: str
-    messages: tuple[Message, ...]
+    messages: tuple[Turn, ...]
     first: str
     second: str
 
