@@ -1,6 +1,6 @@
 """For plugins that serve pages: markup that cannot be forged, and texts of models shown for what they are.
 
-Only `tag` makes markup; whatever else stands in an element is text.
+Only `tag` makes markup; whatever else stands in an element is text, with every character to be seen.
 """
 
 from __future__ import annotations
@@ -61,6 +61,11 @@ def tag(name: str, /, *children: Node, **attributes: Attribute) -> Html:
     return Html("".join(parts))
 
 
+def exact(text: str) -> Html:
+    """A text as it is, for fields in which it is changed and sent back."""
+    return Html(escape(text, quote=False))
+
+
 def visible(text: str) -> str:
     """The text with what steers a terminal or turns it round made visible: `\\x1b` as `␛`, U+202E as `[U+202E]`."""
     if text.isascii() and text.isprintable():
@@ -86,6 +91,6 @@ def _put(nodes: Iterable[Node], parts: list[str]) -> None:
         if isinstance(node, Html):
             parts.append(node)
         elif isinstance(node, str | int | float):
-            parts.append(escape(str(node), quote=False))
+            parts.append(escape(visible(str(node)), quote=False))
         else:
             _put(node, parts)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import ipaddress
 import json
 import os
 import re
@@ -100,8 +101,11 @@ def bind(host: str, port: int) -> tuple[socket.socket, str]:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches it."""
-    return address == "::1" or address.startswith("127.")
+    """Whether only this machine reaches it. A name is no address: whoever owns it may point it anywhere."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def write_ready(path: Path, values: Mapping[str, Any]) -> None:

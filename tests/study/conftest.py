@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from core_world import make_folder, salmon
-
-PROMPTS = 24
+from study_world import PROMPTS
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ from core_world import SALMON, environment
 
 from salmon_study.task import Item, Key, Origin, Party, Question, Task, Turn, write_study
 
+#: held out in `runs`
+PROMPTS = 24
 QUESTIONS = (Question("short", "The answer is short."), Question("overall", ""))
 #: what models may write to whoever looks
 HOSTILE = (

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PROMPTS
-from core_world import clear, salmon
-from study_world import QUESTIONS, hand_made, say
+from core_fixtures import cli  # noqa: F401  (a fixture)
+from core_world import Cli, clear, salmon
+from study_world import PROMPTS, QUESTIONS, hand_made, say
 
 from salmon_core.data import parquet
 from salmon_core.run.folder import MadeFrom, StageFolder
@@ -54,8 +54,14 @@ def test_a_study_of_two_runs(runs: Path, made: Path) -> None:
     assert [origin.prompt for origin in key.items.values()] != sorted(by_run["a"])
 
 
-def test_the_task_does_not_tell(runs: Path, made: Path) -> None:
+def test_the_task_does_not_tell(
+    cli: Cli,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    runs: Path,
+    made: Path,
+) -> None:
     """Neither by a word, nor by what can be computed from it; the key is its owner's."""
+    monkeypatch.chdir(runs)
     text = made.read_text()
     document = json.loads(text)
     assert set(document) == {"format", "questions", "items", "sealed"}
@@ -66,19 +72,24 @@ def test_the_task_does_not_tell(runs: Path, made: Path) -> None:
     assert os.stat(key_path(made)).st_mode & 0o077 == 0
     unguessed = [runs / f"unguessed-{number}.json" for number in (1, 2)]
     for path in unguessed:
-        assert salmon("study", "make", "runs/one", "runs/other", "--out", path, cwd=runs).code == 0
+        assert cli("study", "make", "runs/one", "runs/other", "--out", path).code == 0
     first, second = (read_key(key_path(path), read_task(path)) for path in unguessed)
     assert first.seed != second.seed
     assert [o.first for o in first.items.values()] != [o.first for o in second.items.values()]
     again = runs / "again.json"
     argv = ("--principles", "short", "--principles", "kind", "--overall", "--seed", "7", "--out", again)
-    assert salmon("study", "make", "runs/one", "runs/other", *argv, cwd=runs).code == 0
+    assert cli("study", "make", "runs/one", "runs/other", *argv).code == 0
     assert again.read_bytes() == made.read_bytes()
 
 
-def test_fewer_prompts_and_more_samples(runs: Path) -> None:
+def test_fewer_prompts_and_more_samples(
+    cli: Cli,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    runs: Path,
+) -> None:
+    monkeypatch.chdir(runs)
     argv = ("runs/one", "runs/other", "--prompts", "5", "--samples", "2", "--overall", "--out", "few.json")
-    done = salmon("study", "make", *argv, cwd=runs)
+    done = cli("study", "make", *argv)
     assert done.code == 0, done.text
     assert "10 pairs of answers to 5 prompts" in done.out
     assert "too few" in done.out
@@ -96,17 +107,24 @@ def test_fewer_prompts_and_more_samples(runs: Path) -> None:
         (("runs", "runs/other"), "there is no run in this folder"),
     ],
 )
-def test_what_cannot_be_made(runs: Path, argv: tuple[str, ...], said: str) -> None:
-    done = salmon("study", "make", *argv, cwd=runs)
+def test_what_cannot_be_made(
+    cli: Cli,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    runs: Path,
+    argv: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.chdir(runs)
+    done = cli("study", "make", *argv)
     assert done.code != 0
     assert said in done.err
     clear(done.err)
 
 
-def test_files_that_do_not_fit(runs: Path, made: Path, tmp_path: Path) -> None:
+def test_files_that_do_not_fit(cli: Cli, made: Path, tmp_path: Path) -> None:  # noqa: F811
     def error(text: str, *argv: str) -> str:
         (tmp_path / "bad.json").write_text(text)
-        done = salmon("study", *argv, cwd=tmp_path)
+        done = cli("study", *argv)
         assert done.code == 1
         clear(done.err)
         return done.err
@@ -236,22 +254,22 @@ def test_figures_are_those_made_by_hand(rated: tuple[Path, Task]) -> None:
     assert any("machine 2 of 4" in note for note in found.notes)
 
 
-def test_results_as_they_are_shown(rated: tuple[Path, Task]) -> None:
+def test_results_as_they_are_shown(cli: Cli, rated: tuple[Path, Task]) -> None:  # noqa: F811
     path, _ = rated
-    shown = salmon("study", "results", path, "--all", "--export", "rows.csv", cwd=path.parent)
+    shown = cli("study", "results", path, "--all", "--export", "rows.csv")
     assert shown.code == 0, shown.text
     for word in ("A: one", "B: other", "people", "ann, ben", "too few", "machine 2 of 4", "0.300"):
         assert word in shown.out, word
-    hidden = salmon("study", "results", path, cwd=path.parent)
+    hidden = cli("study", "results", path)
     assert hidden.out.count("ben") < shown.out.count("ben")
-    found: dict[str, Any] = json.loads(salmon("study", "results", path, "--json", cwd=path.parent).out)
+    found: dict[str, Any] = json.loads(cli("study", "results", path, "--json").out)
     assert found["tallies"][0]["rate"]["value"] == 5 / 8
     rows = list(csv.DictReader((path.parent / "rows.csv").open()))
     assert [row["prefers"] for row in rows if row["rater"] == "ann"] == ["b", "b", "tie", "b"]
     assert [row["prefers"] for row in rows if row["rater"] == "ben"] == ["b", "a", "tie", "a"]
     assert {row["prompt_id"] for row in rows} == {"What?", "Why?", "Who?"}
-    assert salmon("study", "results", path, "--export", "rows.xls", cwd=path.parent).code == 1
-    salmon("study", "results", path, "--export", "rows.jsonl", cwd=path.parent)
+    assert cli("study", "results", path, "--export", "rows.xls").code == 1
+    cli("study", "results", path, "--export", "rows.jsonl")
     lines = [json.loads(line) for line in (path.parent / "rows.jsonl").read_text().splitlines()]
     assert [line["prefers"] for line in lines] == [row["prefers"] for row in rows]
 
@@ -280,8 +298,8 @@ def test_what_is_told_and_what_is_not(tmp_path: Path) -> None:
     short, kind = found.tally("short"), found.tally("kind")
     assert short is not None
     assert kind is not None
-    # A rate of .8 of 40: z = .3 / sqrt(.25 / 40); two principles, the larger p stays.
-    assert short.p == pytest.approx(0.000148, abs=1e-6)
+    # Clustered, 40 prompts are worth 39: z = .3 / sqrt(.25 / 39). Of two principles the larger p stays.
+    assert short.p == pytest.approx(0.000179, abs=1e-6)
     assert short.q == short.p > kind.q
     assert any("one person rated" in note for note in found.notes)
 
@@ -298,10 +316,17 @@ def test_each_rater_has_an_order_of_their_own(made: Path) -> None:
     assert all(left[step.item.id] == step.left for step in ann)  # a pair is read once
 
 
-def test_prompts_with_the_same_answers_are_not_asked(runs: Path, tmp_path: Path) -> None:
+def test_prompts_with_the_same_answers_are_not_asked(
+    cli: Cli,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    runs: Path,
+    made: Path,
+    tmp_path: Path,
+) -> None:
     """One run's answers, changed at one prompt, against its own."""
     shutil.copytree(runs, tmp_path / "copy")
     folder = tmp_path / "copy"
+    monkeypatch.chdir(folder)
     shutil.copytree(folder / "runs" / "one", folder / "runs" / "third")
     (file,) = (folder / "runs" / "one" / "study").glob("*/samples-policy-1.parquet")
     for name, changed in (("one", {}), ("third", {"p3": "Something else."})):
@@ -314,7 +339,7 @@ def test_prompts_with_the_same_answers_are_not_asked(runs: Path, tmp_path: Path)
             parquet.COMPLETIONS,
         )
         StageFolder(folder / "runs" / name, "evaluate").finish(1.0, {})
-    done = salmon("study", "make", "runs/one", "runs/third", "--out", "same.json", cwd=folder)
+    done = cli("study", "make", "runs/one", "runs/third", "--out", "same.json")
     assert done.code == 0, done.text
     key = read_key(key_path(folder / "same.json"), read_task(folder / "same.json"))
     assert (key.equal, key.passed, len(key.items)) == (PROMPTS - 1, PROMPTS, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from salmon_core.kit.markup import Html, Node, markup, tag, visible
+from salmon_core.kit.markup import Html, Node, markup, tag
 from salmon_study.order import Step
 from salmon_study.task import Turn
 
@@ -100,10 +100,8 @@ def _answer(number: int, text: str) -> Html:
 def _text(element: str, text: str, *, label: str | None = None) -> Html:
     """A text isolated from the direction of what is around it; a long one scrolls, also by keyboard."""
     if label is None:
-        return tag(element, visible(text), class_="text", dir="auto")
-    return tag(
-        element, visible(text), class_="text", dir="auto", tabindex="0", role="region", aria_label=f"{label}, text"
-    )
+        return tag(element, text, class_="text", dir="auto")
+    return tag(element, text, class_="text", dir="auto", tabindex="0", role="region", aria_label=f"{label}, text")
 
 
 def _choices(rater: str, step: Step, *, can_undo: bool) -> Html:
