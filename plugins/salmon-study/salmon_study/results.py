@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -9,7 +10,7 @@ from statistics import median
 from typing import Any, Literal
 
 from salmon_core.kit.agreement import Alpha, krippendorff_alpha, pairwise_agreement
-from salmon_core.kit.significance import ALPHA, benjamini_hochberg, clustered, difference_p
+from salmon_core.kit.significance import ALPHA, benjamini_hochberg, clustered, difference_p, minimum_detectable
 from salmon_core.kit.statistics import clustered_rate
 from salmon_core.records import FEW, Estimate
 from salmon_core.rng import named_rng
@@ -133,6 +134,17 @@ def party_of(key: Key, rating: Rating) -> Party | Literal["tie"]:
         return "tie"
     first = key.items[rating.item].first
     return first if rating.choice == "first" else ("b" if first == "a" else "a")
+
+
+def power(prompts: int) -> str:
+    """What so many prompts can show, in words: ties tell less, several raters more."""
+    least = 0.5 + minimum_detectable(math.sqrt(0.25 / prompts))
+    return f"with {prompts} prompts a rate of {least:.2f} is told from a half four times in five"
+
+
+def too_few(prompts: int) -> str:
+    """In words."""
+    return f"{prompts} prompts are too few to tell anything: {FEW} are the least; {power(100)}"
 
 
 def results_of(task: Task, key: Key, rated: Sequence[Rated]) -> Results:
@@ -266,7 +278,7 @@ def _notes(states: Sequence[RaterState], prompts: int, key: Key, agreement: Sequ
         yield "nobody has rated anything yet: salmon study rate"
         return
     if prompts < FEW:
-        yield f"{prompts} prompts are too few to tell anything: {FEW} are the least, and a hundred show a rate of 0.6"
+        yield too_few(prompts)
     if behind := [each for each in states if each.done < each.of]:
         told = ", ".join(f"{each.rater} {each.done} of {each.of}" for each in behind)
         yield f"not all is rated: {told}; whoever sees results now should rate no more"

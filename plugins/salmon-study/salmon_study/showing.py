@@ -12,7 +12,7 @@ from rich.table import Table
 from salmon_core.cli.console import printable
 from salmon_core.kit.agreement import Alpha
 from salmon_core.records import FEW, Estimate
-from salmon_study.results import PEOPLE, Results, Tally
+from salmon_study.results import PEOPLE, Results, Tally, power, too_few
 from salmon_study.task import key_path
 
 if TYPE_CHECKING:
@@ -96,6 +96,5 @@ def summary(path: Path, made: Made) -> list[str]:
     ]
     if key.equal:
         lines.append(f"{key.equal} of {key.passed} prompts were answered alike and are left out")
-    if prompts < FEW:
-        lines.append(f"{prompts} prompts are too few to tell anything: {FEW} are the least")
+    lines.append(too_few(prompts) if prompts < FEW else power(prompts))
     return [_text(line) for line in lines]
