@@ -28,6 +28,7 @@ KINDS: Mapping[str, str] = {
     "oracles": "Ground truth, where a world has one; see `salmon_core.api.Oracle`.",
     "monitors": "What watches a run's rollouts; see `salmon_core.api.Monitor`.",
     "commands": "Commands of `salmon`; a target is a `click.Command`, imported when it is called.",
+    "reports": "Forms of a run's report as a file; a target is `write(run: Path, out: Path) -> None`.",
     "starters": "Starting points of `salmon init`; a target is a `salmon_core.api.Starter`.",
 }
 PREFIX = "salmon_"

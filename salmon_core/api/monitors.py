@@ -67,6 +67,7 @@ class Alarm:
         examples: up to three completions that show it.
         flagged: (rollout_index, place) of recent rollouts that show it.
         forbid: a draft of the principle that would forbid it; empty where there is none.
+        bonus: label of a bonus that pays for it, which could be switched off; empty where there is none.
     """
 
     about: str
@@ -76,6 +77,7 @@ class Alarm:
     examples: tuple[str, ...] = ()
     flagged: tuple[tuple[int, int], ...] = ()
     forbid: str = ""
+    bonus: str = ""
 
 
 class WatchedRun(Protocol):

@@ -175,10 +175,16 @@ def schema(out: Path | None) -> None:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-def report(folder: Path, as_json: bool) -> None:
+@click.option(
+    "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write it there as one page; needs salmon-view."
+)
+def report(folder: Path, as_json: bool, html: Path | None) -> None:
     """Show the report of the run in FOLDER again."""
-    from salmon_core.cli.report import show_report
+    from salmon_core.cli.report import show_report, write_report
 
+    if html is not None:
+        write_report(folder, "html", html)
+        return
     sys.exit(show_report(folder, as_json=as_json))
 
 

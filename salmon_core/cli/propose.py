@@ -41,9 +41,10 @@ def propose(
     table.add_column("lowers it?")
     for each in made:
         verdict = "yes" if each.works else each.refused or "not shown"
-        name = f"{each.source}/{each.shown.name}" if each.source else "draft"
+        draft = "draft" if each.change.what == "principle" else "bonus"
+        name = f"{each.source}/{each.change.name}" if each.source else draft
         told = (_told(each.flagged), _told(each.others), _told(each.apart, interval=True), escape(verdict))
-        table.add_row(escape(f"{name}: {printable(each.shown.text)}"), *told)
+        table.add_row(escape(f"{name}: {printable(each.words)}"), *told)
     OUT.print(table)
     OUT.print("[dim]flagged, others: change of the reward model's score; apart: their difference, 95 % interval[/dim]")
     best = next((each for each in made if each.works), None)
@@ -55,10 +56,13 @@ def propose(
 
 def command(folder: Path, proposal: Proposal) -> str:
     """The command that applies it."""
-    if proposal.source:
-        how = f"--principle {proposal.shown.name} --from-set {proposal.source}"
+    change = proposal.change
+    if change.what == "bonus":
+        how = f"--bonus {change.name}=0"
+    elif proposal.source:
+        how = f"--principle {change.name} --from-set {proposal.source}"
     else:
-        how = f"--add {json.dumps(proposal.shown.text, ensure_ascii=False)}"
+        how = f"--add {json.dumps(change.text, ensure_ascii=False)}"
     return f"salmon steer {folder} {how}"
 
 

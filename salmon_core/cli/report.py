@@ -14,7 +14,8 @@ from rich.table import Table
 from salmon_core.cli.console import is_number, printable, short
 from salmon_core.cli.output import OUT
 from salmon_core.data.json import read_json
-from salmon_core.errors import SalmonError
+from salmon_core.errors import SalmonError, boundary
+from salmon_core.plugins.registry import Registry
 from salmon_core.records import FEW
 from salmon_core.stages import STAGES
 from salmon_core.stages.signatures import Measured
@@ -47,6 +48,23 @@ def show_report(folder: Path, *, as_json: bool) -> int:
         said = f"report.json is not as salmon run writes it: {type(error).__name__}: {error}"
         raise SalmonError(said, where=str(folder), hint="salmon run writes it anew") from None
     return 0 if holds else 1
+
+
+def write_report(folder: Path, form: str, out: Path) -> None:
+    """Has an installed plugin write the report of a run as a file.
+
+    Raises:
+        SalmonError: no plugin writes that form, no run is there, or the file cannot be written.
+    """
+    registry = Registry.discover()
+    if not any(owned.name == form for owned in registry.components("reports")):
+        said, hint = f"no installed plugin writes a report as {form}", "pip install salmon-view"
+        raise SalmonError(said, where=f"--{form}", hint=hint)
+    owned = registry.find("reports", form)
+    write = owned.load()
+    with boundary(str(owned.owner), f"report {form!r}"):
+        write(folder, out)
+    OUT.print(escape(f"{out}: {out.stat().st_size / 1e6:.1f} MB"))
 
 
 def print_report(report: Mapping[str, Any], console: Console) -> None:

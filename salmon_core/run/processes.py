@@ -88,6 +88,14 @@ class Lock:
         os.close(self.fd)
 
 
+def at_work(folder: Path) -> bool:
+    """Whether the process lives that has the lock of a run's folder, or had it last; the lock is not touched."""
+    try:
+        return _lives((folder / ".lock").read_text(errors="replace").partition(" ")[0].strip())
+    except OSError:
+        return False
+
+
 def _lives(pid: str) -> bool:
     import psutil
 

@@ -82,6 +82,7 @@ def steer(
     until_rollout: int | None = None,
     reason: str = "",
     who: str | None = None,
+    write: bool = True,
 ) -> Intervention:
     """Puts a change on the record of a run that trains its policy; it counts from the next generated batch.
 
@@ -89,6 +90,7 @@ def steer(
         from_rollout: the first generated batch that it counts for; None: the next that is rewarded.
         until_rollout: the first that it no longer counts for.
         who: by default the user.
+        write: False looks whether it could be done, and from which batch on it would count now, and does nothing.
 
     Raises:
         StageError: the run is not training its policy by rollouts.
@@ -131,7 +133,8 @@ def steer(
             undoes=change.undoes,
             reason=reason,
         )
-        opened.append(entry)
+        if write:
+            opened.append(entry)
     return entry
 
 

@@ -1,4 +1,4 @@
-"""From an alarm to the principle that forbids it: drafts, each tried on the run's own reward model.
+"""From an alarm to what forbids it: principles, each tried on the run's own reward model, or a bonus less.
 
 A prohibition is worth what it does to the reward: shown beside the principles that a rollout had, it has to lower the
 rollouts that the alarm is about by more than others of the same batches. How much is measured, with an interval over
@@ -16,7 +16,8 @@ from salmon_core.api.monitors import SeenRollout
 from salmon_core.config.names import find_principle_set
 from salmon_core.data.interventions import STAGE
 from salmon_core.data.own_principles import name_of
-from salmon_core.data.rollouts import read_rollout_rows
+from salmon_core.data.parquet import read_table
+from salmon_core.data.rollouts import ROLLOUTS, read_rollout_rows, rollout_files
 from salmon_core.errors import SalmonError
 from salmon_core.kit.statistics import clustered_mean
 from salmon_core.principles.draw import with_interventions
@@ -25,24 +26,28 @@ from salmon_core.reward.reward import Reward
 from salmon_core.rng import named_rng
 from salmon_core.run.monitoring import alarms_of, seen_rollout
 from salmon_core.run.run import Run
+from salmon_core.run.steering import Change
 
 #: rollouts of each side that are scored, at most
 MOST = 128
+#: that an effect shows
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A prohibition, and what it does.
+    """A prohibition, or a bonus that is switched off, and what it does.
 
     Attributes:
-        shown: as the reward model would be shown it.
+        change: as a person would steer by it.
         source: the principle set that it is of; empty for a draft.
-        flagged: change of the reward model's score of rollouts that the alarm is about; `others` of the rest.
+        flagged: change of the reward of rollouts that the alarm is about: of the reward model's score before it is
+            weighed, or what the bonus gave; `others` of the rest.
         apart: flagged minus others.
         refused: why it could not be tried; empty where it was.
     """
 
-    shown: ShownPrinciple
+    change: Change
     source: str = ""
     flagged: Estimate | None = None
     others: Estimate | None = None
@@ -53,14 +58,20 @@ class Proposal:
         """As `salmon_core.api.events.Proposed` has it."""
         estimates = {name: getattr(self, name) for name in ("flagged", "others", "apart")}
         return {
-            "name": self.shown.name,
-            "text": self.shown.text,
-            "negated": self.shown.negated,
+            "what": self.change.what,
+            "name": self.change.name,
+            "text": self.change.text or "",
+            "negated": self.change.negated,
             "source": self.source,
             **{name: None if each is None else asdict(each) for name, each in estimates.items()},
             "works": self.works,
             "refused": self.refused,
         }
+
+    @property
+    def words(self) -> str:
+        """What it says, or does."""
+        return self.change.text or f"no bonus {self.change.name}"
 
     @property
     def works(self) -> bool:
@@ -88,6 +99,8 @@ def proposals(
         spec = replace(spec, model=replace(spec.model, device=device))
     with Reward.from_spec(spec) as reward:
         found = [_tried(run, reward, shown, source, flagged, others) for shown, source in _drafts(run, alarm, sets)]
+    if label := alarm.get("bonus"):
+        found.append(_without(run, str(label), flagged, others))
     return sorted(found, key=lambda each: (not each.works, 0.0 if each.apart is None else each.apart.value))
 
 
@@ -104,6 +117,44 @@ def chosen_alarm(run: Run, number: int | None) -> dict[str, Any]:
     if number is not None and not 1 <= number <= len(alarms):
         raise SalmonError(f"there is no alarm {number}", where="--alarm", hint=f"there are {len(alarms)}")
     return alarms[-1 if number is None else number - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a principle would do to the reward model's scores of the latest rollouts, were it shown too.
+
+    Attributes:
+        change: mean over rollouts, prompts as clusters.
+        most: (prompt, completion, change) of those whose score it lowers most.
+    """
+
+    change: Estimate
+    most: tuple[tuple[str, str, float], ...]
+
+
+def effect(run: Run, shown: ShownPrinciple) -> Effect | None:
+    """Of a principle on the rollouts written last, at most `MOST`; None where none were written.
+
+    Raises:
+        SalmonError: there is no reward model, or no room for the principle beside what is shown.
+    """
+    rows: list[SeenRollout] = []
+    for file in reversed(rollout_files(run.path / STAGE)):
+        read = read_table(file, ROLLOUTS)
+        rows += [seen_rollout(row, place) for place, row in enumerate(read)][: MOST - len(rows)]
+        if len(rows) >= MOST:
+            break
+    if not rows:
+        return None
+    with Reward.from_spec(run.reward_spec()) as reward:
+        found = _scores(reward, shown, rows)
+    rng = named_rng(run.config.config.run.seed, "effect", shown.text)
+    by_prompt: dict[str, list[float]] = {}
+    for each, change in zip(rows, found, strict=True):
+        by_prompt.setdefault(each.prompt_id, []).append(change)
+    lowered = sorted(zip(rows, found, strict=True), key=lambda pair: pair[1])[:_EXAMPLES]
+    most = tuple((each.prompt, each.completion, change) for each, change in lowered)
+    return Effect(clustered_mean(by_prompt, rng), most)
 
 
 def _sides(run: Run, alarm: Mapping[str, Any]) -> tuple[list[SeenRollout], list[SeenRollout]]:
@@ -142,24 +193,45 @@ def _tried(
     flagged: Sequence[SeenRollout],
     others: Sequence[SeenRollout],
 ) -> Proposal:
+    change = Change("principle", shown.name, shown.text, shown.negated, shown.veto)
     try:
         changes = [_changes(reward, shown, side) for side in (flagged, others)]
     except SalmonError as error:  # no room for it beside what is shown
-        return Proposal(shown, source, refused=str(error))
-    rng = named_rng(run.config.config.run.seed, "proposals", shown.text)
+        return Proposal(change, source, refused=str(error))
+    return _measured(run, change, source, changes)
+
+
+def _without(run: Run, label: str, flagged: Sequence[SeenRollout], others: Sequence[SeenRollout]) -> Proposal:
+    """A bonus switched off: each rollout loses what it gave."""
+    changes: list[dict[str, list[float]]] = []
+    for side in (flagged, others):
+        lost: dict[str, list[float]] = {}
+        for each in side:
+            lost.setdefault(each.prompt_id, []).append(-each.components.get(label, 0.0))
+        changes.append(lost)
+    return _measured(run, Change("bonus", label, value=0.0), "", changes)
+
+
+def _measured(run: Run, change: Change, source: str, changes: Sequence[dict[str, list[float]]]) -> Proposal:
+    rng = named_rng(run.config.config.run.seed, "proposals", change.text or change.name)
     one, other = (clustered_mean(side, rng) for side in changes)
     half = ((one.high - one.low) ** 2 + (other.high - other.low) ** 2) ** 0.5 / 2
     apart = one.value - other.value
-    return Proposal(shown, source, one, other, Estimate(apart, apart - half, apart + half, min(one.n, other.n)))
+    return Proposal(change, source, one, other, Estimate(apart, apart - half, apart + half, min(one.n, other.n)))
 
 
 def _changes(reward: Reward, shown: ShownPrinciple, side: Sequence[SeenRollout]) -> dict[str, list[float]]:
-    """By prompt, how the score changes where the principle is shown too, as an intervention would be."""
+    """By prompt, how the score changes where the principle is shown too."""
+    found: dict[str, list[float]] = {}
+    for each, change in zip(side, _scores(reward, shown, side), strict=True):
+        found.setdefault(each.prompt_id, []).append(change)
+    return found
+
+
+def _scores(reward: Reward, shown: ShownPrinciple, side: Sequence[SeenRollout]) -> list[float]:
+    """Of each, how the score changes where the principle is shown too, as an intervention would be."""
     texts: list[tuple[Sequence[Message], str, Sequence[Sequence[ShownPrinciple]]]] = []
     for each in side:
         asked: list[Message] = [{"role": "user", "content": each.prompt}]
         texts.append((asked, each.completion, [each.principles, with_interventions(each.principles, [shown])]))
-    found: dict[str, list[float]] = {}
-    for each, (without, with_it) in zip(side, reward.score_texts(texts), strict=True):
-        found.setdefault(each.prompt_id, []).append(with_it - without)
-    return found
+    return [with_it - without for without, with_it in reward.score_texts(texts)]

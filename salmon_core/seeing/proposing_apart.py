@@ -16,7 +16,7 @@ from salmon_core.data.interventions import read_record
 from salmon_core.data.json import read_json, write_json
 from salmon_core.errors import SalmonError
 from salmon_core.run.run import Run
-from salmon_core.run.steering import Change, steer
+from salmon_core.run.steering import steer
 from salmon_core.seeing.proposing import Proposal, chosen_alarm, proposals
 
 #: so that the trainer does not wait for the processor
@@ -49,7 +49,8 @@ def answer(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
         return values | {"text": f"{tried} surely lowers what the alarm is about"}
     assert best.apart is not None
     gain = f"{best.apart.value:+.2f} [{best.apart.low:+.2f}, {best.apart.high:+.2f}]"
-    text = f"would be forbidden by {best.shown.text!r}: flagged answers change by {gain} against the others"
+    how = f"by {best.change.text!r}" if best.change.text else f"by having {best.words}"
+    text = f"would be forbidden {how}: flagged answers change by {gain} against the others"
     if asked["apply"] is None:
         return values | {"text": text}
     applied, why_not = _apply(run, best, asked["apply"], f"alarm {asked['alarm']}: {alarm['about']}")
@@ -69,14 +70,8 @@ def _apply(run: Run, best: Proposal, bounds: Mapping[str, Any], reason: str) -> 
         return None, "the trainer logs no `kl`, so its bound cannot be kept"
     if bounds["now"] > bounds["kl"]:
         return None, f"the KL is {bounds['now']:.3g}, above {bounds['kl']:g}"
-    shown = best.shown
     try:
-        entry = steer(
-            run,
-            Change("principle", shown.name, shown.text, shown.negated, shown.veto),
-            reason=reason,
-            who=bounds["who"],
-        )
+        entry = steer(run, best.change, reason=reason, who=bounds["who"])
     except SalmonError as error:
         return None, str(error)
     return entry.id, ""

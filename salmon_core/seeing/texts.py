@@ -153,24 +153,37 @@ def show_reward(
         SalmonError: the reward has no such principle, or no model.
     """
     config = run.config
-    model = run.reward_model
-    if model is None:
-        raise SalmonError("the reward has no reward model: reward.rm_weight is 0", where=str(run.path))
-    spec = _with_tokenizer(model, config.models.get("reward-init", config.models["policy"]))
     for name in principles:
         if name not in config.reward_principles.names:
             known = ", ".join(config.reward_principles.names)
             raise SalmonError(f"the reward has no principle {name!r}", hint=f"it has {known}")
-    template = config.reward_template
-    codec = open_codec(config.registry, config.engines["reward"], spec)
-    policy = open_codec(config.registry, config.engines["reward"], config.models["policy"])
-    renderer = SectionedRenderer(template, codec, others=[policy], limits=config.limits)
     (completion,), source = chosen(run, prompt, completions, 1)
     drawn = draw_for(config, prompt, principles)
     steered = with_record(reward_spec(config, None), run.record)
     shown = Steering(steered.interventions, steered.reweighted).at(rollout_index).shown(drawn)
+    return show_rollout(run, prompt, completion.text, shown, source)
+
+
+def show_rollout(run: Run, prompt: Prompt, completion: str, shown: Sequence[ShownPrinciple], source: str = "") -> Shown:
+    """What the reward model reads of a completion under these very principles.
+
+    Args:
+        source: where the completion comes from, in words.
+
+    Raises:
+        SalmonError: the reward has no model.
+    """
+    config = run.config
+    model = run.reward_model
+    if model is None:
+        raise SalmonError("the reward has no reward model: reward.rm_weight is 0", where=str(run.path))
+    spec = _with_tokenizer(model, config.models.get("reward-init", config.models["policy"]))
+    template = config.reward_template
+    codec = open_codec(config.registry, config.engines["reward"], spec)
+    policy = open_codec(config.registry, config.engines["reward"], config.models["policy"])
+    renderer = SectionedRenderer(template, codec, others=[policy], limits=config.limits)
     sets = sets_of(shown, config.config.reward.combine)
-    request = renderer.reward(prompt.messages, completion.text, sets)
+    request = renderer.reward(prompt.messages, completion, sets)
     found = [_shown(_names(each), renderer.made[text], codec) for each, text in zip(sets, request.texts, strict=True)]
     notes = [f"combine: {config.config.reward.combine}"]
     if template.answers is not None:

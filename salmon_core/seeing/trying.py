@@ -75,10 +75,10 @@ def try_prompt(run: Run, prompt: Prompt, completion: str | None, *, temperature:
     """
     config, spec, notes = run.config, run.reward_spec(), []
     answered: list[tuple[str, Completion]] = []
-    policies, note = _policies(run)
+    found, note = policies(run)
     notes += [note] if note else []
-    for by, model in policies:
-        answered += [(by, each) for each in _answers(run, model, prompt, temperature, samples)]
+    for by, model in found:
+        answered += [(by, each) for each in answers_by(run, model, prompt, temperature, samples)]
     codec = policy_codec(spec)
     if completion is not None:
         tokens = count_tokens(codec, completion, ())
@@ -101,8 +101,12 @@ def try_prompt(run: Run, prompt: Prompt, completion: str | None, *, temperature:
     return Tried(prompt, answers, rewards[0].principles, looked, under, without, "; ".join(notes))
 
 
-def _policies(run: Run) -> tuple[list[tuple[str, ModelSpec]], str]:
-    """Those that are there, and what is said of one that is not."""
+def policies(run: Run) -> tuple[list[tuple[str, ModelSpec]], str]:
+    """Those that are there, by who answers, and what is said of one that is not.
+
+    Raises:
+        StageError: none is there yet.
+    """
     found = []
     if run.config.config.sft is None or run.stage("sft").manifest.get("status") == "finished":
         found.append((BEFORE, run.initial))
@@ -118,8 +122,8 @@ def _policies(run: Run) -> tuple[list[tuple[str, ModelSpec]], str]:
     return found, note
 
 
-def _answers(run: Run, model: ModelSpec, prompt: Prompt, temperature: float, samples: int) -> list[Completion]:
-    """As held-out prompts are sampled: without stop strings, so that a policy that does not stop shows it."""
+def answers_by(run: Run, model: ModelSpec, prompt: Prompt, temperature: float, samples: int) -> list[Completion]:
+    """Of a policy, as held-out prompts are sampled: without stop strings, so that one that does not stop shows it."""
     config, section = run.config, run.config.config.sample
     sampling = Sampling(
         temperature=temperature,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from salmon_core.testing.contracts.principles import PrinciplesContract
     from salmon_core.testing.contracts.prompts import PromptSourceContract
     from salmon_core.testing.contracts.template import TemplateContract
-    from salmon_core.testing.contracts.whole import CommandContract, ModelContract, StarterContract
+    from salmon_core.testing.contracts.whole import CommandContract, ModelContract, ReportContract, StarterContract
     from salmon_core.testing.made_up import MadeUpRun
     from salmon_core.testing.makers import (
         make_breakdown,
@@ -56,6 +56,7 @@ _HOMES = {
     "OracleContract": "contracts.oracle",
     "PrinciplesContract": "contracts.principles",
     "PromptSourceContract": "contracts.prompts",
+    "ReportContract": "contracts.whole",
     "StarterContract": "contracts.whole",
     "TemplateContract": "contracts.template",
     "build_component": "registry",
@@ -92,6 +93,7 @@ __all__ = [
     "OracleContract",
     "PrinciplesContract",
     "PromptSourceContract",
+    "ReportContract",
     "StarterContract",
     "TemplateContract",
     "build_component",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from broken_contracts import SAME, Case
@@ -17,6 +19,7 @@ from salmon_core.testing import (
     OracleContract,
     PrinciplesContract,
     PromptSourceContract,
+    ReportContract,
     StarterContract,
     TemplateContract,
     make_job,
@@ -244,6 +247,18 @@ ORACLES = (
 )
 _COMMAND = "import click\n@click.command()\n@click.option('--n', {})\ndef It(n):\n    {}"
 _STARTER = "It = Starter({!r})"
+_REPORT = "def It(run, out):\n    {}"
+
+
+@cache
+def finished() -> Path:
+    """A folder that stands for a run's."""
+    folder = Path(mkdtemp(prefix="finished-"))
+    (folder / "report.json").write_text("{}")
+    return folder
+
+
+FINISHED: Mapping[str, Any] = {"inputs": lambda self: finished()}
 _CONFIG = "run: {{name: {name}}}\npolicy: {{model: {model}}}\n"
 WHOLE = (
     Case(CommandContract, "keeps all", _COMMAND.format("help='how many'", '"""Count."""')),
@@ -252,6 +267,12 @@ WHOLE = (
     Case(CommandContract, "no command", "It = print", frozenset(SAME)),
     Case(ModelContract, "keeps all", f"It = Path({str(Path(__file__).parent)!r})"),
     Case(ModelContract, "no folder", "It = Path('/nowhere/model')", frozenset({"the_folder_holds_a_model", *SAME})),
+    Case(ReportContract, "keeps all", _REPORT.format("out.write_text(str(sorted(e.name for e in run.iterdir())))"),
+         own=FINISHED),
+    Case(ReportContract, "changes the run", _REPORT.format("out.write_text('x'); (run / 'seen').touch()"),
+         frozenset({"it_leaves_the_run_as_it_is"}), own=FINISHED),
+    Case(ReportContract, "writes more", _REPORT.format("out.write_text('x'); out.with_name('more').touch()"),
+         frozenset(SAME), own=FINISHED),
     Case(StarterContract, "keeps all", _STARTER.format({"salmon.yaml": _CONFIG})),
     Case(StarterContract, "no configuration", _STARTER.format({"a.yaml": _CONFIG}),
          frozenset({"it_begins_with_a_configuration"})),

@@ -235,7 +235,7 @@ def test_the_kit_for_plugin_authors(tmp_path: Path) -> None:
 def test_every_kind_of_component(tmp_path: Path, kind: str) -> None:
     """The hooks salmon_principle_sets, salmon_judges, salmon_labellers, salmon_bonuses, salmon_backends,
     salmon_engines, salmon_prompts, salmon_models, salmon_templates, salmon_evaluators, salmon_oracles,
-    salmon_monitors, salmon_commands and salmon_starters."""
+    salmon_monitors, salmon_commands, salmon_reports and salmon_starters."""
     hook = hooks.PREFIX + kind
     source = GOOD.replace("salmon_bonuses", hook).replace("NAME", "thing")
     registry = registry_of(file_plugin(tmp_path, source))

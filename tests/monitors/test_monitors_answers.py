@@ -154,6 +154,12 @@ def test_nothing_is_applied_beyond_the_bounds(tmp_path: Path) -> None:
         assert said["applied"] is None
         assert why in said["text"]
     file = where / "runs" / "toy" / "events.jsonl"
+    file.write_text(file.read_text().replace('"bonus": ""', '"bonus": "rm"'))  # what the alarm could be about as well
+    said = answer(run, asked)
+    without = next(each for each in said["proposals"] if each["what"] == "bonus")
+    assert (without["name"], without["works"]) == ("rm", True)
+    assert [without[side]["value"] for side in ("flagged", "others")] == [-5.0, -3.0]
+    assert "salmon steer" in salmon("propose", "runs/toy", "--from-set", "more.yaml", cwd=where).text
     file.write_text(file.read_text().replace("[[0, 1], [1, 1], [2, 1]]", "[[77, 1]]"))
     with pytest.raises(SalmonError, match="not written down"):
         answer(run, asked)

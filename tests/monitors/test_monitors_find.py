@@ -45,7 +45,7 @@ def test_a_bonus_that_carries_the_reward() -> None:
 
     watched = MadeUpWatched(bonuses=("missing-stop", "length"))
     (found,) = alarms("captured", growing(longer), watched)
-    assert found.about == "length"
+    assert found.about == found.bonus == "length"
     assert not alarms("captured", growing(lambda each, rng: rewarded(each, 3.0)), watched), "the reward model's gain"
 
 

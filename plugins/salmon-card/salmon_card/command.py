@@ -61,7 +61,7 @@ def card(
     Each figure has n, an interval, the smallest difference that would be found, and a q over the whole card; planted
     defects say which checks can be believed. Killed, the same command goes on where it was.
     """
-    from salmon_card.outside import Wanted, card_of_model, card_of_run, checked_target
+    from salmon_card.outside import CARD, FOLDER, Wanted, card_of_model, card_of_run, checked_target
     from salmon_card.showing import show
     from salmon_card.telling import markdown as as_markdown
     from salmon_core.cli.output import OUT
@@ -76,6 +76,7 @@ def card(
         run = Run.open(found, file_plugins=not no_file_plugins, announce=announce_file_plugin)
         with patient(run.config, found), watching() as watch:
             made = card_of_run(run, wanted, watch)
+        made.write(found / FOLDER / CARD)  # for whoever looks at the run
     else:
         with watching() as watch:
             made = card_of_model(found, wanted, folder, watch, device=device)

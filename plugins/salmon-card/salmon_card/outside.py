@@ -33,6 +33,8 @@ from salmon_core.stages.watched import Watch, WatchedWork
 
 #: in a run's folder
 FOLDER = "card"
+#: the last card of a run, in that folder
+CARD = "card.json"
 
 
 @dataclass(frozen=True)

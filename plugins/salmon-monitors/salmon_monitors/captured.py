@@ -49,4 +49,5 @@ class Captured(Comparing):
                 p=p,
                 examples=examples(flagged),
                 flagged=names(flagged),
+                bonus=label,
             )

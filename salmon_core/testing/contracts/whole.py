@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from salmon_core.api.starter import Starter
@@ -75,3 +76,28 @@ class StarterContract(ComponentContract):
         for path in self.answer(self.inputs()):
             assert not Path(path).is_absolute(), f"{path} is outside the folder"
             assert ".." not in Path(path).parts, f"{path} is outside the folder"
+
+
+class ReportContract(ComponentContract):
+    """Writes a run's report as one file; override `inputs` with the folder of a finished run."""
+
+    kind: ClassVar[str] = "reports"
+
+    def inputs(self) -> Any:
+        raise AssertionError("override `inputs` with the folder of a finished run")
+
+    @staticmethod
+    def ask(made: Made, inputs: Any) -> bytes:
+        write = made.registry.owned(made.spec).load()
+        assert callable(write), f"{write!r} is no function of a run's folder and a file"
+        with TemporaryDirectory() as folder:
+            out = Path(folder) / "report"
+            assert write(inputs, out) is None, "returns something"
+            assert [each.name for each in Path(folder).iterdir()] == ["report"], "leaves something else than its file"
+            return out.read_bytes()
+
+    def test_it_leaves_the_run_as_it_is(self) -> None:
+        run = Path(self.inputs())
+        before = {each: each.stat().st_mtime_ns for each in run.rglob("*")}
+        assert self.answer(run), "the file is empty"
+        assert {each: each.stat().st_mtime_ns for each in run.rglob("*")} == before, "it changed the run"

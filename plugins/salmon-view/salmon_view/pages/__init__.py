@@ -1,0 +1,1 @@
+"""Pages, each a function from what was read to markup."""

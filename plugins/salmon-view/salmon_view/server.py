@@ -1,0 +1,98 @@
+"""Starts the server, says where it is, and opens a browser."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import uvicorn
+
+from salmon_core.errors import SalmonError
+from salmon_core.kit.serving import bind, open_access, remove_ready, write_ready
+from salmon_view.app import App
+from salmon_view.gate import Gate
+from salmon_view.runs import opened
+
+#: of the environment, with the token
+VARIABLE = "SALMON_VIEW_TOKEN"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to serve.
+
+    Attributes:
+        port: 0 takes a free one.
+        token_file: holds the token, for its owner alone.
+        ready_file: gets address and token, for its owner alone; None: there is none.
+        browser: whether one is opened.
+        file_plugins: whether runs' configurations may name some.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    token_file: Path | None = None
+    ready_file: Path | None = None
+    browser: bool = True
+    file_plugins: bool = True
+
+
+def serve(paths: Sequence[Path], settings: Settings) -> None:
+    """Serves pages of these runs until a signal ends it.
+
+    Raises:
+        SalmonError: no run in a folder, the address is taken, a token is unusable.
+    """
+    access = open_access(settings.token_file, VARIABLE)
+    runs = opened(list(paths))
+    listener, url = bind(settings.host, settings.port)
+    app = App(runs, file_plugins=settings.file_plugins)
+    gate = Gate(app.asgi, access, settings.host, listener.getsockname()[1])
+    config = uvicorn.Config(
+        gate,
+        access_log=False,  # it would show tokens
+        log_level="warning",
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,
+    )
+    address = f"{url}/?token={access.token}"
+    if settings.ready_file is not None:
+        try:
+            write_ready(settings.ready_file, {"url": url, "token": access.token, "pid": os.getpid()})
+        except OSError as error:
+            raise SalmonError(error.strerror or str(error), where=str(settings.ready_file)) from None
+    print(f"looking at {', '.join(run.name for run in runs)}: {address}", flush=True)
+    opening = _open(address) if settings.browser else None
+    try:
+        uvicorn.Server(config).run([listener])
+    finally:
+        app.close()
+        if opening is not None:
+            opening.unlink(missing_ok=True)
+        if settings.ready_file is not None:
+            remove_ready(settings.ready_file)
+
+
+def _open(address: str) -> Path | None:
+    """Opens a browser by a file that only its owner reads: arguments of processes are seen by everybody."""
+    number, name = tempfile.mkstemp(prefix="salmon-view-", suffix=".html")
+    with os.fdopen(number, "w", encoding="utf-8") as file:
+        file.write(f'<!doctype html><meta http-equiv="refresh" content="0; url={escape(address, quote=True)}">')
+    path = Path(name)
+    try:
+        if webbrowser.open(path.as_uri()):
+            return path
+    except webbrowser.Error:
+        pass
+    print("no browser could be opened; open the address yourself", file=sys.stderr, flush=True)
+    path.unlink(missing_ok=True)
+    return None
