@@ -19,6 +19,8 @@ from salmon_study.task import Side, Task, ratings_folder
 
 #: of raters: also the names of their files
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+#: what results call all persons together
+PEOPLE = "people"
 Choice = Literal["first", "second", "tie"]
 Kind = Literal["person", "judge"]
 
@@ -153,9 +155,9 @@ def path_of(folder: Path, rater: str) -> Path:
     """A rater's file.
 
     Raises:
-        SalmonError: no name for a rater.
+        SalmonError: no name for a rater, or that of all people together.
     """
-    if not NAME.fullmatch(rater):
+    if not NAME.fullmatch(rater) or rater == PEOPLE:
         hint = "up to 64 letters of English, digits, dots, - and _; the first a letter or a digit"
         raise SalmonError("no name for a rater", where=f"--rater {rater!r}", hint=hint)
     return folder / f"{rater}.jsonl"
@@ -168,10 +170,12 @@ def read_ratings(path: Path, task: Task) -> Rated:
         DataError: it cannot be read, or is of another study.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        content = path.read_bytes()
+        # What comes after the last line's end was not written to its end.
+        lines = content[: content.rfind(b"\n") + 1].decode().split("\n")[:-1]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read: {error}", where=str(path)) from None
-    head = _object(lines[0], f"{path}:1") if len(lines) > 1 else {}
+    head = _object(lines[0], f"{path}:1") if lines else {}
     if head.get("study") != task.id:
         raise DataError("has ratings of another study", where=str(path), hint="move it away")
     rater, kind, about = head.get("rater"), head.get("kind"), head.get("about", "")
@@ -179,7 +183,7 @@ def read_ratings(path: Path, task: Task) -> Rated:
         raise DataError("does not say whose ratings it has", where=f"{path}:1")
     known = {(item.id, question.name) for item in task.items for question in task.questions}
     standing, rated = list[Rating](), set[tuple[str, str]]()
-    for number, line in enumerate(lines[1:-1], 2):  # what comes after the last line's end was not written to its end
+    for number, line in enumerate(lines[1:], 2):
         where = f"{path}:{number}"
         values = _object(line, where)
         if "undo" in values:

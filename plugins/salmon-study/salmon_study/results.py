@@ -14,12 +14,11 @@ from salmon_core.kit.significance import ALPHA, benjamini_hochberg, clustered, d
 from salmon_core.kit.statistics import clustered_rate
 from salmon_core.records import FEW, Estimate
 from salmon_core.rng import named_rng
-from salmon_study.ratings import Rated, Rating
+from salmon_study.ratings import PEOPLE, Rated, Rating
 from salmon_study.task import OVERALL, Key, Party, Task
 
 #: several questions, or raters, together
 ALL = "all"
-PEOPLE = "people"
 #: what became of a comparison, as the rate of wins of B counts it
 WIN, TIE, LOSS = 1.0, 0.5, 0.0
 _VALUES: Mapping[Party | Literal["tie"], float] = {"b": WIN, "tie": TIE, "a": LOSS}
@@ -294,7 +293,7 @@ def _notes(states: Sequence[RaterState], prompts: int, key: Key, agreement: Sequ
         elif alpha.value is not None and alpha.low < _RELIABLE:
             yield f"{each.question}: people may agree too little to conclude from: alpha may be below {_RELIABLE}"
     for state in states:
-        if state.left.n and not state.left.low <= 0.5 <= state.left.high:
+        if state.left.n >= FEW and not state.left.low <= 0.5 <= state.left.high:
             yield f"{state.rater} goes by the place: {state.left.value:.2f} of what they preferred was shown first"
     if key.equal:
         yield f"to {key.equal} of {key.passed} prompts both gave the same answer; nobody was asked about those"

@@ -12,7 +12,8 @@ from rich.table import Table
 from salmon_core.cli.console import printable
 from salmon_core.kit.agreement import Alpha
 from salmon_core.records import FEW, Estimate
-from salmon_study.results import PEOPLE, Results, Tally, power, too_few
+from salmon_study.ratings import PEOPLE
+from salmon_study.results import Results, Tally, power, too_few
 from salmon_study.task import key_path
 
 if TYPE_CHECKING:

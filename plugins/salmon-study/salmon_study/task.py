@@ -144,6 +144,10 @@ def write_study(path: Path, questions: tuple[Question, ...], items: tuple[Item, 
     """
     if path.exists():
         raise SalmonError("there is something already", where=str(path), hint="choose another --out")
+    if key_path(path).exists():
+        raise SalmonError(
+            "there is the key of another study", where=str(key_path(path)), hint="choose another --out, or move it away"
+        )
     if ratings_folder(path).exists():
         raise SalmonError(
             "there are ratings of another study of that name", where=str(ratings_folder(path)), hint="move them away"
