@@ -67,4 +67,11 @@ NEW_KINDS: Mapping[str, NewKind] = {
         target="@CONSTANT@",
         file=False,
     ),
+    "report": NewKind(
+        "reports",
+        "targets before and after, as CSV",
+        "$ salmon report RUN --write @name@ targets.csv",
+        target="@variable@_report",
+        file=False,
+    ),
 }

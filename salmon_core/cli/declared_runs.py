@@ -182,12 +182,19 @@ def schema(out: Path | None) -> None:
 @click.option(
     "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write it there as one page; needs salmon-view."
 )
-def report(folder: Path, as_json: bool, html: Path | None) -> None:
+@click.option(
+    "--write",
+    type=(str, click.Path(path_type=Path)),
+    metavar="FORM FILE",
+    help="Write it there in a form that an installed plugin knows; --html FILE is --write html FILE.",
+)
+def report(folder: Path, as_json: bool, html: Path | None, write: tuple[str, Path] | None) -> None:
     """Show the report of the run in FOLDER again."""
     from salmon_core.cli.report import show_report, write_report
 
-    if html is not None:
-        write_report(folder, "html", html)
+    if write is not None or html is not None:
+        for form, file in filter(None, (write, None if html is None else ("html", html))):
+            write_report(folder, form, file)
         return
     sys.exit(show_report(folder, as_json=as_json))
 

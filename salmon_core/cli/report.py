@@ -69,8 +69,10 @@ def write_report(folder: Path, form: str, out: Path) -> None:
     """
     registry = Registry.discover()
     if not any(owned.name == form for owned in registry.components("reports")):
-        said, hint = f"no installed plugin writes a report as {form}", "pip install salmon-view"
-        raise SalmonError(said, where=f"--{form}", hint=hint)
+        known = ", ".join(owned.name for owned in registry.components("reports"))
+        hint = "pip install salmon-view" if form == "html" else f"there are: {known}" if known else "salmon new report"
+        where = "--html" if form == "html" else "--write"
+        raise SalmonError(f"no installed plugin writes a report as {form}", where=where, hint=hint)
     owned = registry.find("reports", form)
     write = owned.load()
     with boundary(str(owned.owner), f"report {form!r}"):
