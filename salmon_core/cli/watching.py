@@ -27,11 +27,11 @@ def watching() -> Iterator[Callable[[str, int, int], None]]:
             nonlocal last
             if time.monotonic() - last > _PAUSE:
                 last = time.monotonic()
-                ERR.print(f"{what} {done}/{total}")
+                ERR.print(f"{what} {done}/{total}", markup=False)
 
         yield tell
         return
-    columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=ERR, transient=True) as progress:
         task = progress.add_task("", total=None)
 
