@@ -82,7 +82,7 @@ def test_pages_may_load_and_run_nothing_else(viewer: Viewer) -> None:
         assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
         assert answer.headers["cache-control"] == "no-store"
     for page in PAGES:
         own = viewer.page(f"/runs/0{page}")

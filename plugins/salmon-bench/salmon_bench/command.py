@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,8 +14,6 @@ if TYPE_CHECKING:
     from salmon_bench.examine import Watch
     from salmon_bench.resolve import Choices
 
-#: seconds between two lines of progress
-_PAUSE = 10.0
 _PATH = click.Path(path_type=Path)
 _FORMATS = ("rewardbench", "rewardbench2", "rm-bench", "judgebench", "rmgap", "ifbench")
 
@@ -95,6 +90,7 @@ def bench(
     from salmon_bench.resolve import Choices
     from salmon_bench.showing import markdown, show
     from salmon_core.cli.output import OUT
+    from salmon_core.cli.watching import watching
     from salmon_core.data.files import write_text
     from salmon_core.errors import SalmonError
 
@@ -117,7 +113,7 @@ def bench(
         seed,
         not no_file_plugins,
     )
-    with _watching() as watch:
+    with watching() as watch:
         if file is None:
             board = _own(subjects, choices, watch, limit or None, families, rows_file)
         else:
@@ -176,31 +172,3 @@ def _official(
         with subject:
             results.append(measure(subject, found, cases, choices.folder, watch=watch))
     return Board(f"{file.name}, {found.name}", tuple(results))
-
-
-@contextmanager
-def _watching() -> Iterator[Watch]:
-    """A line of progress on standard error; where that is no terminal, a line now and then."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from salmon_core.cli.output import ERR
-
-    if not ERR.is_terminal:
-        last = time.monotonic()
-
-        def tell(what: str, done: int, total: int) -> None:
-            nonlocal last
-            if time.monotonic() - last > _PAUSE:
-                last = time.monotonic()
-                ERR.print(f"{what} {done}/{total}", markup=False)
-
-        yield tell
-        return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=ERR, transient=True) as progress:
-        task = progress.add_task("", total=None)
-
-        def watch(what: str, done: int, total: int) -> None:
-            progress.update(task, description=what, completed=done, total=total)
-
-        yield watch

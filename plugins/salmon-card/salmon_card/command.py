@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from salmon_core.kit.commands import announce_file_plugin, file_plugins_option
 
-if TYPE_CHECKING:
-    from salmon_card.outside import Watch
-
-#: seconds between two lines of progress
-_PAUSE = 10.0
 _PATH = click.Path(path_type=Path)
 
 
@@ -75,6 +66,7 @@ def card(
     from salmon_card.telling import markdown as as_markdown
     from salmon_core.cli.output import OUT
     from salmon_core.cli.patience import patient
+    from salmon_core.cli.watching import watching
     from salmon_core.data.files import write_text
     from salmon_core.run.run import Run
 
@@ -82,42 +74,14 @@ def card(
     found = checked_target(target)
     if isinstance(found, Path):
         run = Run.open(found, file_plugins=not no_file_plugins, announce=announce_file_plugin)
-        with patient(run.config, found), _watching() as watch:
+        with patient(run.config, found), watching() as watch:
             made = card_of_run(run, wanted, watch)
         made.write(found / FOLDER / CARD)  # for whoever looks at the run
     else:
-        with _watching() as watch:
+        with watching() as watch:
             made = card_of_model(found, wanted, folder, watch, device=device)
     if json_file is not None:
         made.write(json_file)
     if markdown is not None:
         write_text(markdown, as_markdown(made))
     show(made, OUT, every=every)
-
-
-@contextmanager
-def _watching() -> Iterator[Watch]:
-    """A line of progress on standard error; where that is no terminal, a line now and then."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from salmon_core.cli.output import ERR
-
-    if not ERR.is_terminal:
-        last = time.monotonic()
-
-        def tell(what: str, done: int, total: int) -> None:
-            nonlocal last
-            if time.monotonic() - last > _PAUSE:
-                last = time.monotonic()
-                ERR.print(f"{what} {done}/{total}")
-
-        yield tell
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=ERR, transient=True) as progress:
-        task = progress.add_task("", total=None)
-
-        def watch(what: str, done: int, total: int) -> None:
-            progress.update(task, description=what, completed=done, total=total)
-
-        yield watch

@@ -6,7 +6,7 @@ there, and the same command again reads it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,14 +29,12 @@ from salmon_core.sharing.loaded import load_reward
 from salmon_core.stages.evaluate import Evaluate
 from salmon_core.stages.evaluated_run import StageRun
 from salmon_core.stages.sources import Sources
-from salmon_core.stages.work import PROGRESS, Told, Work
+from salmon_core.stages.watched import Watch, WatchedWork
 
 #: in a run's folder
 FOLDER = "card"
 #: the last card of a run, in that folder
 CARD = "card.json"
-#: told (what is gone through, how much of it is done, of how much)
-Watch = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def card_of_run(run: Run, wanted: Wanted, watch: Watch = lambda what, done, tota
     key = fingerprint(identity(inputs, run.config.registry))
     folder = StageFolder(run.path / FOLDER, key)
     folder.path.mkdir(parents=True, exist_ok=True)
-    work = _Watched(folder, run.path / "cache", run.config.registry, watch)
+    work = WatchedWork(folder, run.path / "cache", run.config.registry, watch)
     with StageRun(inputs, work) as opened:
         evaluator = ReportCard(options)
         seen = opened.seen_by(evaluator, "salmon-card", "report card", 0)
@@ -203,24 +201,3 @@ def _own_truth(run: Run) -> str:
 def _split(principles: Sequence[str]) -> tuple[list[str], list[Path]]:
     files = [Path(name).resolve() for name in principles if Path(name).suffix in (".yaml", ".yml", ".json")]
     return [name for name in principles if Path(name).suffix not in (".yaml", ".yml", ".json")], files
-
-
-@dataclass(frozen=True)
-class _Watched(Work):
-    """A stage's work whose progress somebody else is told of as well."""
-
-    watch: Watch
-
-    def progress(self, what: str, total: int) -> Told:
-        """Told twice."""
-        return _ToldTwice(self.path / PROGRESS, what, total, self.watch)
-
-
-class _ToldTwice(Told):
-    def __init__(self, path: Path, what: str, total: int, watch: Watch):
-        super().__init__(path, what, total)
-        self._watch = watch
-
-    def __call__(self, done: int) -> None:
-        super().__call__(done)
-        self._watch(self._what, done, self._total)

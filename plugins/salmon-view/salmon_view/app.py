@@ -17,10 +17,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from salmon_core.errors import SalmonError
+from salmon_core.kit.markup import Html, Node, markup, tag
 from salmon_core.seeing.answers import answered
 from salmon_core.seeing.curves import stage_curves
 from salmon_view.asking import Asking
-from salmon_view.html import Html, Node, markup, tag
 from salmon_view.layout import page
 from salmon_view.pages.answers import answers_page
 from salmon_view.pages.compare import compare_page

@@ -11,11 +11,11 @@ from typing import Any
 from salmon_core.data.files import write_text
 from salmon_core.data.json import read_json
 from salmon_core.errors import SalmonError
+from salmon_core.kit.markup import Html, Node, markup, tag
 from salmon_core.run.run import CONFIG
 from salmon_core.seeing.answers import answered
 from salmon_core.seeing.curves import stage_curves
 from salmon_core.seeing.rollout_index import Query
-from salmon_view.html import Html, Node, markup, tag
 from salmon_view.pages.answers import pair
 from salmon_view.pages.judge import conflicts_part, verdict_part
 from salmon_view.pages.judge import pair as judged_pair

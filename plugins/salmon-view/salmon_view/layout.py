@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from salmon_view.html import Html, Node, markup, tag
+from salmon_core.kit.markup import Html, Node, markup, tag
 from salmon_view.runs import ViewedRun
 
 #: pages of a run: (last part of the address, title)

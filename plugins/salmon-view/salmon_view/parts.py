@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from salmon_core.kit.markup import Html, Node, markup, tag
 from salmon_core.records import FEW
 from salmon_core.seeing.changes import Change
 from salmon_core.seeing.curves import Curve, Mark
 from salmon_core.seeing.summary import Said
-from salmon_view.html import Html, Node, markup, tag
 
 #: a state -> its sign and what a screen reader says of it
 SIGNS = {

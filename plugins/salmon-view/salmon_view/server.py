@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
-import tempfile
-import webbrowser
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import uvicorn
 
 from salmon_core.errors import SalmonError
+from salmon_core.kit.browser import browsing
+from salmon_core.kit.gate import Gate
 from salmon_core.kit.serving import bind, open_access, remove_ready, write_ready
 from salmon_view.app import App
-from salmon_view.gate import Gate
 from salmon_view.runs import opened
 
 #: of the environment, with the token
@@ -53,7 +51,13 @@ def serve(paths: Sequence[Path], settings: Settings) -> None:
     runs = opened(list(paths))
     listener, url = bind(settings.host, settings.port)
     app = App(runs, file_plugins=settings.file_plugins)
-    gate = Gate(app.asgi, access, settings.host, listener.getsockname()[1])
+    gate = Gate(
+        app.asgi,
+        lambda token: "" if access.allows(token) else None,
+        settings.host,
+        listener.getsockname()[1],
+        command="salmon view",
+    )
     config = uvicorn.Config(
         gate,
         access_log=False,  # it would show tokens
@@ -71,28 +75,10 @@ def serve(paths: Sequence[Path], settings: Settings) -> None:
         except OSError as error:
             raise SalmonError(error.strerror or str(error), where=str(settings.ready_file)) from None
     print(f"looking at {', '.join(run.name for run in runs)}: {address}", flush=True)
-    opening = _open(address) if settings.browser else None
     try:
-        uvicorn.Server(config).run([listener])
+        with browsing(address) if settings.browser else nullcontext():
+            uvicorn.Server(config).run([listener])
     finally:
         app.close()
-        if opening is not None:
-            opening.unlink(missing_ok=True)
         if settings.ready_file is not None:
             remove_ready(settings.ready_file)
-
-
-def _open(address: str) -> Path | None:
-    """Opens a browser by a file that only its owner reads: arguments of processes are seen by everybody."""
-    number, name = tempfile.mkstemp(prefix="salmon-view-", suffix=".html")
-    with os.fdopen(number, "w", encoding="utf-8") as file:
-        file.write(f'<!doctype html><meta http-equiv="refresh" content="0; url={escape(address, quote=True)}">')
-    path = Path(name)
-    try:
-        if webbrowser.open(path.as_uri()):
-            return path
-    except webbrowser.Error:
-        pass
-    print("no browser could be opened; open the address yourself", file=sys.stderr, flush=True)
-    path.unlink(missing_ok=True)
-    return None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from salmon_view.html import Html, tag
-from salmon_view.visible import visible
+from salmon_core.kit.markup import Html, tag, visible
 
 #: characters of a text that a page shows; of a line in a table
 LONG, LINE = 20_000, 160

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
+from salmon_core.kit.markup import Html, Node, tag
 from salmon_core.records import Completion
 from salmon_core.seeing.answers import Answered
-from salmon_view.html import Html, Node, tag
 from salmon_view.parts import empty
 from salmon_view.text import block
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from salmon_core.kit.markup import Html, Node, markup, tag
 from salmon_core.seeing.comparing import Compared, compared, differing
 from salmon_core.seeing.summary import Summary
-from salmon_view.html import Html, Node, markup, tag
 from salmon_view.parts import empty, interval, sign, steps, table
 from salmon_view.text import line
 

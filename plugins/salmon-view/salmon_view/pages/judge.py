@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from salmon_core.kit.markup import Html, Node, markup, tag
 from salmon_core.records import FEW
 from salmon_core.seeing.judgments import Judged, JudgedPair
-from salmon_view.html import Html, Node, markup, tag
 from salmon_view.parts import empty, interval, sign, table
 from salmon_view.text import block
 

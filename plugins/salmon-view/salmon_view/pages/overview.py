@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from salmon_core.kit.markup import Html, Node, markup, tag
 from salmon_core.seeing.changes import COMPONENTS, PRINCIPLES, TARGETS, TRAINING, grouped
 from salmon_core.seeing.curves import TELLING, Curves
 from salmon_core.seeing.eventlog import EventLog
 from salmon_core.seeing.summary import Summary
 from salmon_core.stages import STAGES
-from salmon_view.html import Html, Node, markup, tag
 from salmon_view.parts import changes_table, curve_figure, curves_table, empty, said, sign, steps, table
 
 #: components that are drawn beside what every training has

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from salmon_view.html import Html, Node, exact, markup, tag
+from salmon_core.kit.markup import Html, Node, exact, markup, tag
 from salmon_view.parts import empty, number, table
 from salmon_view.text import line
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from salmon_core.data.json import read_json
+from salmon_core.kit.markup import Node, markup, tag
 from salmon_core.records import FEW
 from salmon_core.seeing.curves import Curves
-from salmon_view.html import Node, markup, tag
 from salmon_view.parts import curve_figure, empty, figure, interval, sign, table
 
 #: where `salmon card RUN` leaves its card

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from salmon_core.kit.markup import Html, Node, markup, tag
 from salmon_core.seeing.rollout_index import PART, SORTS, Page, Query, RolloutIndex
-from salmon_view.html import Html, Node, markup, tag
 from salmon_view.parts import empty, figure, number, table
 from salmon_view.text import LONG, block, line
 

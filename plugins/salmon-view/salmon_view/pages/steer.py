@@ -8,10 +8,10 @@ from typing import Any
 
 from salmon_core.data.interventions import RECORD, STAGE, Intervention, last_begun, read_record
 from salmon_core.errors import SalmonError
+from salmon_core.kit.markup import Html, Node, exact, markup, tag
 from salmon_core.run.folder import StageFolder
 from salmon_core.run.steering import state_of
 from salmon_core.seeing.summary import Summary
-from salmon_view.html import Html, Node, exact, markup, tag
 from salmon_view.parts import empty, interval, sign, steps, table
 from salmon_view.text import block, line
 
