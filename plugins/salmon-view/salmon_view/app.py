@@ -83,8 +83,8 @@ class App:
             Route("/compare", self._compare),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
-        for path, answer in posts.items():
-            routes.append(Route(f"/runs/{{number:int}}{path}", partial(self._posted, answer), methods=["POST"]))
+        for path, posted in posts.items():
+            routes.append(Route(f"/runs/{{number:int}}{path}", partial(self._posted, posted), methods=["POST"]))
         for path, answer in pages.items():
             routes.append(Route(f"/runs/{{number:int}}{path}", partial(self._got, answer)))
         handlers: Mapping[Any, Any] = {
@@ -116,7 +116,7 @@ class App:
         return await run_in_threadpool(answer, self._run(request), asked)
 
     def _run(self, request: Request) -> ViewedRun:
-        number = request.path_params["number"]
+        number: int = request.path_params["number"]
         if number >= len(self.runs):
             raise HTTPException(404, "no such run")
         return self.runs[number]
