@@ -44,12 +44,12 @@ $(OPENRLHF)/.installed: $(OPENRLHF_PINS)
 # The second backend against the real OpenRLHF (Ray, DeepSpeed, vLLM's CPU build); its other tests are part of `test`.
 test-openrlhf: $(INSTALLED) $(OPENRLHF)/.installed
 	OMP_NUM_THREADS=1 SALMON_OPENRLHF_PYTHON=$(abspath $(OPENRLHF))/bin/python \
-	  $(BIN)/python -m pytest tests/openrlhf -m openrlhf
+	  $(BIN)/python -m pytest tests/openrlhf -m openrlhf -n 2 --dist loadfile
 
 # The same with every algorithm.
 prove-openrlhf: $(INSTALLED) $(OPENRLHF)/.installed
 	OMP_NUM_THREADS=1 SALMON_OPENRLHF_ALL=1 SALMON_OPENRLHF_PYTHON=$(abspath $(OPENRLHF))/bin/python \
-	  $(BIN)/python -m pytest tests/openrlhf -m openrlhf
+	  $(BIN)/python -m pytest tests/openrlhf -m openrlhf -n 2 --dist loadfile
 
 # The engine vllm, and the engine openai at a server of vLLM, with the vLLM of that interpreter.
 test-vllm: $(INSTALLED) $(OPENRLHF)/.installed

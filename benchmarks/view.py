@@ -4,8 +4,8 @@
 
 Makes a run's folder with so many rollouts, starts the server on it, and measures in headless Chromium: the first paint
 of the overview and of the list of rollouts while the server has only begun to read them, how long it took until rows
-stood there, and from an input to the new rows in the page. Exit code 1 where first paint or a filter takes too long. Needs
-chromium, and playwright (`pip install playwright`).
+stood there, and from an input to the new rows in the page. Exit code 1 where first paint or a filter takes too long.
+Needs chromium, and playwright (`pip install playwright`).
 """
 
 from __future__ import annotations
@@ -27,9 +27,28 @@ from salmon_core.data.rollouts import ROLLOUTS
 
 #: what is promised, in milliseconds
 PAINT, FILTER = 1500, 300
-WORDS = (
-    "the a of to and river salmon swims up where cold water runs over stones fish answer because perhaps never".split()
-)
+WORDS = [
+    "the",
+    "a",
+    "of",
+    "to",
+    "and",
+    "river",
+    "salmon",
+    "swims",
+    "up",
+    "where",
+    "cold",
+    "water",
+    "runs",
+    "over",
+    "stones",
+    "fish",
+    "answer",
+    "because",
+    "perhaps",
+    "never",
+]
 CATEGORIES = ("general", "reasoning", "red-teaming")
 NAMES = ("honest", "helpful", "vivid", "brief")
 #: from an input to the rows that it asks for

@@ -60,8 +60,9 @@ class Pipeline:
         self.sources = Sources(self.run_of)
         self.stages = self.sources.stages
         self._events = EventStream(self.folder, config.registry, tuple(subscribers))
+        self._watch = Watch(config, self.folder, self._events.emit)
         if config.monitors:
-            self._events.subscribe(Watch(config, self.folder, self._events.emit))
+            self._events.subscribe(self._watch)
 
     @property
     def folder(self) -> Path:
@@ -156,7 +157,7 @@ class Pipeline:
         self._events.emit(StageStarted, stage=name, resumed=resumed)
         started = time.monotonic()
         workers.begin(own.holds(own.inputs(self.sources)))
-        process = Process(self.run_of, folder, lock, self._events.emit, workers, goes_on)
+        process = Process(self.run_of, folder, lock, self._events.emit, workers, goes_on, self._watch.tick)
         manifest: Mapping[str, Any] = {}
         try:
             metrics = own.execute(own.inputs(self.sources), process)

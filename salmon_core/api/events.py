@@ -124,6 +124,29 @@ class AlarmRaised(Event):
     examples: tuple[str, ...] = ()
     flagged: tuple[tuple[int, int], ...] = ()
     forbid: str = ""
+    bonus: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed(Event):
+    """What would forbid what an alarm is about was tried on the reward model.
+
+    Attributes:
+        alarm: its number in the run, from 1.
+        proposals: the best first: `what` (`principle`, or `bonus`: one that is switched off), `name`, `text`,
+            `negated`, `source` (the set; empty for a draft), `flagged`, `others` and `apart` (estimates of how the
+            reward changes, or None), `works`, `refused`.
+        applied: the intervention that the best was put on record as; None where it was not.
+        text: in words, what was found, and why nothing was applied.
+    """
+
+    stage: str
+    monitor: str
+    about: str
+    alarm: int
+    text: str
+    proposals: tuple[Mapping[str, Any], ...] = ()
+    applied: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

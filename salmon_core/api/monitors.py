@@ -19,6 +19,8 @@ class SeenRollout:
         row: of `rl_prompts.parquet`; several completions of one prompt have the same.
         principles: shown to the reward model, interventions among them.
         reward: the total, the sum of `components`.
+        interventions: numbers of those on the run's record that were in force: where they change, so does what a reward
+            means.
         place: in its batch, in the order of the files; with `rollout_index` it names the rollout.
     """
 
@@ -35,6 +37,7 @@ class SeenRollout:
     by_principle: Mapping[str, float] = field(default_factory=dict)
     principles: tuple[ShownPrinciple, ...] = ()
     place: int = 0
+    interventions: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Alarm:
         examples: up to three completions that show it.
         flagged: (rollout_index, place) of recent rollouts that show it.
         forbid: a draft of the principle that would forbid it; empty where there is none.
+        bonus: label of a bonus that pays for it, which could be switched off; empty where there is none.
     """
 
     about: str
@@ -73,6 +77,7 @@ class Alarm:
     examples: tuple[str, ...] = ()
     flagged: tuple[tuple[int, int], ...] = ()
     forbid: str = ""
+    bonus: str = ""
 
 
 class WatchedRun(Protocol):

@@ -46,6 +46,7 @@ class ConsoleSubscriber:
             events.StageFailed: lambda _: self._close(),
             events.Intervened: self._intervened,
             events.AlarmRaised: self._alarm,
+            events.Proposed: self._proposed,
             events.Note: self._note,
         }
 
@@ -134,6 +135,9 @@ class ConsoleSubscriber:
         self.console.print(f"[red]alarm[/red] {escape(f'{event.monitor}: {event.text}')}")
         for example in event.examples:
             self.console.print(f"      [dim]{escape(_line(example))}[/dim]")
+
+    def _proposed(self, event: events.Proposed) -> None:
+        self.console.print(f"[yellow]{escape(event.monitor)}[/yellow] {escape(printable(event.text))}")
 
     def _close(self) -> None:
         if self._live is not None:

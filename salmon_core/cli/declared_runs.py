@@ -250,9 +250,12 @@ def steer(
 @click.option(
     "--from-set", "sets", multiple=True, metavar="SET", help="Try the principles of this set; may be repeated."
 )
+@click.option("--device", help="Where the reward model is opened: cpu, cuda:1, ...; by default where the run scores.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @file_plugins_option
-def propose(folder: Path, alarm: int | None, sets: tuple[str, ...], as_json: bool, no_file_plugins: bool) -> None:
+def propose(
+    folder: Path, alarm: int | None, sets: tuple[str, ...], device: str | None, as_json: bool, no_file_plugins: bool
+) -> None:
     """Propose the principle that forbids what an alarm of the run in RUN is about, tried on its reward model.
 
     Tried are the monitor's draft and the principles of sets (by default `interventions`): does the reward model,
@@ -260,7 +263,7 @@ def propose(folder: Path, alarm: int | None, sets: tuple[str, ...], as_json: boo
     """
     from salmon_core.cli.propose import propose as proposed
 
-    proposed(folder, alarm=alarm, sets=sets, as_json=as_json, file_plugins=not no_file_plugins)
+    proposed(folder, alarm=alarm, sets=sets, device=device, as_json=as_json, file_plugins=not no_file_plugins)
 
 
 #: those that `salmon` has from here

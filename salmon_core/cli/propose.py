@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from rich.markup import escape
@@ -21,7 +20,9 @@ from salmon_core.seeing.proposing import Proposal, chosen_alarm, proposals
 SETS = ("interventions",)
 
 
-def propose(folder: Path, *, alarm: int | None, sets: Sequence[str], as_json: bool, file_plugins: bool) -> None:
+def propose(
+    folder: Path, *, alarm: int | None, sets: Sequence[str], device: str | None, as_json: bool, file_plugins: bool
+) -> None:
     """Prints what could forbid what an alarm is about.
 
     Raises:
@@ -29,9 +30,9 @@ def propose(folder: Path, *, alarm: int | None, sets: Sequence[str], as_json: bo
     """
     run = Run.open(folder, file_plugins=file_plugins, announce=announce_file_plugin)
     found = chosen_alarm(run, alarm)
-    made = proposals(run, found, sets or SETS)
+    made = proposals(run, found, sets or SETS, device=device)
     if as_json:
-        rows = [asdict(each) | {"works": each.works} for each in made]
+        rows = [each.document() for each in made]
         print(json.dumps({"alarm": found, "proposals": rows}, ensure_ascii=False, indent=1))
         return
     OUT.print(f"[red]alarm[/red] {escape(printable(str(found['monitor']) + ': ' + str(found['text'])))}")
@@ -40,9 +41,10 @@ def propose(folder: Path, *, alarm: int | None, sets: Sequence[str], as_json: bo
     table.add_column("lowers it?")
     for each in made:
         verdict = "yes" if each.works else each.refused or "not shown"
-        name = f"{each.source}/{each.shown.name}" if each.source else "draft"
+        draft = "draft" if each.change.what == "principle" else "bonus"
+        name = f"{each.source}/{each.change.name}" if each.source else draft
         told = (_told(each.flagged), _told(each.others), _told(each.apart, interval=True), escape(verdict))
-        table.add_row(escape(f"{name}: {printable(each.shown.text)}"), *told)
+        table.add_row(escape(f"{name}: {printable(each.words)}"), *told)
     OUT.print(table)
     OUT.print("[dim]flagged, others: change of the reward model's score; apart: their difference, 95 % interval[/dim]")
     best = next((each for each in made if each.works), None)
@@ -54,10 +56,13 @@ def propose(folder: Path, *, alarm: int | None, sets: Sequence[str], as_json: bo
 
 def command(folder: Path, proposal: Proposal) -> str:
     """The command that applies it."""
-    if proposal.source:
-        how = f"--principle {proposal.shown.name} --from-set {proposal.source}"
+    change = proposal.change
+    if change.what == "bonus":
+        how = f"--bonus {change.name}=0"
+    elif proposal.source:
+        how = f"--principle {change.name} --from-set {proposal.source}"
     else:
-        how = f"--add {json.dumps(proposal.shown.text, ensure_ascii=False)}"
+        how = f"--add {json.dumps(change.text, ensure_ascii=False)}"
     return f"salmon steer {folder} {how}"
 
 

@@ -87,6 +87,8 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
         _print_section(section, console)
     for alarm in report.get("alarms") or ():
         console.print(f"[red]alarm[/red] {escape(alarm['monitor'])}: {escape(alarm['text'])} (p {alarm['p']:.2g})")
+        if proposed := alarm.get("proposed"):
+            console.print(f"      {escape(printable(proposed['text']))}")
     for name, values in report["evaluators"].items():
         plain = {key: value for key, value in values.items() if is_number(value)}
         if plain:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from salmon_core.api.component import ComponentSpec
 from salmon_core.config.choices import Selection
 from salmon_core.config.lookup import Lookup
+from salmon_core.config.monitoring import MonitorsSection
+from salmon_core.config.names import find_principle_set
 from salmon_core.config.training import LOGGED
 from salmon_core.plugins.options import require
 
@@ -32,4 +36,20 @@ def monitors(look: Lookup) -> tuple[ComponentSpec, ...]:
             owned = look.registry.owned(spec)
             look.attempt(place, lambda owned=owned, spec=spec: require(owned, look.registry.build(spec), "see"))  # type: ignore[misc]
             found.append(spec)
+    _answers(look, section)
     return tuple(found)
+
+
+def _answers(look: Lookup, section: MonitorsSection) -> None:
+    """What becomes of an alarm."""
+    if section.on_alarm == "apply" and section.apply is None:
+        hint = "apply: {at_most: 1, kl: 10}, for instance"
+        look.problem("monitors.apply", "`on_alarm: apply` needs bounds: how many, and up to which KL", hint)
+    if section.on_alarm != "apply" and section.apply is not None:
+        look.problem("monitors.apply", f"nothing is applied with `on_alarm: {section.on_alarm}`", "leave it out")
+    if section.on_alarm not in ("propose", "apply"):
+        return
+    if look.config.reward.rm_weight == 0:
+        look.problem("monitors.on_alarm", "the reward asks no reward model, so none can be tried on it", "use `note`")
+    for index, name in enumerate(section.from_sets):
+        look.attempt(f"monitors.from_sets[{index}]", partial(find_principle_set, look.registry, name, look.base))

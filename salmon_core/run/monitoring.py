@@ -13,7 +13,16 @@ from typing import Any
 
 from salmon_core.api.component import ComponentSpec
 from salmon_core.api.evaluation import Oracle
-from salmon_core.api.events import AlarmRaised, Event, Note, RolloutsLogged, StageFinished, StageStarted, StepLogged
+from salmon_core.api.events import (
+    AlarmRaised,
+    Event,
+    Note,
+    RolloutsLogged,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+    StepLogged,
+)
 from salmon_core.api.monitors import Alarm, Monitor, RolloutBatch, SeenRollout
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data.parquet import read_table
@@ -21,6 +30,7 @@ from salmon_core.data.rollouts import ROLLOUTS, rollout_files
 from salmon_core.errors import SalmonError, StageError, boundary
 from salmon_core.plugins.oracles import find_oracle
 from salmon_core.records import ShownPrinciple
+from salmon_core.run.answering import Answering
 from salmon_core.run.events import told
 
 STAGE = "train-policy"
@@ -69,7 +79,9 @@ class Watch:
     _rows: dict[int, dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
     _numbers: dict[str, float] = field(default_factory=dict)
     _seen: int = -1
-    _known: set[tuple[str, str]] = field(default_factory=set)
+    _known: dict[tuple[str, str], int] = field(default_factory=dict)
+    _answering: Answering | None = None
+    _kl: float | None = None
 
     def __call__(self, event: Event) -> None:
         """Looks at what happened.
@@ -83,17 +95,38 @@ class Watch:
             self._begin(resumed=event.resumed)
         elif isinstance(event, StepLogged):
             self._numbers |= event.values
+            self._kl = event.values.get("kl", self._kl)
         elif isinstance(event, RolloutsLogged):
             self._look(self._next(event.rollout_index, Path(event.file)))
         elif isinstance(event, StageFinished) and not event.skipped:
             self._look(self._batches(until=None))
+            if self._answering is not None:
+                self._answering.finish(self._kl)
+        elif isinstance(event, StageFailed) and self._answering is not None:
+            self._answering.drop()
+
+    def tick(self) -> None:
+        """Looks whether an alarm's answer is there, and begins the next."""
+        if self._answering is not None:
+            self._answering.tend(self._kl)
 
     def _begin(self, *, resumed: bool) -> None:
         registry = self.config.registry
         self._working = [_Working(spec, registry.build(spec)) for spec in self.config.monitors]
         self._rows, self._numbers, self._seen = {}, {}, -1
         events = told(self.folder, STAGE) if resumed else []
-        self._known = {(each["monitor"], each["about"]) for each in events if each["event"] == "AlarmRaised"}
+        logged = [each["values"] for each in events if each["event"] == "StepLogged" and "kl" in each["values"]]
+        self._kl = logged[-1]["kl"] if logged else None
+        names = [(each["monitor"], each["about"]) for each in events if each["event"] == "AlarmRaised"]
+        self._known = {name: number for number, name in enumerate(names, 1)}
+        section = self.config.config.monitors
+        assert section is not None
+        if section.on_alarm in ("propose", "apply"):
+            answered = {each["alarm"] for each in events if each["event"] == "Proposed"}
+            self._answering = Answering(section, self.folder, self.emit)
+            for name, number in self._known.items():
+                if number not in answered:  # killed before its answer
+                    self._answering.ask(number, *name)
         # What a trainer goes on from, and generates again, it generates equal: those files count as they are.
         for file in rollout_files(self.folder / STAGE) if resumed else ():
             self._look(self._next(int(file.stem.split("-")[1]), file))
@@ -134,7 +167,7 @@ class Watch:
     def _raise(self, monitor: str, alarm: Alarm) -> None:
         if (monitor, alarm.about) in self._known:
             return
-        self._known.add((monitor, alarm.about))
+        self._known[monitor, alarm.about] = len(self._known) + 1
         self.emit(
             AlarmRaised,
             stage=STAGE,
@@ -146,8 +179,11 @@ class Watch:
             examples=alarm.examples[:3],
             flagged=alarm.flagged,
             forbid=alarm.forbid,
+            bonus=alarm.bonus,
         )
-        if self.config.config.monitors is not None and self.config.config.monitors.on_alarm == "stop":
+        if self._answering is not None:
+            self._answering.ask(self._known[monitor, alarm.about], monitor, alarm.about)
+        elif self.config.config.monitors is not None and self.config.config.monitors.on_alarm == "stop":
             hint = "`monitors.on_alarm: note` goes on; the policy so far is kept"
             raise StageError(f"{monitor}: {alarm.text}", where=STAGE, hint=hint)
 
@@ -168,10 +204,17 @@ def seen_rollout(row: Mapping[str, Any], place: int) -> SeenRollout:
         by_principle=dict(row["by_principle"]),
         principles=tuple(ShownPrinciple(**each) for each in row["principles"]),
         place=place,
+        interventions=tuple(row["interventions"] or ()),
     )
 
 
 def alarms_of(run: Path) -> list[dict[str, Any]]:
-    """Those on record of the stage as it is there now, in order."""
-    keys = ("monitor", "about", "text", "rollout_index", "p", "examples", "flagged", "forbid", "time")
-    return [{key: each.get(key) for key in keys} for each in told(run, STAGE) if each["event"] == "AlarmRaised"]
+    """Those on record of the stage as it is there now, in order, each with what was proposed."""
+    keys = ("monitor", "about", "text", "rollout_index", "p", "examples", "flagged", "forbid", "bonus", "time")
+    events = told(run, STAGE)
+    found = [{key: each.get(key) for key in keys} for each in events if each["event"] == "AlarmRaised"]
+    for each in events:
+        if each["event"] == "Proposed":
+            answer = {key: each[key] for key in ("text", "proposals", "applied")}
+            found[each["alarm"] - 1] |= {"proposed": answer}
+    return found

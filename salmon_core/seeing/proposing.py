@@ -1,4 +1,4 @@
-"""From an alarm to the principle that forbids it: drafts, each tried on the run's own reward model.
+"""From an alarm to what forbids it: principles, each tried on the run's own reward model, or a bonus less.
 
 A prohibition is worth what it does to the reward: shown beside the principles that a rollout had, it has to lower the
 rollouts that the alarm is about by more than others of the same batches. How much is measured, with an interval over
@@ -8,7 +8,7 @@ prompts; what the reward model cannot read, or does not care about, is said and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -26,6 +26,7 @@ from salmon_core.reward.reward import Reward
 from salmon_core.rng import named_rng
 from salmon_core.run.monitoring import alarms_of, seen_rollout
 from salmon_core.run.run import Run
+from salmon_core.run.steering import Change
 
 #: rollouts of each side that are scored, at most
 MOST = 128
@@ -35,22 +36,42 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A prohibition, and what it does.
+    """A prohibition, or a bonus that is switched off, and what it does.
 
     Attributes:
-        shown: as the reward model would be shown it.
+        change: as a person would steer by it.
         source: the principle set that it is of; empty for a draft.
-        flagged: change of the reward model's score of rollouts that the alarm is about; `others` of the rest.
+        flagged: change of the reward of rollouts that the alarm is about: of the reward model's score before it is
+            weighed, or what the bonus gave; `others` of the rest.
         apart: flagged minus others.
         refused: why it could not be tried; empty where it was.
     """
 
-    shown: ShownPrinciple
+    change: Change
     source: str = ""
     flagged: Estimate | None = None
     others: Estimate | None = None
     apart: Estimate | None = None
     refused: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """As `salmon_core.api.events.Proposed` has it."""
+        estimates = {name: getattr(self, name) for name in ("flagged", "others", "apart")}
+        return {
+            "what": self.change.what,
+            "name": self.change.name,
+            "text": self.change.text or "",
+            "negated": self.change.negated,
+            "source": self.source,
+            **{name: None if each is None else asdict(each) for name, each in estimates.items()},
+            "works": self.works,
+            "refused": self.refused,
+        }
+
+    @property
+    def words(self) -> str:
+        """What it says, or does."""
+        return self.change.text or f"no bonus {self.change.name}"
 
     @property
     def works(self) -> bool:
@@ -58,20 +79,28 @@ class Proposal:
         return all(each is not None and each.high < 0 for each in (self.flagged, self.apart))
 
 
-def proposals(run: Run, alarm: Mapping[str, Any], sets: Iterable[str] = ()) -> list[Proposal]:
+def proposals(
+    run: Run, alarm: Mapping[str, Any], sets: Iterable[str] = (), *, device: str | None = None
+) -> list[Proposal]:
     """What could forbid what an alarm is about, the one that lowers it most first.
 
     Args:
         alarm: one of `alarms_of`; its draft is tried first.
         sets: names or files of principle sets whose principles are tried too, those of the configuration's
             interventions among them.
+        device: where the reward model is opened; None: where the run scores.
 
     Raises:
         SalmonError: there is no reward model, or the rollouts that the alarm is about were not written down.
     """
     flagged, others = _sides(run, alarm)
-    with Reward.from_spec(run.reward_spec()) as reward:
+    spec = run.reward_spec()
+    if device is not None and spec.model is not None:
+        spec = replace(spec, model=replace(spec.model, device=device))
+    with Reward.from_spec(spec) as reward:
         found = [_tried(run, reward, shown, source, flagged, others) for shown, source in _drafts(run, alarm, sets)]
+    if label := alarm.get("bonus"):
+        found.append(_without(run, str(label), flagged, others))
     return sorted(found, key=lambda each: (not each.works, 0.0 if each.apart is None else each.apart.value))
 
 
@@ -164,15 +193,31 @@ def _tried(
     flagged: Sequence[SeenRollout],
     others: Sequence[SeenRollout],
 ) -> Proposal:
+    change = Change("principle", shown.name, shown.text, shown.negated, shown.veto)
     try:
         changes = [_changes(reward, shown, side) for side in (flagged, others)]
     except SalmonError as error:  # no room for it beside what is shown
-        return Proposal(shown, source, refused=str(error))
-    rng = named_rng(run.config.config.run.seed, "proposals", shown.text)
+        return Proposal(change, source, refused=str(error))
+    return _measured(run, change, source, changes)
+
+
+def _without(run: Run, label: str, flagged: Sequence[SeenRollout], others: Sequence[SeenRollout]) -> Proposal:
+    """A bonus switched off: each rollout loses what it gave."""
+    changes: list[dict[str, list[float]]] = []
+    for side in (flagged, others):
+        lost: dict[str, list[float]] = {}
+        for each in side:
+            lost.setdefault(each.prompt_id, []).append(-each.components.get(label, 0.0))
+        changes.append(lost)
+    return _measured(run, Change("bonus", label, value=0.0), "", changes)
+
+
+def _measured(run: Run, change: Change, source: str, changes: Sequence[dict[str, list[float]]]) -> Proposal:
+    rng = named_rng(run.config.config.run.seed, "proposals", change.text or change.name)
     one, other = (clustered_mean(side, rng) for side in changes)
     half = ((one.high - one.low) ** 2 + (other.high - other.low) ** 2) ** 0.5 / 2
     apart = one.value - other.value
-    return Proposal(shown, source, one, other, Estimate(apart, apart - half, apart + half, min(one.n, other.n)))
+    return Proposal(change, source, one, other, Estimate(apart, apart - half, apart + half, min(one.n, other.n)))
 
 
 def _changes(reward: Reward, shown: ShownPrinciple, side: Sequence[SeenRollout]) -> dict[str, list[float]]:

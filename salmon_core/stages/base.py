@@ -42,6 +42,7 @@ class Process:
     Attributes:
         emit: tells of an event.
         goes_on: whether the process that does the stage's own work goes on with the next stage.
+        tick: called several times a second while a trainer runs, for those who wait for something beside it.
     """
 
     run: Run
@@ -50,6 +51,7 @@ class Process:
     emit: Callable[..., None]
     workers: Workers
     goes_on: bool = False
+    tick: Callable[[], None] = lambda: None
 
     def worker(self, name: str) -> None:
         """Does the stage's own work in a process of its own, and shows its progress.

@@ -101,7 +101,7 @@ class TrainingStage(Stage[I]):
 
     prepared: ClassVar[str]
     beside: ClassVar[tuple[str, ...]] = ()
-    records = ("rollouts/*.parquet", "steps.jsonl")
+    records = ("rollouts/*.parquet", "by_principle/*.json", "steps.jsonl")
 
     def worked(self, inputs: I) -> tuple[str, ...]:
         return (self.prepared, *self.beside)
@@ -305,6 +305,7 @@ class _Watch:
         self._looked = 0.0
 
     def __call__(self) -> None:
+        self._process.tick()
         if time.monotonic() - self._looked >= _LOOK:
             self.now()
 

@@ -267,7 +267,7 @@ WHOLE = (
     Case(CommandContract, "no command", "It = print", frozenset(SAME)),
     Case(ModelContract, "keeps all", f"It = Path({str(Path(__file__).parent)!r})"),
     Case(ModelContract, "no folder", "It = Path('/nowhere/model')", frozenset({"the_folder_holds_a_model", *SAME})),
-    Case(ReportContract, "keeps all", _REPORT.format("out.write_text(str(sorted(each.name for each in run.iterdir())))"),
+    Case(ReportContract, "keeps all", _REPORT.format("out.write_text(str(sorted(e.name for e in run.iterdir())))"),
          own=FINISHED),
     Case(ReportContract, "changes the run", _REPORT.format("out.write_text('x'); (run / 'seen').touch()"),
          frozenset({"it_leaves_the_run_as_it_is"}), own=FINISHED),

@@ -39,6 +39,10 @@ NEUTRAL = {
     "reward.explain_every",
     "monitors.use",
     "monitors.on_alarm",
+    "monitors.from_sets",
+    "monitors.device",
+    "monitors.apply.at_most",
+    "monitors.apply.kl",
 }
 #: key -> another value than that of `start()`
 OTHER: dict[str, Any] = {
@@ -148,12 +152,26 @@ OTHER: dict[str, Any] = {
     "train.launch.accelerate_config": "rules.yaml",
     "monitors.use": [],
     "monitors.on_alarm": "stop",
+    "monitors.from_sets": [],
+    "monitors.device": "auto",
+    "monitors.apply.at_most": 2,
+    "monitors.apply.kl": 3.0,
     "evaluate": ["toy-count"],
     "expect": [{"metric": "rm.positive", "min": 0.9}],
 }
 #: key -> what else the configuration has to say for the key to mean something
 BESIDE: dict[str, dict[str, Any]] = {
     "monitors.on_alarm": {"monitors.use": []},
+    "monitors.from_sets": {"monitors.use": []},
+    "monitors.device": {"monitors.use": []},
+    **{
+        f"monitors.apply.{key}": {
+            "monitors.use": [],
+            "monitors.on_alarm": "apply",
+            "monitors.apply": {"at_most": 1, "kl": 5.0},
+        }
+        for key in ("at_most", "kl")
+    },
     "train.rows.principles": {"train.algorithm": "toy-pairs"},
     "train.rows.only": {"train.algorithm": "toy-pairs"},
     **{

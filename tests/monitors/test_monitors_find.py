@@ -45,8 +45,23 @@ def test_a_bonus_that_carries_the_reward() -> None:
 
     watched = MadeUpWatched(bonuses=("missing-stop", "length"))
     (found,) = alarms("captured", growing(longer), watched)
-    assert found.about == "length"
+    assert found.about == found.bonus == "length"
     assert not alarms("captured", growing(lambda each, rng: rewarded(each, 3.0)), watched), "the reward model's gain"
+
+
+@pytest.mark.parametrize("intervened", [False, True])
+def test_rewards_are_compared_under_one_set_of_interventions(intervened: bool) -> None:
+    """A principle that is shown from batch 8 on lowers what the reward model gives; no bonus carries any."""
+
+    def changed(each: SeenRollout) -> SeenRollout:
+        if each.rollout_index < 8:
+            return each
+        components = {**each.components, "length": 3.0, "rm": each.components["rm"] - 2.8}
+        return replace(each, reward=each.reward + 0.2, components=components, interventions=(1,) if intervened else ())
+
+    batches = [replace(b, rollouts=tuple(map(changed, b.rollouts))) for b in made_up_batches(24, size=60)]
+    found = alarms("captured", batches, MadeUpWatched(bonuses=("length",)))
+    assert bool(found) is not intervened
 
 
 def test_lengths_and_ends() -> None:

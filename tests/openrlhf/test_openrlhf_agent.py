@@ -84,7 +84,7 @@ def folder(tmp_path: Path) -> Path:
     shutil.copyfile(OUTSIDE / "agent.py", tmp_path / "agent.py")
     for name, text in foreign.copy().items():
         (tmp_path / name).write_text(text)
-    (tmp_path / "agent.json").write_text(json.dumps({"rows_per_engine": 4, "first": 0, "principles": []}))
+    (tmp_path / "agent.json").write_text(json.dumps({"rows_per_engine": 4, "first": 0}))
     return tmp_path
 
 

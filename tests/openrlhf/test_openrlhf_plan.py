@@ -132,7 +132,7 @@ def test_rl_has_its_reward_server() -> None:
     said = flags(found)
     assert said["train.agent_func_path"] == ["/runs/x/train-policy/agent.py"]
     assert said["data.label_key"] == ["row"]
-    assert json.loads(found.files["agent.json"]) == {"rows_per_engine": 72, "principles": []}
+    assert json.loads(found.files["agent.json"]) == {"rows_per_engine": 72}
 
 
 def test_rewards_are_not_clipped_and_nothing_is_added_to_them() -> None:

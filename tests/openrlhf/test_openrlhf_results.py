@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from salmon_core.api import Job, ModelSpec
+from salmon_core.data.principle_means import PrincipleSums
 from salmon_core.errors import StageError
+from salmon_core.records import RewardBreakdown
 from salmon_openrlhf.backend import OpenRLHFBackend
 
 
@@ -35,17 +37,18 @@ def test_steps_are_those_of_the_last_run_that_wrote_them(tmp_path: Path) -> None
     assert not list(OpenRLHFBackend().steps(tmp_path / "nothing"))
 
 
-def test_a_principles_mean_is_over_the_rollouts_that_it_was_shown_for(tmp_path: Path) -> None:
-    """OpenRLHF averages over all rollouts: of a score, 0 where it was not shown, and of whether it was."""
+def test_principles_means_are_those_of_the_batch_that_the_step_trained_on(tmp_path: Path) -> None:
     folder = tmp_path / "tb"
     folder.mkdir()
-    tags = {"train__principle-sum__kind": 0.5, "train__principle-shown__kind": 0.25}
-    tags |= {"train__principle-sum__not kind": 0.0, "train__principle-shown__not kind": 0.0, "train__kl": 1.0}
-    (folder / "events.out.tfevents.100.host.1.0").write_bytes(
-        b"".join(record(1, **{tag: value}) for tag, value in tags.items())
-    )
-    (logged,) = OpenRLHFBackend().steps(tmp_path)
-    assert dict(logged.values) == {"reward/principle/kind": 2.0, "kl": 1.0}
+    (folder / "events.out.tfevents.100.host.1.0").write_bytes(record(1, train__kl=1.0) + record(2, train__kl=2.0))
+    sums = PrincipleSums(tmp_path)
+    scored = [{"kind": 1.0, "a prompt's own": -2.0}, {"kind": 3.0}, {}]
+    sums.add((1, RewardBreakdown(1.0, {"rm": 1.0}, {"rm": 1.0}, by_principle=each)) for each in scored)
+    sums.write()
+    assert [dict(logged.values) for logged in OpenRLHFBackend().steps(tmp_path)] == [
+        {"kl": 1.0},
+        {"kl": 2.0, "reward/principle/kind": 2.0, "reward/principle/a prompt's own": -2.0},
+    ]
 
 
 def test_finish_wants_files_and_finite_metrics(tmp_path: Path) -> None:

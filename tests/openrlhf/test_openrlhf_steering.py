@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from openrlhf_world import salmon
 from processes import paused
-from test_openrlhf_rl import configure, world  # noqa: F401  (a fixture)
+from rl_world import configure, world  # noqa: F401  (a fixture)
 
 from salmon_core.data.interventions import RECORD, last_begun, read_record
 from salmon_core.data.rollouts import read_rollout_rows

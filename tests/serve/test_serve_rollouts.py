@@ -14,6 +14,7 @@ import pytest
 from core_world import SALMON
 from serve_world import Server, by_row, free, make_bytes_job, row_of
 
+from salmon_core.data.principle_means import PrincipleSums, principle_means
 from salmon_core.data.rollouts import RolloutLog, read_rollout_rows, rollout_files
 from salmon_core.records import RewardBreakdown, Rollout
 from salmon_serve.rollouts import RolloutWriter
@@ -130,7 +131,7 @@ def test_rollouts_that_cannot_be_written_end_it(bytes_world: Path, tmp_path: Pat
 
 def test_many_small_batches_are_one_file(tmp_path: Path) -> None:
     """Written once, not anew for each; batches that are not logged are not kept either."""
-    writer = RolloutWriter(RolloutLog(tmp_path, every=2))
+    writer = RolloutWriter(RolloutLog(tmp_path, every=2), PrincipleSums(tmp_path))
     breakdown = RewardBreakdown(1.0, {"rm": 1.0}, {"rm": 1.0})
 
     def scored(number: int, index: int) -> tuple[int, Rollout, RewardBreakdown]:
@@ -149,3 +150,26 @@ def test_many_small_batches_are_one_file(tmp_path: Path) -> None:
     writer.add([scored(100, 4), scored(101, 6)])
     writer.write()
     assert [row["row"] for row in read_rollout_rows(tmp_path)] == list(range(102))
+
+
+def test_what_principles_gave_is_added_up_of_every_batch(tmp_path: Path) -> None:
+    """Of those that are not logged too, by the names that a batch has."""
+    writer = RolloutWriter(RolloutLog(tmp_path, every=2), PrincipleSums(tmp_path))
+
+    def scored(number: int, index: int, **said: float) -> tuple[int, Rollout, RewardBreakdown]:
+        rollout = Rollout.from_row(row_of(number), "a", completion_ids=[97], stopped=False, rollout_index=index)
+        return number, rollout, RewardBreakdown(1.0, {"rm": 1.0}, {"rm": 1.0}, by_principle=said)
+
+    writer.add([scored(0, 1, kind=1.0), scored(1, 1, kind=2.0, own=-4.0), scored(2, 1)])
+    assert writer.pending
+    writer.write()
+    assert not writer.pending
+    assert not rollout_files(tmp_path)
+    writer.add([scored(3, 1, own=-2.0)])  # the rest of the batch comes later
+    writer.write()
+    assert principle_means(tmp_path, 1) == {"kind": 1.5, "own": -3.0}
+    anew = RolloutWriter(RolloutLog(tmp_path, every=2), PrincipleSums(tmp_path))  # a resumed run generates it again
+    anew.add([scored(0, 1, kind=5.0)])
+    anew.write()
+    assert principle_means(tmp_path, 1) == {"kind": 5.0}
+    assert principle_means(tmp_path, 0) == {}

@@ -101,7 +101,18 @@ def test_a_run_that_trains_its_reward_model_in_full_is_refused_at_once() -> None
     assert "train: options.sharing: adapters: train-rm will leave a whole model" in done.stderr
 
 
-@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])
+def test_ppo_is_sharded_by_fsdp2(tmp_path: Path) -> None:
+    file = tmp_path / "launch.yaml"
+    file.write_text("distributed_type: FSDP\nnum_processes: 2\nfsdp_config: {fsdp_version: 2}\n")
+    asked = replace(job(tmp_path), launch=Launch(2, str(file)))
+    TRLBackend().plan(asked)
+    with_lora = replace(asked, options={**asked.options, "lora": {"r": 4}})
+    assert "trained whole, not adapters" in problems(with_lora)
+    file.write_text("distributed_type: FSDP\nnum_processes: 2\nfsdp_config: {fsdp_version: 1}\n")
+    assert "by FSDP2 alone" in problems(asked)
+
+
+@pytest.mark.parametrize("kind", ["DEEPSPEED", "MEGATRON_LM"])
 def test_ppo_is_not_sharded(kind: str, tmp_path: Path) -> None:
     file = tmp_path / "launch.yaml"
     file.write_text(f"distributed_type: {kind}\nnum_processes: 2\n")

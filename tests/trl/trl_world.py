@@ -154,7 +154,7 @@ def job(stage: str, folder: Path, model: Path, data: Mapping[str, str], **more: 
 
 
 def environment() -> dict[str, str]:
-    paths = [ROOT, *(ROOT / "plugins").iterdir(), ROOT / "backends" / "salmon-trl"]
+    paths = [Path(__file__).with_name("standin"), ROOT, *(ROOT / "plugins").iterdir(), ROOT / "backends" / "salmon-trl"]
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, paths))}
 
 

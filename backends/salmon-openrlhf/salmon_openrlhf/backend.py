@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from salmon_core.api import Job, LaunchPlan, LoggedStep, ProcessMemory, Service, StageResult, Step
+from salmon_core.data.principle_means import principle_means
 from salmon_core.errors import ConfigError, Problem, StageError
 from salmon_core.kit import foreign
 from salmon_core.kit.training import (
@@ -70,7 +71,7 @@ class OpenRLHFBackend(TrainerBackend):
         files = {"job.json": job.to_json(), "outside.json": _outside(job, options), **foreign.copy()}
         services: tuple[Service, ...] = ()
         if isinstance(options, PolicyOptions):
-            files["agent.json"] = agent_json(options, found, job.reward)
+            files["agent.json"] = agent_json(options, found)
             services = (_service(job, options),)
         steps = [Step("prepare", (python, str(OUTSIDE / "prepare.py")), env), Step(job.stage, train, env, PORT_TAKEN)]
         if options.lora is not None:
@@ -133,9 +134,13 @@ class OpenRLHFBackend(TrainerBackend):
         return options.max_steps // options.window * options.prompts
 
     def steps(self, folder: Path) -> Iterator[LoggedStep]:
-        """The numbers in TensorBoard's files so far; a record still being written is left out."""
+        """The numbers in TensorBoard's files so far; a record still being written is left out.
+
+        OpenRLHF averages what every sample has; what some principles gave some of them is known by the reward server.
+        """
         for step, values in read_scalars(folder / "tb"):
-            yield LoggedStep(step, finite(values))
+            means = principle_means(folder, step - 1)  # a step is what is made of one generated batch
+            yield LoggedStep(step, finite(values | {f"reward/principle/{name}": mean for name, mean in means.items()}))
 
     def finish(self, job: Job, folder: Path) -> StageResult:
         """Checks what the steps left.

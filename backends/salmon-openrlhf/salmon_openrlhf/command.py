@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from salmon_core.api import Job
-from salmon_core.api.reward import RewardSpec
 from salmon_core.errors import ConfigError, Problem
 from salmon_core.kit.training import critic_start
 from salmon_openrlhf.algorithms import ALGORITHMS, ON_PREFERENCES
@@ -258,20 +257,9 @@ def _placement(options: PolicyOptions, layout: Layout) -> Flags:
     return flags | {name: True for name, on in switches.items() if on}
 
 
-def agent_json(options: PolicyOptions, layout: Layout, reward: RewardSpec | None) -> str:
+def agent_json(options: PolicyOptions, layout: Layout) -> str:
     """What the executor has to know; `prepare` adds where a resumed run continues."""
-    return json.dumps({"rows_per_engine": options.prompts // layout.engines, "principles": _told(reward)})
-
-
-def _told(reward: RewardSpec | None) -> list[str]:
-    """Principles that a breakdown may have scores of, by their names there; those of single prompts are not among them.
-
-    OpenRLHF averages numbers that every sample has, so the names have to be known beforehand.
-    """
-    if reward is None or (reward.combine == "joint" and reward.veto is None):
-        return []
-    names = [*reward.weights, *(each.shown.name for each in reward.interventions)]
-    return [label for name in dict.fromkeys(names) for label in (name, f"not {name}")]
+    return json.dumps({"rows_per_engine": options.prompts // layout.engines})
 
 
 def row_problems(job: Job, options: TrainOptions) -> list[str]:

@@ -28,9 +28,6 @@ NAMES: Mapping[str, str] = {
 }
 #: said by another name already: of one micro-batch where there is a mean, or twice the same
 _LEFT_OUT = ("score", "loss", "acc", "reward", "truncated", "response_length", "total_length", "response_clip_ratio")
-#: what the agent says of a principle: the mean over all rollouts of its scores, 0 where it was not shown, and of the
-#: share it was shown to
-_SUM, _SHOWN = "principle-sum/", "principle-shown/"
 _HEADER = struct.Struct("<QI")
 _VARINT, _DOUBLE, _BYTES, _FLOAT = 0, 1, 2, 5
 
@@ -65,11 +62,7 @@ def _named(tags: Mapping[str, float]) -> dict[str, float]:
         part, _, name = tag.partition("/")
         if part == "train" and name in NAMES:
             named[NAMES[name]] = value
-        elif part == "train" and name.startswith(_SUM):
-            principle = name.removeprefix(_SUM)
-            if shown := tags.get(f"train/{_SHOWN}{principle}"):
-                named[f"reward/principle/{principle}"] = value / shown
-        elif part == "train" and name not in _LEFT_OUT and not name.startswith(_SHOWN):
+        elif part == "train" and name not in _LEFT_OUT:
             named[name] = value
     return named
 

@@ -193,7 +193,7 @@ def _sharing_problems(job: Job, options: PPOOptions) -> Iterator[Problem]:
 
 
 def _sharding_problems(job: Job) -> Iterator[Problem]:
-    """PPO here shards no critic."""
+    """PPO here shards a critic by FSDP2, and only a model of its own that is trained whole."""
     file = job.launch.accelerate_config
     if file is None or not Path(file).is_file():
         return
@@ -203,9 +203,18 @@ def _sharding_problems(job: Job) -> Iterator[Problem]:
         yield from error.problems
         return
     kind = str(values.get("distributed_type", "NO")).upper() if isinstance(values, Mapping) else "NO"
-    if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
-        hint = "use MULTI_GPU or MULTI_CPU, another algorithm, or backend openrlhf"
+    if kind in ("DEEPSPEED", "MEGATRON_LM"):
+        hint = "use FSDP with fsdp_version: 2, MULTI_GPU or MULTI_CPU, another algorithm, or backend openrlhf"
         yield Problem("launch.accelerate_config", f"PPO on TRL does not run under {kind}: it shards no critic", hint)
+    if kind == "FSDP":
+        own = values.get("fsdp_config")
+        version = own.get("fsdp_version") if isinstance(own, Mapping) else None
+        if str(version) != "2":
+            hint = "set fsdp_config: {fsdp_version: 2, ...}"
+            yield Problem("launch.accelerate_config", "PPO on TRL shards its critic by FSDP2 alone", hint)
+        if job.options.get("lora") is not None:
+            hint = "leave lora out, or use MULTI_GPU, where each process has all of the model below the adapters"
+            yield Problem("options.lora", "PPO on TRL shards a critic that is trained whole, not adapters", hint)
 
 
 def _needed(job: Job, metrics: Mapping[str, Any]) -> Iterator[str]:

@@ -316,6 +316,10 @@ def save_plain(
         model = _merged(run, model, base)
     aside = run.folder / "model.tmp"
     shutil.rmtree(aside, ignore_errors=True)
+    if state is not None and getattr(model.config, "tie_word_embeddings", False):
+        # What shards give is all of it under each name; a tied weight is saved once, as it is from one process.
+        tied = set(getattr(model, "_tied_weights_keys", None) or ())
+        state = {name: weight for name, weight in state.items() if name not in tied}
     only = {"selected_adapters": ["default"]} if hasattr(model, "peft_config") else {}
     model.save_pretrained(aside, state_dict=state, **only)
     tokenizer.save_pretrained(aside)

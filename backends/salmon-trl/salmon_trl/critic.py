@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedModel
 from trl.trainer.utils import disable_dropout_in_model
 
@@ -46,10 +47,14 @@ class Critic(nn.Module):
         for value in self.trained().values():
             value.grad = None if set_to_none or value.grad is None else value.grad.detach().zero_()
 
-    def save(self, folder: Path) -> None:
-        """What is trained, in one file."""
+    def save(self, folder: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
+        """What is trained, in one file; `weights`: what `weights()` gave."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({name: value.detach().contiguous() for name, value in self.trained().items()}, folder / WEIGHTS)
+        save_file(self.weights() if weights is None else weights, folder / WEIGHTS)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """What is trained, whole; of a sharded critic every process has to ask."""
+        return {name: whole(value.detach()).contiguous() for name, value in self.trained().items()}
 
     def restore(self, folder: Path) -> None:
         """Takes back what `save` wrote.
@@ -64,9 +69,21 @@ class Critic(nn.Module):
         wrong = sorted(set(saved) ^ set(own)) or [n for n in own if saved[n].shape != own[n].shape]
         if wrong:
             raise StageError(f"is of another critic: {', '.join(wrong[:3])} do not match", where=str(path))
-        with torch.no_grad():
-            for name, value in own.items():
-                value.copy_(saved[name])
+        for name, value in own.items():
+            take(value, saved[name])
+
+
+def whole(value: torch.Tensor) -> torch.Tensor:
+    """All of a tensor, where a process has a part of it; then every process has to ask."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def take(value: torch.Tensor, given: torch.Tensor) -> None:
+    """Overwrites a tensor, or this process's part of it, with what all of it should be."""
+    with torch.no_grad():
+        if isinstance(value, DTensor):
+            given = distribute_tensor(given.to(value.device, value.dtype), value.device_mesh, value.placements)
+        value.copy_(given)
 
 
 class ValueModel(Critic):

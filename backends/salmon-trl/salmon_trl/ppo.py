@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 from accelerate.utils import broadcast
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl.models.utils import disable_gradient_checkpointing
@@ -33,6 +34,7 @@ from salmon_trl.advantages import (
 from salmon_trl.critic import Critic, build_critic
 from salmon_trl.order import FollowEpochs
 from salmon_trl.ppo_config import PPOConfig
+from salmon_trl.sharded import OwnOptimizer, clip_, is_sharded, load_whole, shard
 
 Batch = dict[str, torch.Tensor]
 
@@ -94,19 +96,25 @@ class PPOTrainer(GRPOTrainer):
         if self.ref_model is not None:
             # TRL loads it by the policy's name: it has to be the policy as it was given, also if changed in memory.
             reference = self.accelerator.unwrap_model(self.ref_model)
-            reference.load_state_dict(self.accelerator.unwrap_model(self.model).state_dict())
+            state = self.accelerator.unwrap_model(self.model).state_dict()
+            load_whole(reference, state) if self.is_fsdp_enabled else reference.load_state_dict(state)
         if self._is_vlm:
             raise ValueError("PPOTrainer trains language models: its critic reads no images")
-        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
-            raise ValueError("PPOTrainer shards no critic: it does not run under DeepSpeed or FSDP yet")
+        if self.is_deepspeed_enabled:
+            raise ValueError("PPOTrainer shards no critic by DeepSpeed: use FSDP2")
         if not isinstance(critic, Critic):
             critic = critic(self.model)
         self.critic = critic.to(self.accelerator.device)
         for value in critic.trained().values():  # processes are seeded differently
             value.data.copy_(broadcast(value.data))
-        self._wrapped_critic: Any = self.accelerator.prepare_model(critic) if critic.joint else critic
+        if self.is_fsdp_enabled:
+            shard(critic, self.accelerator)
+        #: where the critic is sharded: accelerate gives the policy's optimizer other parameters
+        self._critic_optimizer: OwnOptimizer | None = None
+        alone = not critic.joint or is_sharded(critic)
+        self._wrapped_critic: Any = critic if alone else self.accelerator.prepare_model(critic)
         self._scores: torch.Tensor | None = None
-        self.add_callback(_ZeroCritic(critic))
+        self.add_callback(_CriticSteps(self))
         if args.gradient_checkpointing and critic.joint:
             body: Any = getattr(critic, "body", None)
             body.gradient_checkpointing_enable(gradient_checkpointing_kwargs=args.gradient_checkpointing_kwargs)
@@ -120,6 +128,9 @@ class PPOTrainer(GRPOTrainer):
         optimizer: torch.optim.Optimizer = super().create_optimizer(model)
         if fresh:
             rate = self.args.critic_learning_rate or self.args.learning_rate
+            if is_sharded(self.critic):
+                self._critic_optimizer = OwnOptimizer(self, self.critic, rate)
+                return optimizer
             decayed = set(self.get_decay_parameter_names(self.critic))
             for decay in (True, False):
                 params = [value for name, value in self.critic.trained().items() if (name in decayed) == decay]
@@ -128,13 +139,25 @@ class PPOTrainer(GRPOTrainer):
                     optimizer.add_param_group({"params": params, "lr": rate, "weight_decay": weight_decay})
         return optimizer
 
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        if self._critic_optimizer is not None:
+            self._critic_optimizer.begin(num_training_steps)
+        return super().create_scheduler(num_training_steps, optimizer)
+
+    def step_critic(self) -> None:
+        """The critic's part of an optimizer step, after the policy's."""
+        if self._critic_optimizer is not None:
+            self._critic_optimizer.step()
+        self.critic.zero_grad(set_to_none=True)  # transformers zeroes the gradients of the policy only
+
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         self.critic.train()
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
-        if not self.critic.joint and self.accelerator.num_processes > 1 and self.accelerator.sync_gradients:
-            # No distributed wrapper around the policy knows the value adapter.
+        alone = self._wrapped_critic is self.critic
+        if alone and self.accelerator.num_processes > 1 and self.accelerator.sync_gradients:
+            # No distributed wrapper knows a value adapter, nor the head of a sharded critic.
             for value in self.critic.trained().values():
-                if value.grad is not None:
+                if value.grad is not None and not isinstance(value.grad, DTensor):
                     value.grad = self.accelerator.reduce(value.grad, reduction="mean")
         return loss
 
@@ -144,17 +167,21 @@ class PPOTrainer(GRPOTrainer):
         ids = {id(value) for value in own}
         policy = [value for value in model.parameters() if id(value) not in ids]
         norm = self.accelerator.clip_grad_norm_(policy, self.args.max_grad_norm)
-        self._metrics["train"]["value/grad_norm"].append(
-            float(torch.nn.utils.clip_grad_norm_(own, self.args.max_grad_norm))
-        )
+        self._metrics["train"]["value/grad_norm"].append(clip_(own, self.args.max_grad_norm))
         return norm
 
     # ---- checkpoints
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        if self.args.should_save:
-            # First: a checkpoint with a trainer state, which is written last, then has its critic.
-            folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        # First: a checkpoint with a trainer state, which is written last, then has its critic.
+        folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        if self._critic_optimizer is not None:
+            self._critic_optimizer.save(folder / "critic")
+            weights = self.critic.weights()  # every process gives its part
+            if self.args.should_save:
+                self.critic.save(folder / "critic", weights)
+            self.accelerator.wait_for_everyone()
+        elif self.args.should_save:
             self.critic.save(folder / "critic")
         super()._save_checkpoint(model, trial)
 
@@ -169,6 +196,8 @@ class PPOTrainer(GRPOTrainer):
             )
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         self.critic.restore(folder / "critic")
+        if self._critic_optimizer is not None:
+            self._critic_optimizer.restore(folder / "critic")
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         sampler = _EpochSampler(
@@ -340,16 +369,14 @@ def _chosen(batch: Batch) -> torch.Tensor:
     return mask * batch["tool_mask"] if "tool_mask" in batch else mask
 
 
-class _ZeroCritic(TrainerCallback):
-    """transformers zeroes the gradients of the policy only."""
-
-    def __init__(self, critic: Critic):
-        self.critic = critic
+class _CriticSteps(TrainerCallback):
+    def __init__(self, trainer: PPOTrainer):
+        self.trainer = trainer
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        self.critic.zero_grad(set_to_none=True)
+        self.trainer.step_critic()
 
 
 class _EpochSampler(RepeatSampler):  # type: ignore[misc]

@@ -17,6 +17,8 @@ class Captured(Comparing):
     model gives is what RL is for.
     """
 
+    of_rewards = True
+
     class Options(Compared):
         """What a configuration may set."""
 
@@ -47,4 +49,5 @@ class Captured(Comparing):
                 p=p,
                 examples=examples(flagged),
                 flagged=names(flagged),
+                bonus=label,
             )

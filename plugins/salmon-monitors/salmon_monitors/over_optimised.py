@@ -21,6 +21,8 @@ class OverOptimised(Comparing):
     compares recent answers with the first ones to the same prompts, principle by principle.
     """
 
+    of_rewards = True
+
     class Options(Compared):
         """What a configuration may set."""
 

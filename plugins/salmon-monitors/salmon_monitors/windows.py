@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,15 +27,22 @@ class Windows:
 
     Args:
         size: last batches; the first ones are twice as many, and nothing is told before there are both.
+        one_reward: begin again where the interventions in force change: rewards before and after are of two kinds.
     """
 
     size: int
     first: list[RolloutBatch] = field(default_factory=list)
     last: deque[RolloutBatch] = field(default_factory=deque)
     looks: int = 0
+    one_reward: bool = False
+    _in_force: frozenset[int] = frozenset()
 
     def add(self, batch: RolloutBatch) -> bool:
         """One more; whether there is enough to compare."""
+        in_force = frozenset(number for each in batch.rollouts for number in each.interventions)
+        if self.one_reward and in_force != self._in_force:
+            self.first, self.last = [], deque()
+        self._in_force = in_force
         if len(self.first) < 2 * self.size:
             self.first.append(batch)
             return False
@@ -69,10 +77,16 @@ class Compared(BaseModel):
 
 
 class Comparing(Monitor):
-    """A monitor with two windows."""
+    """A monitor with two windows.
+
+    Attributes:
+        of_rewards: whether what it compares are rewards.
+    """
+
+    of_rewards: ClassVar[bool] = False
 
     def __init__(self, options: Compared):
-        self._windows = Windows(options.window)
+        self._windows = Windows(options.window, one_reward=self.of_rewards)
 
 
 def difference(

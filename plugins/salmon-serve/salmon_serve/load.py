@@ -36,7 +36,7 @@ class Source:
         rows: of `rl_prompts.parquet`, by number.
         principles: that may be named, by their name in a breakdown.
         draw: principles for a prompt that comes without any; None where that cannot be known.
-        log: for the rollouts by row, where they are written.
+        log: for the rollouts by row, where something is to be left beside the job.
     """
 
     folder: Path
@@ -110,8 +110,8 @@ def from_job(
     """The reward that a job of `train-policy` carries, and its rows.
 
     Args:
-        log_every: each N-th generated batch is written, beside the job, 0 for none; None: as the job's option
-            `log_rollouts_every` says.
+        log_every: each N-th generated batch is written, beside the job, 0 for none and nothing else either; None: as
+            the job's option `log_rollouts_every` says.
         file_plugins: whether it may name some.
         announce: called with each of them before any of its code runs.
 
@@ -142,7 +142,7 @@ def from_job(
         shown += [ShownPrinciple(p["name"], p["text"], bool(p["negated"])) for p in row["principles"]]
     folder = path.resolve().parent
     every = int(job.options.get("log_rollouts_every", 0)) if log_every is None else log_every
-    log = RolloutLog(folder, every=every) if every else None
+    log = RolloutLog(folder, every=every) if log_every != 0 else None
     return Source(folder, job.reward, rows, _by_name(shown), log=log)
 
 

@@ -1,10 +1,11 @@
-"""Writes a job's scored rollouts, from the scoring thread and seldom enough not to hold it up."""
+"""Writes a job's scored rollouts and principles' sums, from the scoring thread and seldom enough not to hold it up."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 
+from salmon_core.data.principle_means import PrincipleSums
 from salmon_core.data.rollouts import RolloutLog
 from salmon_core.records import RewardBreakdown, Rollout
 
@@ -20,17 +21,18 @@ class RolloutWriter:
 
     Args:
         log: of the job's folder.
+        sums: of the same; every batch is added to them, logged or not.
     """
 
-    def __init__(self, log: RolloutLog):
-        self._log = log
+    def __init__(self, log: RolloutLog, sums: PrincipleSums):
+        self._log, self._sums = log, sums
         self._pending: list[tuple[int, Rollout, RewardBreakdown]] = []
         self._since = 0.0
 
     @property
     def pending(self) -> bool:
         """Whether something is collected that is not written yet."""
-        return bool(self._pending)
+        return bool(self._pending) or self._sums.pending
 
     @property
     def due(self) -> bool:
@@ -38,11 +40,12 @@ class RolloutWriter:
         return self.pending and time.monotonic() - self._since >= LATEST
 
     def add(self, scored: Sequence[tuple[int, Rollout, RewardBreakdown]]) -> None:
-        """Collects (row, rollout, breakdown) of those batches that are logged; the others are left out."""
-        wanted = [each for each in scored if self._log.wants(each[1].rollout_index)]
-        if wanted and not self._pending:
+        """Collects (row, rollout, breakdown) of those batches that are logged; of the others only sums are kept."""
+        begins = not self.pending
+        self._sums.add((rollout.rollout_index, breakdown) for _, rollout, breakdown in scored)
+        self._pending += [each for each in scored if self._log.wants(each[1].rollout_index)]
+        if begins and self.pending:
             self._since = time.monotonic()
-        self._pending += wanted
 
     def explains(self, row: int, rollout_index: int, every: int) -> bool:
         """Whether this rollout is to be explained principle by principle."""
@@ -58,3 +61,4 @@ class RolloutWriter:
             rows, rollouts, breakdowns = zip(*self._pending, strict=True)
             self._pending.clear()
             self._log.add(rows, rollouts, breakdowns)
+        self._sums.write()

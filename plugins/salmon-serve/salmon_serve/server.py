@@ -16,6 +16,7 @@ from types import FrameType
 import uvicorn
 from prometheus_client import disable_created_metrics
 
+from salmon_core.data.principle_means import PrincipleSums
 from salmon_core.errors import SalmonError
 from salmon_core.kit.serving import bind, open_access, remove_ready, write_ready
 from salmon_serve.admission import Admission
@@ -75,7 +76,7 @@ def serve(source: Source, settings: Settings) -> None:
     limits = limits.within(raise_descriptor_limit())
     access = open_access(settings.token_file, VARIABLE)
     listener, url = bind(settings.host, settings.port)
-    writer = RolloutWriter(source.log) if source.log is not None else None
+    writer = RolloutWriter(source.log, PrincipleSums(source.folder)) if source.log is not None else None
     scorer = Scorer(source.open, max_batch=settings.max_batch, max_queue=settings.max_queue, writer=writer)
     names = scorer.start()
     cache = IdempotencyCache()

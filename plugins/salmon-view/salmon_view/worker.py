@@ -216,7 +216,7 @@ class Worker:
         alarm = chosen_alarm(self.run, _count(asked, "alarm"))
         sets = [str(each) for each in asked.get("sets") or () if str(each).strip()] or list(SETS)
         found = proposals(self.run, alarm, sets)
-        return {"alarm": alarm, "proposals": [asdict(each) | {"works": each.works} for each in found]}
+        return {"alarm": alarm, "proposals": [each.document() for each in found]}
 
 
 def _prompt(asked: Mapping[str, Any]) -> Prompt:

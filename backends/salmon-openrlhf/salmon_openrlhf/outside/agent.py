@@ -46,7 +46,6 @@ class AgentExecutor(SingleTurnAgentExecutor):
         settings = json.loads((FOLDER / "agent.json").read_text())
         self.rows_per_engine = int(settings["rows_per_engine"])
         self.first = int(settings["first"])
-        self.principles: list[str] = settings["principles"]
         self.samples: dict[int, int] = {}  # row -> completions begun, in order of arrival
         self.index: dict[int, int] = {}
         self.server = Server(FOLDER / "services" / "reward.json")
@@ -87,11 +86,6 @@ class AgentExecutor(SingleTurnAgentExecutor):
             leave_error(FOLDER, f"{type(error).__name__}: {error}", where=WHERE, hint="see log.txt")
             raise
         components = {f"reward/{name}/mean": value for name, value in reward["components"].items()}
-        # Every sample has to have the same numbers: of each principle its score, or 0, and whether it was shown.
-        said = reward["by_principle"]
-        for name in self.principles:
-            components[f"principle-sum/{name}"] = said.get(name, 0.0)
-            components[f"principle-shown/{name}"] = float(name in said)
         output.update(
             reward=reward["total"],
             scores=reward["total"],

@@ -191,18 +191,21 @@ def proposals_part(home: str, found: Mapping[str, Any]) -> Html:
     """Prohibitions, each with what it does to the rollouts that the alarm is about."""
     rows: list[list[Node]] = []
     for each in found["proposals"]:
-        shown = each["shown"]
-        name = f"{each['source']}/{shown['name']}" if each["source"] else "draft"
+        bonus = each["what"] == "bonus"
+        name = f"{each['source']}/{each['name']}" if each["source"] else "bonus" if bonus else "draft"
+        words = f"no bonus {each['name']}" if bonus else each["text"]
         verdict: Node = each["refused"] or "not shown"
         if each["works"]:
             verdict = markup(sign("good"), "yes")
-        fill: dict[str, Node] = {"data_what": "add", "data_text": shown["text"]}
+        fill: dict[str, Node] = {"data_what": "add", "data_text": each["text"]}
         if each["source"]:
-            fill = {"data_what": "principle", "data_name": shown["name"], "data_set": each["source"]}
+            fill = {"data_what": "principle", "data_name": each["name"], "data_set": each["source"]}
+        elif bonus:
+            fill = {"data_what": "bonus", "data_name": each["name"], "data_value": "0"}
         use = tag("button", "Preview", type="button", data_use=True, **fill)  # type: ignore[arg-type]  # texts
         rows.append(
             [
-                markup(tag("small", name), " ", tag("span", line(shown["text"], 300), dir="auto")),
+                markup(tag("small", name), " ", tag("span", line(words, 300), dir="auto")),
                 _told(each["flagged"]),
                 _told(each["others"]),
                 _told(each["apart"]),
@@ -211,7 +214,7 @@ def proposals_part(home: str, found: Mapping[str, Any]) -> Html:
             ]
         )
     heads = ("prohibition", "flagged", "others", "apart", "lowers it?", tag("span", "use", class_="unseen"))
-    note = "Change of the reward model's score, with 95 % intervals; apart: flagged minus others."
+    note = "Change of the reward, with 95 % intervals; apart: flagged minus others."
     return markup(table(heads, rows, label="Proposals", numbers=(1, 2, 3)), tag("p", note, class_="note"))
 
 

@@ -205,7 +205,7 @@
         if (got.ok && button) { button.asked = { what: "undo", undoes: undo.dataset.undo }; button.focus(); }
         undo.disabled = false;
       } else if (use && form) {
-        for (const name of ["what", "text", "name", "set"]) form.elements[name].value = use.dataset[name] || "";
+        for (const name of ["what", "text", "name", "set", "value"]) form.elements[name].value = use.dataset[name] || "";
         form.requestSubmit();
         form.scrollIntoView({ block: "start" });
       }
