@@ -1,7 +1,7 @@
 """Pictures of `salmon view` for the documentation, `docs/images/view-*.png`: python docs/make_screenshots.py
 
-Of `runs/minnow` (`make quickstart`) and of `runs/hack`, the same world with a reward that its policy learns to exploit, which
-are made where they are missing. Needs chromium and playwright.
+Of `runs/minnow` (`make quickstart`) and of `runs/hack`, the same world with a reward that its policy learns to exploit,
+which are made where they are missing. Needs chromium and playwright.
 """
 
 from __future__ import annotations
