@@ -206,13 +206,13 @@ class App:
         return self._page(run, "reward", "Reward model", body)
 
     def _steer(self, run: ViewedRun, request: Request) -> Response:
-        body = steer_page(run.home, run.summary, run.alarms, dict(request.query_params))
+        body = steer_page(run.home, run.summary, run.log.training, dict(request.query_params))
         return self._page(run, "steer", "Steer", body)
 
     def _propose(self, run: ViewedRun, request: Request) -> Response:
         sets = request.query_params.get("sets", "").split(",")
         found = self._asking[run.number].ask("propose", alarm=request.query_params.get("alarm"), sets=sets)
-        return HTMLResponse(proposals_part(run.home, found))
+        return HTMLResponse(proposals_part(found))
 
     def _playground(self, run: ViewedRun, request: Request) -> Response:
         return self._page(run, "try", "Playground", playground_page(run.home, dict(request.query_params)))
