@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 DISTRIBUTIONS := . $(wildcard plugins/*) $(wildcard backends/*)
 INSTALLED := $(VENV)/.installed
 OPENRLHF := .venv-openrlhf
+SITE := .venv-site
+DIST := .venv-dist
 OPENRLHF_PINS := backends/salmon-openrlhf/constraints-openrlhf-cpu.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install quickstart test test-slow test-openrlhf prove-openrlhf test-vllm test-ray docs prove lint wheels clean
+.PHONY: install quickstart test test-slow test-openrlhf prove-openrlhf test-vllm test-ray docs site gallery prove lint dist dist-check clean
 
 install: $(INSTALLED)
 
@@ -102,9 +104,35 @@ prove-all: $(INSTALLED)
 prove-kills: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/prove_kills.py
 
-wheels: $(INSTALLED)
+# The documentation as a site, in build/site; a link or an anchor that leads nowhere is an error.
+$(SITE)/.installed: requirements-site.txt
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install -q --no-deps -r requirements-site.txt
+	touch $@
+
+# Never with --quiet: warnings that are not logged are not counted by --strict.
+site: $(SITE)/.installed
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict --clean
+	@echo build/site/index.html
+
+# docs/gallery.md, from the run that `make quickstart` made.
+gallery: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python docs/make_gallery.py
+
+# Wheel and source of every distribution, in dist/, as they would be published.
+$(DIST)/.installed: requirements-dist.txt
+	$(PYTHON) -m venv $(DIST)
+	$(DIST)/bin/python -m pip install -q -r requirements-dist.txt
+	touch $@
+
+dist: $(DIST)/.installed
 	rm -rf dist
-	for d in $(DISTRIBUTIONS); do $(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist ./$$d || exit 1; done
+	for d in $(DISTRIBUTIONS); do (cd $$d && $(abspath $(DIST))/bin/python -m hatchling build -d $(CURDIR)/dist) || exit 1; done
+	$(DIST)/bin/python -m twine check --strict dist/*
+
+# The same in an empty environment, by a user's first commands; takes torch and the rest from the index.
+dist-check: dist
+	$(PYTHON) tests/packaging/check_dist.py dist
 
 clean:
-	rm -rf $(VENV) $(OPENRLHF) .venv-trl112 dist build runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(OPENRLHF) $(SITE) $(DIST) .venv-trl112 dist build runs .pytest_cache .mypy_cache .ruff_cache

@@ -132,7 +132,7 @@ class ConsoleSubscriber:
         self.console.print(f"[yellow]note[/yellow] {escape(event.text)}")
 
     def _alarm(self, event: events.AlarmRaised) -> None:
-        self.console.print(f"[red]alarm[/red] {escape(f'{event.monitor}: {event.text}')}")
+        self.console.print(f"[red]alarm[/red] {escape(printable(f'{event.monitor}: {event.text}'))}")
         for example in event.examples:
             self.console.print(f"      [dim]{escape(_line(example))}[/dim]")
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from salmon_core.cli.declared_runs import CONFIG
+from salmon_core.cli.declared_runs import CONFIG, FOLDER, RUN
 from salmon_core.kit.commands import file_plugins_option, overrides_option
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@FOLDER
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON Lines; by default standard output.")
 @click.option("--principle", "principles", multiple=True, help="Show this principle of the run's set; repeatable.")
@@ -39,7 +39,7 @@ def score(
 
 
 @click.command()
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@RUN
 @click.option(
     "--format",
     "form",
@@ -104,7 +104,7 @@ def show(
 
 
 @click.command("try")
-@click.argument("folder", type=click.Path(path_type=Path))
+@FOLDER
 @click.option("--prompt", "text", help="Ask this; by default a held-out prompt of the run.")
 @click.option("--prompt-id", help="Ask the prompt of this id, or one that begins so.")
 @click.option("--completion", help="Score this answer under each principle; by default the trained policy's.")
@@ -170,7 +170,7 @@ def verify(
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@FOLDER
 @click.option("--to", required=True, metavar="OWNER/NAME", help="Where to; made where it is not there.")
 @click.option(
     "--what",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from salmon_core.cli.completing import complete_sets
 from salmon_core.kit.commands import overrides_option
 
 #: as in `principles.exported`, which is not imported for a list of names
@@ -27,7 +28,7 @@ def principles_list() -> None:
 
 
 @principles.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_sets)
 @click.option("--json", "as_json", is_flag=True, help="In the published SALMON JSON format.")
 def principles_show(name: str, as_json: bool) -> None:
     """Show a set by name, or a YAML file."""
@@ -69,7 +70,7 @@ def principles_import(source: Path, target: Path | None, format_name: str | None
 
 
 @principles.command("export")
-@click.argument("name", metavar="SET_OR_FILE")
+@click.argument("name", metavar="SET_OR_FILE", shell_complete=complete_sets)
 @click.option("--format", "format_name", type=click.Choice(TARGETS), required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new file; by default standard output.")
 def principles_export(name: str, format_name: str, output: Path | None) -> None:
@@ -80,7 +81,7 @@ def principles_export(name: str, format_name: str, output: Path | None) -> None:
 
 
 @principles.command("check")
-@click.argument("name", metavar="SET_OR_FILE")
+@click.argument("name", metavar="SET_OR_FILE", shell_complete=complete_sets)
 @click.option("--model", metavar="MODEL", help="Ask this model as a judge, too: a folder, a hub id or plugin:NAME.")
 @click.option("--prompts", metavar="FILE", help="Sample the model's own answers to these; by default a few of ours.")
 @click.option("--completions", type=click.Path(path_type=Path), help="Judge these: rows of `prompt` and `completion`.")

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import click
 
+from salmon_core.cli.completing import complete_kinds, complete_principles, complete_runs, complete_sets
 from salmon_core.kit.commands import file_plugins_option, overrides_option
 from salmon_core.stages import STAGES
 
 #: the argument of commands that read a configuration
 CONFIG = click.argument("config", type=click.Path(path_type=Path))
+#: those of commands that read what a run made
+RUN = click.argument("folder", metavar="RUN", type=click.Path(path_type=Path), shell_complete=complete_runs)
+FOLDER = click.argument("folder", type=click.Path(path_type=Path), shell_complete=complete_runs)
 _quick = click.option(
     "--quick", is_flag=True, envvar="SALMON_QUICK", help="Only read: try no component, open no file of data."
 )
@@ -152,7 +156,7 @@ def run(
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable, with the schema of each component's options.")
-@click.option("--kind", help="Only this kind, like bonuses.")
+@click.option("--kind", shell_complete=complete_kinds, help="Only this kind, like bonuses.")
 def plugins(as_json: bool, kind: str | None) -> None:
     """List the installed plugins' components, and plugins that are broken and why."""
     from salmon_core.cli.plugins import list_plugins
@@ -173,27 +177,44 @@ def schema(out: Path | None) -> None:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@FOLDER
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 @click.option(
     "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write it there as one page; needs salmon-view."
 )
-def report(folder: Path, as_json: bool, html: Path | None) -> None:
+@click.option(
+    "--write",
+    type=(str, click.Path(path_type=Path)),
+    metavar="FORM FILE",
+    help="Write it there in a form that an installed plugin knows; --html FILE is --write html FILE.",
+)
+def report(folder: Path, as_json: bool, html: Path | None, write: tuple[str, Path] | None) -> None:
     """Show the report of the run in FOLDER again."""
     from salmon_core.cli.report import show_report, write_report
 
-    if html is not None:
-        write_report(folder, "html", html)
+    if write is not None or html is not None:
+        for form, file in filter(None, (write, None if html is None else ("html", html))):
+            write_report(folder, form, file)
         return
     sys.exit(show_report(folder, as_json=as_json))
 
 
 @click.command()
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@RUN
 @click.option("--add", metavar="TEXT", help="Show a principle in these words.")
-@click.option("--principle", metavar="NAME", help="Show a principle of the reward's set, or of --from-set.")
+@click.option(
+    "--principle",
+    metavar="NAME",
+    shell_complete=complete_principles,
+    help="Show a principle of the reward's set, or of --from-set.",
+)
 @click.option("--negate", is_flag=True, help="With --principle: its negated text.")
-@click.option("--from-set", metavar="SET", help="With --principle: another set to look in; by default interventions.")
+@click.option(
+    "--from-set",
+    metavar="SET",
+    shell_complete=complete_sets,
+    help="With --principle: another set to look in; by default interventions.",
+)
 @click.option("--weight", metavar="NAME=X", help="Another weight for a principle; 0 shows it no more.")
 @click.option("--bonus", metavar="NAME=X", help="Another weight for a bonus.")
 @click.option("--undo", type=click.IntRange(min=1), metavar="K", help="Take back intervention K.")
@@ -243,12 +264,17 @@ def steer(
 
 
 @click.command()
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@RUN
 @click.option(
     "--alarm", type=click.IntRange(min=1), metavar="N", help="Number of an alarm, from 1; by default the last."
 )
 @click.option(
-    "--from-set", "sets", multiple=True, metavar="SET", help="Try the principles of this set; may be repeated."
+    "--from-set",
+    "sets",
+    multiple=True,
+    metavar="SET",
+    shell_complete=complete_sets,
+    help="Try the principles of this set; may be repeated.",
 )
 @click.option("--device", help="Where the reward model is opened: cpu, cuda:1, ...; by default where the run scores.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
@@ -266,6 +292,16 @@ def propose(
     proposed(folder, alarm=alarm, sets=sets, device=device, as_json=as_json, file_plugins=not no_file_plugins)
 
 
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def compare(runs: tuple[Path, ...], as_json: bool) -> None:
+    """Compare runs: the settings that differ, and what each of them changed, with intervals."""
+    from salmon_core.cli.compare import compare_runs
+
+    compare_runs(runs, as_json=as_json)
+
+
 #: those that `salmon` has from here
 COMMANDS: tuple[click.Command, ...] = (
     init,
@@ -277,4 +313,5 @@ COMMANDS: tuple[click.Command, ...] = (
     plugins,
     schema,
     report,
+    compare,
 )

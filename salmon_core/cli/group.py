@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from salmon_core.errors import ConfigError, PluginError, SalmonError
 
@@ -45,6 +46,14 @@ class Group(click.Group):
         rows += [(owned.name, owned.component.summary) for owned in _plugin_commands()]
         with formatter.section("Commands"):
             formatter.write_dl(sorted(rows))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands and options; as in the list of commands, a plugin's command is not imported for it."""
+        own = [(name, super(Group, self).get_command(ctx, name)) for name in super().list_commands(ctx)]
+        rows = [(name, command.get_short_help_str()) for name, command in own if command and not command.hidden]
+        rows += [(owned.name, owned.component.summary) for owned in _plugin_commands()]
+        found = [CompletionItem(name, help=text) for name, text in sorted(rows) if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import salmon_core
-from salmon_core.cli import declared_made, declared_principles, declared_runs
+from salmon_core.cli import declared_authors, declared_made, declared_principles, declared_runs
 from salmon_core.cli.group import Group
 
 
@@ -19,7 +19,12 @@ def main() -> None:
     """
 
 
-for _command in (*declared_runs.COMMANDS, *declared_made.COMMANDS, *declared_principles.COMMANDS):
+for _command in (
+    *declared_runs.COMMANDS,
+    *declared_made.COMMANDS,
+    *declared_principles.COMMANDS,
+    *declared_authors.COMMANDS,
+):
     main.add_command(_command)
 
 

@@ -13,10 +13,13 @@ from rich.table import Table
 
 from salmon_core.cli.console import is_number, printable, short
 from salmon_core.cli.output import OUT
+from salmon_core.cli.verdict import print_answers, print_changes, print_verdict, summary_of, verdict_document
 from salmon_core.data.json import read_json
 from salmon_core.errors import SalmonError, boundary
 from salmon_core.plugins.registry import Registry
 from salmon_core.records import FEW
+from salmon_core.run.run import CONFIG
+from salmon_core.seeing.summary import Summary
 from salmon_core.stages import STAGES
 from salmon_core.stages.signatures import Measured
 
@@ -34,16 +37,24 @@ _TESTED = {
 
 
 def show_report(folder: Path, *, as_json: bool) -> int:
-    """Prints the report of a run again; 1 if an expectation does not hold."""
+    """Prints the report of a run again, or how a run stands that has none yet; 1 if an expectation does not hold."""
     report = read_json(folder / "report.json")
-    if not isinstance(report, dict):
-        raise SalmonError("there is no report.json", where=str(folder), hint="salmon run writes it at the end")
+    run = summary_of(folder)
+    if not isinstance(report, dict) or (run.live and not run.report):  # or of before it was started again
+        if not (folder / CONFIG).is_file():
+            raise SalmonError("there is no report.json", where=str(folder), hint="salmon run writes it at the end")
+        if as_json:
+            print(json.dumps({"verdict": verdict_document(run)}, indent=1, ensure_ascii=False))
+        else:
+            print_verdict(run, OUT)
+            OUT.print("there is no report.json yet: salmon run writes it at the end")
+        return 0 if run.live else 1
     try:
         holds = all(item["holds"] for item in report["expect"])
         if as_json:
-            print(json.dumps(report, indent=1, ensure_ascii=False))
+            print(json.dumps({**report, "verdict": verdict_document(run)}, indent=1, ensure_ascii=False))
         else:
-            print_report(report, OUT)
+            print_report(report, OUT, run)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         said = f"report.json is not as salmon run writes it: {type(error).__name__}: {error}"
         raise SalmonError(said, where=str(folder), hint="salmon run writes it anew") from None
@@ -58,8 +69,10 @@ def write_report(folder: Path, form: str, out: Path) -> None:
     """
     registry = Registry.discover()
     if not any(owned.name == form for owned in registry.components("reports")):
-        said, hint = f"no installed plugin writes a report as {form}", "pip install salmon-view"
-        raise SalmonError(said, where=f"--{form}", hint=hint)
+        known = ", ".join(owned.name for owned in registry.components("reports"))
+        hint = "pip install salmon-view" if form == "html" else f"there are: {known}" if known else "salmon new report"
+        where = "--html" if form == "html" else "--write"
+        raise SalmonError(f"no installed plugin writes a report as {form}", where=where, hint=hint)
     owned = registry.find("reports", form)
     write = owned.load()
     with boundary(str(owned.owner), f"report {form!r}"):
@@ -67,11 +80,13 @@ def write_report(folder: Path, form: str, out: Path) -> None:
     OUT.print(escape(f"{out}: {out.stat().st_size / 1e6:.1f} MB"))
 
 
-def print_report(report: Mapping[str, Any], console: Console) -> None:
-    """A report as tables."""
-    shown = escape(", ".join(report["principles"]["rewarded"]))
+def print_report(report: Mapping[str, Any], console: Console, run: Summary) -> None:
+    """A report: the verdict, then tables, then a few answers."""
+    bonuses = [f"{name} (bonus)" for name in report.get("bonuses") or ()]
+    shown = escape(", ".join([*report["principles"]["rewarded"], *bonuses])) or "nothing"
     heading = f"{escape(report['run'])}[/bold]  {escape(report['algorithm'])}, seed {report['seed']}"
     console.print(f"\n[bold]{heading}, rewarded: {shown}")
+    print_verdict(run, console)
     if report["principles"]["interventions"]:
         console.print(f"interventions: {escape(', '.join(report['principles']['interventions']))}")
     for each in report.get("steered", ()):
@@ -82,11 +97,13 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     _print_judge(report.get("judge") or {}, console)
     if report["targets"]:
         console.print(_targets(report["targets"]))
+    print_changes(run.changes, console)
     _print_rm(report["rm"], console)
     for section in report["sections"]:
         _print_section(section, console)
     for alarm in report.get("alarms") or ():
-        console.print(f"[red]alarm[/red] {escape(alarm['monitor'])}: {escape(alarm['text'])} (p {alarm['p']:.2g})")
+        said = printable(f"{alarm['monitor']}: {alarm['text']} (p {alarm['p']:.2g})")
+        console.print(f"[red]alarm[/red] {escape(said)}")
         if proposed := alarm.get("proposed"):
             console.print(f"      {escape(printable(proposed['text']))}")
     for name, values in report["evaluators"].items():
@@ -94,6 +111,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
         if plain:
             console.print(escape(f"{name}: " + "  ".join(f"{key} {short(value)}" for key, value in plain.items())))
     _print_signatures(report.get("signatures") or [], console)
+    print_answers(run.path, console)
     seconds = sum(stage["seconds"] or 0 for stage in report["stages"].values())
     ordered = sorted(report["stages"].items(), key=lambda item: STAGES.index(item[0]))
     times = ", ".join(f"{name} {stage['seconds'] or 0:.0f}" for name, stage in ordered)

@@ -18,6 +18,7 @@ from salmon_core.cli.console import ConsoleSubscriber
 from salmon_core.cli.output import ERR, OUT
 from salmon_core.cli.patience import patient
 from salmon_core.cli.report import print_report
+from salmon_core.cli.verdict import summary_of
 from salmon_core.config.costs import within
 from salmon_core.config.limited import NOT_PROVED, limited
 from salmon_core.config.resolve import load
@@ -123,7 +124,7 @@ def run_pipeline(
                 report = pipeline.run(start=start, until=until, verify=verify, replay=entries)
             if not report:
                 return 0
-            print_report(report, OUT)
+            print_report(report, OUT, summary_of(pipeline.folder))
             made = pipeline.folder / "train-policy" / "model"
             model = f"   model: {made}" if "train-policy" in pipeline.stages else ""
             OUT.print(escape(f"report: {pipeline.folder / 'report.json'}{model}"))

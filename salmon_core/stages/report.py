@@ -106,7 +106,10 @@ def build_report(
         "algorithm": section.train.algorithm,
         "principles": {
             "judged": list(config.judge_principles.names),
-            "rewarded": {config.shown(p).name: config.shown(p).text for p in config.reward_principles},
+            "rewarded": {
+                config.shown(p).name: config.shown(p).text
+                for p in (config.reward_principles if section.reward.rm_weight != 0 else ())
+            },
             "shown": min(section.reward.show, len(config.reward_principles)) + len(config.interventions),
             "interventions": {item.shown.name: item.shown.text for item in config.interventions},
         },

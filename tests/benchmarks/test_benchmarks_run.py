@@ -57,6 +57,24 @@ def test_ppo_beside_that_of_trl_1_12() -> None:
 
 
 @pytest.mark.slow
+def test_bench_table(tmp_path: Path) -> None:
+    """With a model of random weights in place of SmolLM2."""
+    from tiny_models import byte_bpe, llama_config, save_model, tokenizer_of
+    from transformers import LlamaForCausalLM
+
+    backend = byte_bpe(["a b c"], vocab_size=300, specials=["<pad>", "<|end|>", "<|user|>", "<|assistant|>"])
+    chat = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}<|assistant|>"
+    tokenizer = tokenizer_of(backend, chat=chat, eos_token="<|end|>", pad_token="<pad>")
+    config = llama_config(tokenizer, max_position_embeddings=4096)
+    model = save_model(tmp_path / "model", config, LlamaForCausalLM, tokenizer)
+    argv = ("--quick", "--limit", "12", "--model", str(model), "--folder", str(tmp_path / "results"))
+    output = run("bench_table.py", *argv)
+    for name in ("minnow", "SmolLM2-untrained-head", "SmolLM2-judge", "length", "random"):
+        assert f"\n| {name} " in output
+    assert "rows were left out" in output
+
+
+@pytest.mark.slow
 def test_card(tmp_path: Path) -> None:
     """Four reward models, a row for each check; the same command again trains nothing."""
     output = run("card.py", "--quick", "--folder", str(tmp_path))

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from salmon_core.api import Metrics, RewardModelAccuracy, Section, Target
 from salmon_core.cli.report import print_report
+from salmon_core.cli.verdict import summary_of
 from salmon_core.config.resolve import load
 from salmon_core.records import Estimate
 from salmon_core.stages.report import ALWAYS, build_report, lookup
@@ -41,7 +42,7 @@ def report_of(
 
 def printed(report: Mapping[str, Any]) -> str:
     console = Console(file=io.StringIO(), width=160, color_system=None)
-    print_report(report, console)
+    print_report(report, console, summary_of(Path("nowhere")))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -196,7 +197,9 @@ def test_the_command_prints_what_the_run_printed(finished: Finished) -> None:
     assert done.out.strip() in finished.printed
     assert "reward model, held-out accuracy" in done.out
     as_json = salmon("report", "runs/toy", "--json", cwd=finished.folder, env=environment())
-    assert json.loads(as_json.out) == finished.report
+    said = json.loads(as_json.out)
+    assert said.pop("verdict")["word"]["text"]
+    assert said == finished.report
 
 
 def test_core_prints_no_evaluator_by_name() -> None:

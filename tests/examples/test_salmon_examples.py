@@ -35,3 +35,9 @@ def test_the_papers_numbers_are_the_papers() -> None:
     assert (rm["learning_rate"], rm["max_length"], rm["lora"]["r"]) == (3e-5, 1280, 64)
     assert rl["sharing"] == "adapters"
     assert rl["quantization"] == rm["quantization"] == "nf4"
+
+
+def test_the_readme_has_their_sizes() -> None:
+    from write_plans import README, SIZES, sizes
+
+    assert SIZES.findall(README.read_text()) == [sizes()], "run python examples/write_plans.py"

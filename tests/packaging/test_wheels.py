@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from check_dist import walk
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -97,6 +98,12 @@ def test_the_example_checks(python: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0
     assert "honest-and-accurate" in done.stdout
+
+
+def test_a_new_users_first_commands(python: Path, tmp_path: Path) -> None:
+    """A bonus of one's own, from the first command to its column; with a reward model in `make dist-check`."""
+    without = ("--set", "reward.rm_weight=0", "--set", "evaluate=[]")
+    walk(python, tmp_path, ["--no-deps", "--no-build-isolation", "-e", "."], without)
 
 
 # -- the core alone ----------------------------------------------------------------------------------------------------

@@ -80,16 +80,18 @@ def test_it_goes_on_where_it_was(
 ) -> None:
     """With moments and a schedule that falls; the checkpoint is that of the middle."""
     monkeypatch.setenv("SALMON_TEST_FSDP", "1")
-    whole = sharded(tmp_path / "whole", policy, reward_model, optim="adamw_torch")
-    world.run(whole)
-    again = sharded(tmp_path / "again", policy, reward_model, optim="adamw_torch")
-    shutil.copytree(Path(whole.folder) / "checkpoints" / "checkpoint-2", tmp_path / "again/checkpoints/checkpoint-2")
-    for name in ("steps.jsonl", "rollouts"):
-        source = Path(whole.folder) / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / "again" / name)
-    world.run(again)
-    metrics = json.loads((tmp_path / "again" / "metrics.json").read_text())
-    assert metrics["resumed_from"] == 2
-    close(*(load_file(Path(each.folder) / "model" / "model.safetensors") for each in (whole, again)))
-    names = [Path(each.folder) / "checkpoints/checkpoint-4/critic/critic.safetensors" for each in (whole, again)]
-    close(*map(load_file, names))
+    asked = sharded(tmp_path / "run", policy, reward_model, optim="adamw_torch")
+    world.run(asked)
+    folder = Path(asked.folder)
+    files = [folder / "model/model.safetensors", folder / "checkpoints/checkpoint-4/critic/critic.safetensors"]
+    before, logged = [load_file(file) for file in files], world.steps(folder)
+    for name in ("model", "checkpoints/checkpoint-4"):
+        shutil.rmtree(folder / name)
+    (folder / "metrics.json").unlink()
+    world.run(asked)
+    assert json.loads((folder / "metrics.json").read_text())["resumed_from"] == 2
+    for was, file in zip(before, files, strict=True):
+        close(was, load_file(file))
+    for (step, x), (_, y) in zip(logged, world.steps(folder), strict=True):
+        for name in (each for each in COMPARED if each in x):
+            assert y[name] == pytest.approx(x[name], abs=1e-5, rel=1e-4), f"step {step}: {name}"
