@@ -74,6 +74,11 @@ real: $(INSTALLED)
 	$(BIN)/python examples/real/make_model.py
 	$(BIN)/python examples/real/real.py
 
+# The pictures of the documentation, by a browser, of runs that it makes where they are missing.
+.PHONY: screenshots
+screenshots: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python docs/make_screenshots.py
+
 # The configuration reference, from the schemas.
 docs: $(INSTALLED)
 	$(BIN)/python docs/make_reference.py

@@ -25,6 +25,7 @@ class StageLog:
         steps: numbers of a training by optimizer step.
         anchors: (step, generated batch) as they followed each other: after so many steps that batch was written.
         rollouts: rows by generated batch.
+        alarms: `AlarmRaised`, in order; `proposed` what was proposed against them, by their numbers from 1.
         seconds: it took, where it is finished.
     """
 
@@ -38,7 +39,7 @@ class StageLog:
     anchors: list[tuple[int, int]] = field(default_factory=list)
     rollouts: dict[int, int] = field(default_factory=dict)
     alarms: list[dict[str, Any]] = field(default_factory=list)
-    intervened: list[dict[str, Any]] = field(default_factory=list)
+    proposed: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
 class EventLog:
@@ -138,5 +139,5 @@ class EventLog:
             own.rollouts[index] = int(event.get("count", 0))
         elif kind == "AlarmRaised":
             own.alarms.append(dict(event))
-        elif kind == "Intervened":
-            own.intervened.append(dict(event))
+        elif kind == "Proposed":
+            own.proposed[int(event["alarm"])] = dict(event)

@@ -155,62 +155,17 @@ class RolloutIndex:
 
     def find(self, query: Query) -> Page:
         """One page."""
-        chosen = self._chosen(query)
-        rewards = pc.take(self.table.column("reward"), chosen)
-        order = self._ordered(chosen, query)
-        rows = self.rows(order.slice(query.start, query.size))
-        return Page(rows, len(chosen), self.table.num_rows, histogram(rewards))
-
-    def _chosen(self, query: Query) -> pa.Array:
-        table, masks = self.table, []
-        if query.category:
-            masks.append(pc.equal(table.column("category"), query.category))
-        if query.principle:
-            # Labels are joined by `, `; one may be the end of another (`not kind`).
-            padded = pc.binary_join_element_wise(pa.scalar(", "), table.column("shown"), pa.scalar(", "), "")
-            masks.append(pc.match_substring(padded, f", {query.principle}, "))
-        if query.flagged:
-            masks.append(table.column("flagged"))
-        if query.low is not None:
-            masks.append(pc.greater_equal(table.column("reward"), query.low))
-        if query.high is not None:
-            masks.append(pc.less_equal(table.column("reward"), query.high))
-        if query.batch is not None:
-            masks.append(pc.equal(table.column("rollout_index"), query.batch))
-        if query.prompt_id:
-            masks.append(pc.equal(table.column("prompt_id"), query.prompt_id))
-        if query.search:
-            masks.append(pc.match_substring(table.column("searched"), query.search.lower()))
-        if not masks:
-            return pa.array(range(0), pa.int64()) if not table.num_rows else _arange(table.num_rows)
-        mask = masks[0]
-        for each in masks[1:]:
-            mask = pc.and_(mask, each)
-        return pc.indices_nonzero(pc.fill_null(mask, False)).cast(pa.int64())
-
-    def _ordered(self, chosen: pa.Array, query: Query) -> pa.Array:
-        way = "descending" if query.descending else "ascending"
-        name = query.sort if query.sort in (*SORTS, *(PART + each for each in self.components)) else "rollout_index"
-        keys = {"key": pc.take(self.table.column(name), chosen)}
-        by = [("key", way)]
-        if query.sort == "prompt":
-            keys = {"prompt": pc.take(self.table.column("prompt_id"), chosen), **keys}
-            by = [("prompt", "ascending"), ("key", "ascending")]
-        # Nulls come last, whichever way: where nothing was measured there is nothing to rank.
-        order = pc.sort_indices(pa.table(keys), sort_keys=by)
-        return pc.take(chosen, order)
-
-    def rows(self, places: pa.Array) -> list[dict[str, Any]]:
-        """Rows by their place in the table."""
-        found = self.table.drop_columns(["searched"]).take(places).to_pylist()
-        return [row | {name: dict(row[name] or ()) for name in _MAPS} for row in found]
+        table = self.table  # which another thread may replace
+        chosen = _chosen(table, query)
+        rewards = pc.take(table.column("reward"), chosen)
+        rows = _rows(table, _ordered(table, chosen, query).slice(query.start, query.size))
+        return Page(rows, len(chosen), table.num_rows, histogram(rewards))
 
     def one(self, rollout_index: int, place: int) -> dict[str, Any] | None:
         """A rollout by its name; None where there is none."""
-        mask = pc.and_(
-            pc.equal(self.table.column("rollout_index"), rollout_index), pc.equal(self.table.column("place"), place)
-        )
-        rows = self.rows(pc.indices_nonzero(mask).cast(pa.int64()).slice(0, 1))
+        table = self.table
+        mask = pc.and_(pc.equal(table.column("rollout_index"), rollout_index), pc.equal(table.column("place"), place))
+        rows = _rows(table, pc.indices_nonzero(mask).cast(pa.int64()).slice(0, 1))
         return rows[0] if rows else None
 
     def visits(self, prompt_id: str) -> list[dict[str, Any]]:
@@ -243,6 +198,57 @@ class RolloutIndex:
     def _of_batches(self, batches: Collection[int]) -> pa.Table:
         mask = pc.is_in(self.table.column("rollout_index"), pa.array(list(batches), pa.int64()))
         return self.table.filter(mask)
+
+
+def _chosen(table: pa.Table, query: Query) -> pa.Array:
+    """Places of the rows that a query asks for."""
+    masks = []
+    if query.category:
+        masks.append(pc.equal(table.column("category"), query.category))
+    if query.principle:
+        # Labels are joined by `, `; one may be the end of another (`not kind`).
+        padded = pc.binary_join_element_wise(pa.scalar(", "), table.column("shown"), pa.scalar(", "), "")
+        masks.append(pc.match_substring(padded, f", {query.principle}, "))
+    if query.flagged:
+        masks.append(table.column("flagged"))
+    if query.low is not None:
+        masks.append(pc.greater_equal(table.column("reward"), query.low))
+    if query.high is not None:
+        masks.append(pc.less_equal(table.column("reward"), query.high))
+    if query.batch is not None:
+        masks.append(pc.equal(table.column("rollout_index"), query.batch))
+    if query.prompt_id:
+        masks.append(pc.equal(table.column("prompt_id"), query.prompt_id))
+    if query.search:
+        masks.append(pc.match_substring(table.column("searched"), query.search.lower()))
+    if not masks:
+        return pa.array(range(0), pa.int64()) if not table.num_rows else _arange(table.num_rows)
+    mask = masks[0]
+    for each in masks[1:]:
+        mask = pc.and_(mask, each)
+    return pc.indices_nonzero(pc.fill_null(mask, False)).cast(pa.int64())
+
+
+def _ordered(table: pa.Table, chosen: pa.Array, query: Query) -> pa.Array:
+    way = "descending" if query.descending else "ascending"
+    name = (
+        query.sort
+        if query.sort in (*SORTS, *(each for each in table.column_names if each.startswith(PART)))
+        else "rollout_index"
+    )
+    keys = {"key": pc.take(table.column(name), chosen)}
+    by = [("key", way)]
+    if query.sort == "prompt":
+        keys = {"prompt": pc.take(table.column("prompt_id"), chosen), **keys}
+        by = [("prompt", "ascending"), ("key", "ascending")]
+    # Nulls come last, whichever way: where nothing was measured there is nothing to rank.
+    order = pc.sort_indices(pa.table(keys), sort_keys=by)
+    return pc.take(chosen, order)
+
+
+def _rows(table: pa.Table, places: pa.Array) -> list[dict[str, Any]]:
+    found = table.drop_columns(["searched"]).take(places).to_pylist()
+    return [row | {name: dict(row[name] or ()) for name in _MAPS} for row in found]
 
 
 def histogram(values: pa.ChunkedArray | pa.Array, bins: int = BINS) -> tuple[tuple[float, float, int], ...]:

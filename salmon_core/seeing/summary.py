@@ -149,10 +149,10 @@ def _worked(report: Mapping[str, Any], found: Sequence[Change]) -> Said:
         by = {moved: [each.what for each in targets if each.moved == moved] for moved in ("as wanted", "against")}
         few = [each.what for each in targets if each.moved == "too few"]
         good, bad = by["as wanted"], by["against"]
-        rest = len(targets) - len(good) - len(bad) - len(few)
+        rest = [each.what for each in targets if each.moved == "not shown"]
         parts = [f"{len(good)} of {len(targets)} targets moved as wanted"]
         parts += [f"against what was wanted: {', '.join(bad)}"] if bad else []
-        parts += [f"not shown to move: {rest}"] if rest else []
+        parts += [f"not shown to move: {', '.join(rest)}"] if rest else []
         parts += [f"too few prompts for {', '.join(few)}"] if few else []
         state: State = "good" if len(good) == len(targets) else "unclear" if good else "bad" if bad or rest else "none"
         return Said(state, "; ".join(parts))

@@ -68,6 +68,8 @@ def test_the_command_says_the_same(examined: Examined, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert read_card(card) == read_metrics(examined.report)
+    left = Path(examined.run) / "card" / "card.json"
+    assert (examined.folder / left).read_text() == card.read_text()
     assert page.read_text().startswith("## The reward model's report card\n\n| check | of |")
     assert max(map(len, done.stdout.splitlines()[:40])) <= 400
     for word in ("turns round", "planted", "in short", "the oracle minnow"):

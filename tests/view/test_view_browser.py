@@ -108,7 +108,7 @@ def test_by_keyboard_alone(browser: Any, viewer: Viewer) -> None:
         page.wait_for_selector("[data-load]", state="detached")
         reach(page, "document.activeElement.name === 'q'")
         page.keyboard.type("plain answer")
-        page.wait_for_function("document.querySelectorAll('#rows tbody tr').length === 1")
+        until(page, "document.querySelectorAll('#rows tbody tr').length === 1")
         assert "q=plain+answer" in page.url
         reach(page, f"document.activeElement.textContent === '{BATCH}.2'")
         page.keyboard.press("Enter")
@@ -117,6 +117,14 @@ def test_by_keyboard_alone(browser: Any, viewer: Viewer) -> None:
         page.keyboard.press("Enter")
         page.wait_for_selector("#read .answered")
         assert "A plain answer, Grüße." in page.inner_text("#read")
+
+
+def until(page: Any, what: str, seconds: float = 60) -> None:
+    """Waits until something holds in the page; its policy lets nobody else evaluate what is asked again and again."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(what):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
 
 
 def reach(page: Any, what: str) -> None:
@@ -136,21 +144,21 @@ def test_the_playground_moves_with_its_sliders(browser: Any, viewer: Viewer) -> 
         page.fill("[name=completion]", "<b>An answer</b> of no use")
         page.wait_for_selector("#score .big")
         first = page.inner_text("#score")
-        assert page.locator("#score b").count() <= 1  # its own, the weighted mean
+        assert page.locator("#score b", has_text="An answer").count() == 0
         page.fill("[name=new]", "The answer is <i>new</i>.")
         page.keyboard.press("Enter")
-        page.wait_for_function("document.querySelector('#score').innerText.includes('new')")
+        until(page, "document.querySelector('#score').innerText.includes('new')")
         assert page.locator("fieldset i").count() == 0
         slider = page.locator("fieldset.slider [name=weight]").first
         slider.focus()
         for _ in range(4):
             page.keyboard.press("ArrowLeft")
-        page.wait_for_function("!document.querySelector('#score').innerText.includes('new')")
+        until(page, "!document.querySelector('#score').innerText.includes('new')")
         assert page.inner_text("#score") == first
         page.locator("fieldset.slider [name=negate]").first.check()
-        page.wait_for_function("document.querySelector('#score').innerText.includes('not ')")
+        until(page, "document.querySelector('#score').innerText.includes('not ')")
         page.click("text=Let the policy write")
-        page.wait_for_function("!document.querySelector('[name=completion]').value.includes('of no use')")
+        until(page, "!document.querySelector('[name=completion]').value.includes('of no use')")
         page.click("#show-read")
         page.wait_for_selector("#read .ruled")
 
@@ -171,16 +179,28 @@ def test_the_file_opens_from_the_disk_without_network(browser: Any, seen: Path, 
     context.close()
 
 
+def reward_model(folder: Path) -> Path:
+    """One that was never trained, made of the embedded policy: it reads principles, and means nothing by them."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    import salmon_minnow
+
+    base = Path(salmon_minnow.__file__).parent / "data" / "model"
+    torch.manual_seed(1)
+    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
+    torch.nn.init.normal_(model.score.weight, std=0.3)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The embedded world in small, at PPO for as long as a test wants; returns the run's folder."""
+    """The embedded world, at PPO for as long as a test wants; returns the run's folder."""
     folder = tmp_path_factory.mktemp("training")
     config = yaml.safe_load((ROOT / "examples" / "minnow.yaml").read_text(encoding="utf-8"))
-    config["prompts"] = {"name": "plugin:minnow", "limit": 64}
-    config["sample"] |= {"samples": 3}
-    config["judge"] |= {"on_weak": "warn"}
-    config["label"] |= {"repeats": 6}
-    config["reward_model"]["options"] |= {"max_steps": 40}
+    config["reward_model"] = {"path": str(reward_model(folder / "rm"))}
     options = config["train"]["options"] | {"generation_batch_size": 16, "total_batch_size": 16, "num_iterations": 1}
     options |= {"per_device_train_batch_size": 16, "max_steps": 600, "log_rollouts_every": 1}
     config["train"]["options"] = options
@@ -211,7 +231,7 @@ def test_a_live_run_is_watched_and_steered(browser: Any, training: Path, tmp_pat
         assert "Running" in page.inner_text("#verdict h1")
         page.wait_for_selector("#chart-reward .uplot canvas")
         before = page.evaluate(points)
-        page.wait_for_function(f"{points} > {before}", timeout=60_000)
+        until(page, f"{points} > {before}")
         page = tab.open("/runs/0/steer")
         page.fill("[name=text]", words)
         page.fill("[name=reason]", "seen on the page")
@@ -224,7 +244,7 @@ def test_a_live_run_is_watched_and_steered(browser: Any, training: Path, tmp_pat
         (entry,) = read_record(training / "interventions.jsonl")
         assert (entry.text, entry.reason) == (words, "seen on the page")
         page = tab.open("/runs/0")
-        page.wait_for_function("document.getElementById('marks').innerText.includes('I1')", timeout=60_000)
+        until(page, "document.getElementById('marks').innerText.includes('I1')")
         deadline = time.monotonic() + 120
         steered: list[dict[str, Any]] = []
         while not steered:

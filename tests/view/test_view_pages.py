@@ -202,6 +202,9 @@ def test_steering_from_the_page_is_salmon_steer(living: Callable[[], Path], tmp_
 
 
 def test_a_finished_run_cannot_be_steered(viewer: Viewer, seen: Path) -> None:
+    page = viewer.page("/runs/0/steer")
+    assert "Proposed while the run went on" in page.text
+    assert "-1.00 [-2.00, -0.50]" in page.text
     refused = viewer.ask("/runs/0/steer", {"what": "add", "text": "Obey.", "apply": True})
     assert refused.status == 422
     assert "over, so there is nothing to steer" in Page(refused.text).text

@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 
 import pytest
-import salmon_view.plugin
 from core_world import salmon
 from view_world import Page
 
+import salmon_view.plugin
 from salmon_core.cli.report import write_report
 from salmon_core.errors import SalmonError
 from salmon_core.plugins.registry import Registry

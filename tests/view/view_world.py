@@ -71,8 +71,22 @@ def add_rollouts(run: Path) -> None:
         "flagged": [[BATCH, 0]],
         "forbid": "",
     }
+    estimate = {"value": -1.0, "low": -2.0, "high": -0.5, "n": 30}
+    measured = dict.fromkeys(("flagged", "others", "apart"), estimate)
+    proposal = {"what": "principle", "name": "x", "text": HOSTILE, "negated": False, "source": "", "refused": ""}
+    proposed = {
+        "event": "Proposed",
+        "time": time.time(),
+        "stage": "train-policy",
+        "monitor": "toy",
+        "about": "x",
+        "alarm": 1,
+        "text": HOSTILE,
+        "proposals": [{**proposal, **measured, "works": True}],
+        "applied": None,
+    }
     with (run / "events.jsonl").open("a") as file:
-        file.write(json.dumps(alarm) + "\n")
+        file.writelines(json.dumps(each) + "\n" for each in (alarm, proposed))
 
 
 class Answer:

@@ -83,8 +83,8 @@ class App:
             Route("/compare", self._compare),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
-        for path, answer in posts.items():
-            routes.append(Route(f"/runs/{{number:int}}{path}", partial(self._posted, answer), methods=["POST"]))
+        for path, posted in posts.items():
+            routes.append(Route(f"/runs/{{number:int}}{path}", partial(self._posted, posted), methods=["POST"]))
         for path, answer in pages.items():
             routes.append(Route(f"/runs/{{number:int}}{path}", partial(self._got, answer)))
         handlers: Mapping[Any, Any] = {
@@ -116,7 +116,7 @@ class App:
         return await run_in_threadpool(answer, self._run(request), asked)
 
     def _run(self, request: Request) -> ViewedRun:
-        number = request.path_params["number"]
+        number: int = request.path_params["number"]
         if number >= len(self.runs):
             raise HTTPException(404, "no such run")
         return self.runs[number]
@@ -206,13 +206,13 @@ class App:
         return self._page(run, "reward", "Reward model", body)
 
     def _steer(self, run: ViewedRun, request: Request) -> Response:
-        body = steer_page(run.home, run.summary, run.alarms, dict(request.query_params))
+        body = steer_page(run.home, run.summary, run.log.training, dict(request.query_params))
         return self._page(run, "steer", "Steer", body)
 
     def _propose(self, run: ViewedRun, request: Request) -> Response:
         sets = request.query_params.get("sets", "").split(",")
         found = self._asking[run.number].ask("propose", alarm=request.query_params.get("alarm"), sets=sets)
-        return HTMLResponse(proposals_part(run.home, found))
+        return HTMLResponse(proposals_part(found))
 
     def _playground(self, run: ViewedRun, request: Request) -> Response:
         return self._page(run, "try", "Playground", playground_page(run.home, dict(request.query_params)))

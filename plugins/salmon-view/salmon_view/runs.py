@@ -35,7 +35,7 @@ class ViewedRun:
         self.number, self.path = number, path
         self.index = RolloutIndex(path / STAGE)
         self._log = EventLog(path)
-        self._lock, self._rollouts = threading.Lock(), threading.Lock()
+        self._lock, self._rollouts = threading.RLock(), threading.Lock()
         self._read, self._read_rollouts = time.monotonic(), -FRESH
         self._summary: Summary | None = None
         self._whole = False
@@ -68,11 +68,14 @@ class ViewedRun:
         log = self.log
         known = self._summary
         if known is None or known.live or (self.loaded.is_set() and not self._whole):
-            found = summary(self.path, log)
+            with self._lock:
+                found = summary(self.path, log)
             # Of many rollouts the first page does not wait; it refreshes until they are there.
             self._whole = self.loaded.wait(PATIENCE)
             if self._whole:
-                found = summary(self.path, log, self.rollouts().early_and_late())
+                training = self.rollouts().early_and_late()
+                with self._lock:
+                    found = summary(self.path, log, training)
             self._summary = found
             return found
         return known

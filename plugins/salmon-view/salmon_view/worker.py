@@ -98,11 +98,12 @@ class Worker:
             sets: list[tuple[ShownPrinciple, ...]] = [(), *((each,) for each in shown)]
             alone = reward.score_texts([(prompt.messages, completion, sets)])[0]
         weights = [1.0 if each.weight is None else each.weight for each in shown]
+        scores = list(zip(shown, weights, alone[1:], strict=False))
         by = [
             {"label": label(each), "text": each.text, "weight": weight, "score": score}
-            for each, weight, score in zip(shown, weights, alone[1:], strict=False)
+            for each, weight, score in scores
         ]
-        mean = sum(each["weight"] * each["score"] for each in by) / sum(weights) if by and sum(weights) > 0 else None
+        mean = sum(weight * score for _, weight, score in scores) / sum(weights) if scores and sum(weights) else None
         return {
             "total": breakdown.total,
             "components": dict(breakdown.components),
@@ -237,7 +238,7 @@ def _count(asked: Mapping[str, Any], name: str) -> int | None:
     if value in (None, ""):
         return None
     try:
-        number = int(value)  # type: ignore[arg-type]  # what is none is said below
+        number = int(str(value))
     except (TypeError, ValueError):
         raise SalmonError("is no whole number", where=name) from None
     if not 0 <= number < 10**12:

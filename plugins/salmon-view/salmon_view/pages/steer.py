@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,18 @@ from salmon_core.errors import SalmonError
 from salmon_core.kit.markup import Html, Node, exact, markup, tag
 from salmon_core.run.folder import StageFolder
 from salmon_core.run.steering import state_of
+from salmon_core.seeing.eventlog import StageLog
 from salmon_core.seeing.summary import Summary
 from salmon_view.parts import empty, interval, sign, steps, table
 from salmon_view.text import block, line
 
 
-def steer_page(home: str, run: Summary, alarms: Sequence[Mapping[str, Any]], given: Mapping[str, str]) -> list[Node]:
-    """All of it."""
+def steer_page(home: str, run: Summary, log: StageLog, given: Mapping[str, str]) -> list[Node]:
+    """All of it.
+
+    Args:
+        log: of the policy's training.
+    """
     status = StageFolder(run.path, STAGE).manifest.get("status")
     can = status == "started" and run.algorithm not in ("", "none", "dpo")
     why = None
@@ -29,7 +34,7 @@ def steer_page(home: str, run: Summary, alarms: Sequence[Mapping[str, Any]], giv
         why,
         record_part(home, run.path, can=can),
         _change(home, run, given) if can else None,
-        _alarms(home, alarms),
+        _alarms(home, log),
     ]
 
 
@@ -150,7 +155,8 @@ def applied_part(found: Mapping[str, Any]) -> Html:
     return tag("p", sign("good"), f"{said}; from batch {entry['from_rollout']} on.", class_="done", data_done=True)
 
 
-def _alarms(home: str, alarms: Sequence[Mapping[str, Any]]) -> Html:
+def _alarms(home: str, log: StageLog) -> Html:
+    alarms = log.alarms
     if not alarms:
         return steps("Alarms", empty("No alarm was raised (`monitors: {}` has them)."), id="alarms")
     shown: list[Node] = []
@@ -173,6 +179,7 @@ def _alarms(home: str, alarms: Sequence[Mapping[str, Any]]) -> Html:
                 ),
                 tag("p", line(str(each.get("text")), 1000), dir="auto"),
                 tag("details", tag("summary", f"{len(examples)} of the answers"), *examples) if examples else None,
+                _proposed(log.proposed.get(number)),
                 tag("p", tag("a", "all flagged rollouts", href=f"{home}/rollouts?flagged=1&sort=reward")),
                 tag(
                     "label",
@@ -187,7 +194,18 @@ def _alarms(home: str, alarms: Sequence[Mapping[str, Any]]) -> Html:
     return steps("Alarms", markup(*shown), id="alarms", live=False)
 
 
-def proposals_part(home: str, found: Mapping[str, Any]) -> Html:
+def _proposed(found: Mapping[str, Any] | None) -> Node:
+    """What was proposed while the run went on."""
+    if found is None:
+        return None
+    applied = found.get("applied")
+    done = f" It was applied as intervention {applied}." if applied is not None else ""
+    said = tag("p", line(str(found.get("text")), 1000), done, dir="auto")
+    shown = proposals_part(found) if found.get("proposals") else None
+    return tag("details", tag("summary", "Proposed while the run went on"), said, shown)
+
+
+def proposals_part(found: Mapping[str, Any]) -> Html:
     """Prohibitions, each with what it does to the rollouts that the alarm is about."""
     rows: list[list[Node]] = []
     for each in found["proposals"]:

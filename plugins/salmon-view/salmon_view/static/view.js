@@ -165,7 +165,7 @@
     };
     const later = (wait) => { clearTimeout(timer); timer = setTimeout(() => show(address(), true), wait); };
     form.addEventListener("submit", (event) => { event.preventDefault(); later(0); });
-    form.addEventListener("input", (event) => later(event.target.matches("[type=search], [type=number]") ? 80 : 0));
+    form.addEventListener("input", (event) => later(event.target.matches("[type=search], [type=number]") ? 40 : 0));
     rows.addEventListener("click", (event) => {
       const link = event.target.closest("a[data-page][href]");
       if (!link) return;
