@@ -43,7 +43,8 @@ def test_links_are_those_of_the_site(page: str) -> None:
     """Each relative link of a page is, in the site, a file that the site has."""
     text = (ROOT / page).read_text(encoding="utf-8")
     there = {*map(site_pages.site_path, [*DOCS, *site_pages.outside()])}
-    there |= {site_pages.site_path(path.relative_to(ROOT).as_posix()) for path in (ROOT / "docs").rglob("*.svg")}
+    pictures = [path for path in (ROOT / "docs").rglob("*") if path.suffix in (".svg", ".png")]
+    there |= {site_pages.site_path(path.relative_to(ROOT).as_posix()) for path in pictures}
     changed = site_pages.rewritten(text, page)
     assert changed.count("\n") == text.count("\n")
     prose = re.sub(r"^```.*?^```$", "", changed, flags=re.M | re.S)
