@@ -69,6 +69,11 @@ class Proposal:
         }
 
     @property
+    def is_draft(self) -> bool:
+        """Whether it is of no set: words that the reward model was hardly shown before."""
+        return self.change.what == "principle" and not self.source
+
+    @property
     def words(self) -> str:
         """What it says, or does."""
         return self.change.text or f"no bonus {self.change.name}"
@@ -82,7 +87,7 @@ class Proposal:
 def proposals(
     run: Run, alarm: Mapping[str, Any], sets: Iterable[str] = (), *, device: str | None = None
 ) -> list[Proposal]:
-    """What could forbid what an alarm is about, the one that lowers it most first.
+    """What could forbid what an alarm is about: of those that work the one that lowers it most first, drafts last.
 
     Args:
         alarm: one of `alarms_of`; its draft is tried first.
@@ -101,7 +106,10 @@ def proposals(
         found = [_tried(run, reward, shown, source, flagged, others) for shown, source in _drafts(run, alarm, sets)]
     if label := alarm.get("bonus"):
         found.append(_without(run, str(label), flagged, others))
-    return sorted(found, key=lambda each: (not each.works, 0.0 if each.apart is None else each.apart.value))
+    # A draft's words are new to the reward model: what they do to these rollouts need not hold for the next ones.
+    return sorted(
+        found, key=lambda each: (not each.works, each.is_draft, 0.0 if each.apart is None else each.apart.value)
+    )
 
 
 def chosen_alarm(run: Run, number: int | None) -> dict[str, Any]:
