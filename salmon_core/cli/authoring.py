@@ -47,7 +47,7 @@ NEW_KINDS: Mapping[str, NewKind] = {
         needs=("pydantic>=2.7,<3",),
     ),
     "prompts": NewKind("prompts", "small sums", "prompts: {name: @name@, upto: 20}"),
-    "oracle": NewKind("oracles", "knows which answer is shorter", "evaluate: [{name: rm-accuracy, truth: @name@}]"),
+    "oracle": NewKind("oracles", "knows which answer is shorter", "evaluate: [{name: EVALUATOR, truth: @name@}]"),
     "template": NewKind("templates", "few words", "policy:\n  template: @name@", target="@CONSTANT@"),
     "principles": NewKind(
         "principle_sets", "what an answer should be like", "judge:\n  principles: @name@", target="@CONSTANT@"

@@ -38,17 +38,19 @@ _TESTED = {
 
 def show_report(folder: Path, *, as_json: bool) -> int:
     """Prints the report of a run again, or how a run stands that has none yet; 1 if an expectation does not hold."""
-    report = read_json(folder / "report.json")
-    run = summary_of(folder)
-    if not isinstance(report, dict) or (run.live and not run.report):  # or of before it was started again
-        if not (folder / CONFIG).is_file():
-            raise SalmonError("there is no report.json", where=str(folder), hint="salmon run writes it at the end")
+    file, run = folder / "report.json", summary_of(folder)
+    report = read_json(file)
+    older = run.live and not run.report  # the file is of before the run was started again
+    if older or ((folder / CONFIG).is_file() and not file.exists()):
         if as_json:
             print(json.dumps({"verdict": verdict_document(run)}, indent=1, ensure_ascii=False))
         else:
             print_verdict(run, OUT)
             OUT.print("there is no report.json yet: salmon run writes it at the end")
         return 0 if run.live else 1
+    if not isinstance(report, dict):
+        what = "is no report" if file.exists() else "there is no report.json"
+        raise SalmonError(what, where=str(file if file.exists() else folder), hint="salmon run writes it at the end")
     try:
         holds = all(item["holds"] for item in report["expect"])
         if as_json:

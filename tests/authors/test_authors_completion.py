@@ -62,7 +62,7 @@ def pressed(home: Path, line: str, *, interactive: bool = False) -> set[str]:
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
-        ("salmon st", {"steer"}),
+        ("salmon ste", {"steer"}),
         ("salmon ser", {"serve"}),  # of a plugin
         ("salmon report ", {"runs/first"}),
         ("salmon steer runs/first --principle b", {"brief"}),
@@ -87,7 +87,7 @@ def test_it_is_installed_once_and_works(home: Path) -> None:
     text, script = startup.read_text(), home / ".local" / "share" / "salmon" / "completion.bash"
     assert text.startswith("export MINE=1\n# >>> salmon completion >>>\n")
     assert startup.stat().st_mode & 0o777 == 0o600
-    assert pressed(home, "salmon st", interactive=True) == {"steer"}
+    assert pressed(home, "salmon ste", interactive=True) == {"steer"}
     again = salmon(home, "completion", "bash", "--install")
     assert again.stderr.split() == ["kept", str(script), "kept", str(startup)]
     assert startup.read_text() == text
@@ -97,7 +97,7 @@ def test_it_is_installed_once_and_works(home: Path) -> None:
     assert moved.returncode == 0
     assert startup.read_text().count(">>> salmon completion >>>") == 1
     assert startup.read_text().endswith("# <<< salmon completion <<<\nexport MORE=1\n")
-    assert pressed(home, "salmon st", interactive=True) == {"steer"}
+    assert pressed(home, "salmon ste", interactive=True) == {"steer"}
 
 
 def test_a_half_installed_one_is_not_guessed_at(home: Path) -> None:

@@ -42,7 +42,7 @@ def make_run(folder: Path, name: str, *, after: float, weight: float, alarms: in
     ("made", "said"),
     [
         ({"after": 0.8, "weight": 1.0}, ("It worked", "1 of 1 targets moved as wanted", "kind, length (bonus)")),
-        ({"after": 0.21, "weight": 1.0}, ("It did not work", "not shown to move: 1")),
+        ({"after": 0.21, "weight": 1.0}, ("It did not work", "not shown to move: kind")),
         ({"after": 0.8, "weight": 1.0, "alarms": 1}, ("exploited", "drift: now  [31mlonger")),
         ({"after": 0.8, "weight": 0.0}, ("rewarded: length (bonus)",)),
     ],
