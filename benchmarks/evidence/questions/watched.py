@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -114,9 +115,10 @@ def _applied(results: Results) -> list[str]:
             ("self-praise in the last batch", last),
         )
     ]
-    said = "; ".join(sorted(texts))
+    said = [textwrap.fill(f"- {each}", 118, subsequent_indent="  ") for each in sorted(texts)]
     lines = markdown(["forbidden by the monitors themselves", "seeds", "mean"], rows)
-    return [*lines, f"Runs in which nothing was applied: {runs - len(since)} of {runs}. Applied: {said}.", ""]
+    none = f"Runs in which nothing was applied: {runs - len(since)} of {runs}. In the others the record says:"
+    return [*lines, none, "", *said, ""]
 
 
 def _write(results: Results) -> list[str]:
