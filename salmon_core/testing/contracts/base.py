@@ -162,8 +162,10 @@ class ComponentContract:
 
     def test_a_fresh_process_gives_the_same(self, tmp_path: Path) -> None:
         """It can be constructed there, and does not depend on the hashes of texts or the working directory."""
-        found = self.elsewhere(tmp_path, ask=self.portable())
-        assert not any(tmp_path.iterdir()), "it left files in the working directory"
+        folder = tmp_path / "a-working-directory"  # of its own: `inputs` may have their files in `tmp_path`
+        folder.mkdir()
+        found = self.elsewhere(folder, ask=self.portable())
+        assert not any(folder.iterdir()), "it left files in the working directory"
         if self.portable():
             self.same(found.result, self.answer(self.inputs()), "in a fresh process", tolerance=self.tolerance)
 
