@@ -71,8 +71,8 @@ def test_two_shards_compute_what_one_process_does(
     for step in (2, 4):
         critics = [f / "checkpoints" / f"checkpoint-{step}" / "critic" / "critic.safetensors" for f in (a, b)]
         close(*map(load_file, critics))
-    parts = sorted(path.name for path in (b / "checkpoints" / "checkpoint-4" / "critic").iterdir())
-    assert parts == ["critic.safetensors", "optimizer-0.pt", "optimizer-1.pt"]
+    parts = sorted(path.name for path in (b / "checkpoints" / "checkpoint-4" / "critic" / "optimizer").iterdir())
+    assert parts == [".metadata", "__0_0.distcp", "__1_0.distcp"]
 
 
 def test_it_goes_on_where_it_was(

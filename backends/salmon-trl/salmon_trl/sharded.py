@@ -18,8 +18,8 @@ from transformers import get_scheduler
 from salmon_core.errors import StageError
 from salmon_trl.critic import Critic, ValueModel, whole
 
-#: of each process, its part of the optimizer's state
-_OPTIMIZER = "optimizer-{}.pt"
+#: a folder of torch's distributed checkpoint, to which each process writes its part
+_OPTIMIZER = "optimizer"
 
 
 def shard(critic: Critic, accelerator: Any) -> None:
@@ -84,8 +84,7 @@ class OwnOptimizer:
             ],
             **{**values, "lr": rate},
         )
-        self._args, self._process = trainer.args, trainer.accelerator.process_index
-        self._processes = trainer.accelerator.num_processes
+        self._args, self._critic = trainer.args, critic
         self.schedule: Any = None
 
     def begin(self, steps: int) -> None:
@@ -105,50 +104,31 @@ class OwnOptimizer:
         self.schedule.step()
 
     def save(self, folder: Path) -> None:
-        """This process's part."""
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {"optimizer": _local(self.optimizer.state_dict()), "schedule": self.schedule.state_dict()}
-        torch.save({**state, "processes": self._processes}, folder / _OPTIMIZER.format(self._process))
+        """What any number of processes can go on from; every one has to ask."""
+        import torch.distributed.checkpoint as dcp
+
+        dcp.save(self._state(), checkpoint_id=folder / _OPTIMIZER)
 
     def restore(self, folder: Path) -> None:
         """Takes back what `save` wrote.
 
         Raises:
-            StageError: no such file, or of another number of processes.
+            StageError: nothing was written there, or not all of it.
         """
-        path = folder / _OPTIMIZER.format(self._process)
-        if not path.is_file():
+        import torch.distributed.checkpoint as dcp
+        from torch.distributed.checkpoint.state_dict import set_optimizer_state_dict
+
+        if not (folder / _OPTIMIZER / ".metadata").is_file():  # written last
             raise StageError("holds no optimizer of the critic: the checkpoint is incomplete", where=str(folder))
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["processes"] != self._processes:
-            what = f"is of {state['processes']} processes, and these are {self._processes}"
-            raise StageError(what, where=str(path), hint="go on with as many as there were")
-        own = self.optimizer.state_dict()
-        params = [value for group in self.optimizer.param_groups for value in group["params"]]
-        loaded = {number: _like(params[number], each) for number, each in state["optimizer"]["state"].items()}
-        groups = [{**new, "params": old["params"]} for old, new in zip(
-            own["param_groups"], state["optimizer"]["param_groups"], strict=True)]  # fmt: skip
-        self.optimizer.load_state_dict({"state": loaded, "param_groups": groups})
+        state = self._state()
+        dcp.load(state, checkpoint_id=folder / _OPTIMIZER)
+        set_optimizer_state_dict(self._critic, self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
 
+    def _state(self) -> dict[str, Any]:
+        from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 
-def _local(state: Any) -> Any:
-    """The same with this process's parts in place of sharded tensors."""
-    if isinstance(state, DTensor):
-        return state.to_local()
-    if isinstance(state, dict):
-        return {key: _local(value) for key, value in state.items()}
-    return [_local(value) for value in state] if isinstance(state, list) else state
-
-
-def _like(value: torch.nn.Parameter, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Moments as parts of sharded tensors again, where their parameter is one."""
-
-    def made(each: Any) -> Any:
-        if isinstance(value, DTensor) and isinstance(each, torch.Tensor) and each.dim():
-            return DTensor.from_local(
-                each, value.device_mesh, value.placements, shape=value.shape, stride=value.stride(), run_check=False
-            )
-        return each
-
-    return {key: made(each) for key, each in state.items()}
+        return {
+            "optimizer": get_optimizer_state_dict(self._critic, self.optimizer),
+            "schedule": self.schedule.state_dict(),
+        }
