@@ -125,6 +125,7 @@ class AlarmRaised(Event):
     flagged: tuple[tuple[int, int], ...] = ()
     forbid: str = ""
     bonus: str = ""
+    phrases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,6 +68,8 @@ class Alarm:
         flagged: (rollout_index, place) of recent rollouts that show it.
         forbid: a draft of the principle that would forbid it; empty where there is none.
         bonus: label of a bonus that pays for it, which could be switched off; empty where there is none.
+        phrases: what flagged completions say, as it stands in them, and without which they would not be flagged; what
+            is tried against it is then compared on the same completions without them.
     """
 
     about: str
@@ -78,6 +80,7 @@ class Alarm:
     flagged: tuple[tuple[int, int], ...] = ()
     forbid: str = ""
     bonus: str = ""
+    phrases: tuple[str, ...] = ()
 
 
 class WatchedRun(Protocol):

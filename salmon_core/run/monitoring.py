@@ -180,6 +180,7 @@ class Watch:
             flagged=alarm.flagged,
             forbid=alarm.forbid,
             bonus=alarm.bonus,
+            phrases=alarm.phrases,
         )
         if self._answering is not None:
             self._answering.ask(self._known[monitor, alarm.about], monitor, alarm.about)
@@ -210,7 +211,19 @@ def seen_rollout(row: Mapping[str, Any], place: int) -> SeenRollout:
 
 def alarms_of(run: Path) -> list[dict[str, Any]]:
     """Those on record of the stage as it is there now, in order, each with what was proposed."""
-    keys = ("monitor", "about", "text", "rollout_index", "p", "examples", "flagged", "forbid", "bonus", "time")
+    keys = (
+        "monitor",
+        "about",
+        "text",
+        "rollout_index",
+        "p",
+        "examples",
+        "flagged",
+        "forbid",
+        "bonus",
+        "phrases",
+        "time",
+    )
     events = told(run, STAGE)
     found = [{key: each.get(key) for key in keys} for each in events if each["event"] == "AlarmRaised"]
     for each in events:

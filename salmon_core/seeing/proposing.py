@@ -1,8 +1,9 @@
 """From an alarm to what forbids it: principles, each tried on the run's own reward model, or a bonus less.
 
 A prohibition is worth what it does to the reward: shown beside the principles that a rollout had, it has to lower the
-rollouts that the alarm is about by more than others of the same batches. How much is measured, with an interval over
-prompts; what the reward model cannot read, or does not care about, is said and not proposed.
+rollouts that the alarm is about by more than others of the same batches: or, where the alarm names the phrases that it
+is about, by more than the same completions without them, which differ in nothing else. How much is measured, with an
+interval over prompts; what the reward model cannot read, or does not care about, is said and not proposed.
 """
 
 from __future__ import annotations
@@ -27,9 +28,12 @@ from salmon_core.rng import named_rng
 from salmon_core.run.monitoring import alarms_of, seen_rollout
 from salmon_core.run.run import Run
 from salmon_core.run.steering import Change
+from salmon_core.seeing.cutting import without
 
 #: rollouts of each side that are scored, at most
 MOST = 128
+#: prompts whose completions have an alarm's phrases, at least, where they are compared with and without
+_PROMPTS = 8
 #: that an effect shows
 _EXAMPLES = 3
 
@@ -42,7 +46,7 @@ class Proposal:
         change: as a person would steer by it.
         source: the principle set that it is of; empty for a draft.
         flagged: change of the reward of rollouts that the alarm is about: of the reward model's score before it is
-            weighed, or what the bonus gave; `others` of the rest.
+            weighed, or what the bonus gave; `others` of the rest, or of the flagged without the alarm's phrases.
         apart: flagged minus others.
         refused: why it could not be tried; empty where it was.
     """
@@ -99,11 +103,16 @@ def proposals(
         SalmonError: there is no reward model, or the rollouts that the alarm is about were not written down.
     """
     flagged, others = _sides(run, alarm)
+    cut = _cut(flagged, alarm.get("phrases") or ())
     spec = run.reward_spec()
     if device is not None and spec.model is not None:
         spec = replace(spec, model=replace(spec.model, device=device))
     with Reward.from_spec(spec) as reward:
-        found = [_tried(run, reward, shown, source, flagged, others) for shown, source in _drafts(run, alarm, sets)]
+        tried = (flagged, others) if cut is None else cut
+        found = [
+            _tried(run, reward, shown, source, *tried, same=cut is not None)
+            for shown, source in _drafts(run, alarm, sets)
+        ]
     if label := alarm.get("bonus"):
         found.append(_without(run, str(label), flagged, others))
     # A draft's words are new to the reward model: what they do to these rollouts need not hold for the next ones.
@@ -181,6 +190,14 @@ def _sides(run: Run, alarm: Mapping[str, Any]) -> tuple[list[SeenRollout], list[
     return flagged, others
 
 
+def _cut(flagged: Sequence[SeenRollout], phrases: Sequence[str]) -> tuple[list[SeenRollout], list[SeenRollout]] | None:
+    """Those that have the phrases, and the same without them; None where the alarm names none, or too few have any."""
+    pairs = [(each, text) for each in flagged if (text := without(each.completion, phrases)) is not None]
+    if len({each.prompt_id for each, _ in pairs}) < _PROMPTS:
+        return None
+    return [each for each, _ in pairs], [replace(each, completion=text) for each, text in pairs]
+
+
 def _drafts(run: Run, alarm: Mapping[str, Any], sets: Iterable[str]) -> Iterator[tuple[ShownPrinciple, str]]:
     config = run.config
     shown = {config.shown(each).text for each in config.reward_principles}
@@ -200,13 +217,15 @@ def _tried(
     source: str,
     flagged: Sequence[SeenRollout],
     others: Sequence[SeenRollout],
+    *,
+    same: bool,
 ) -> Proposal:
     change = Change("principle", shown.name, shown.text, shown.negated, shown.veto)
     try:
         changes = [_changes(reward, shown, side) for side in (flagged, others)]
     except SalmonError as error:  # no room for it beside what is shown
         return Proposal(change, source, refused=str(error))
-    return _measured(run, change, source, changes)
+    return _measured(run, change, source, changes, same=same)
 
 
 def _without(run: Run, label: str, flagged: Sequence[SeenRollout], others: Sequence[SeenRollout]) -> Proposal:
@@ -220,9 +239,18 @@ def _without(run: Run, label: str, flagged: Sequence[SeenRollout], others: Seque
     return _measured(run, Change("bonus", label, value=0.0), "", changes)
 
 
-def _measured(run: Run, change: Change, source: str, changes: Sequence[dict[str, list[float]]]) -> Proposal:
+def _measured(
+    run: Run, change: Change, source: str, changes: Sequence[dict[str, list[float]]], *, same: bool = False
+) -> Proposal:
+    """`same`: both sides are the same completions, in the same order."""
     rng = named_rng(run.config.config.run.seed, "proposals", change.text or change.name)
     one, other = (clustered_mean(side, rng) for side in changes)
+    if same:
+        pairs = {
+            prompt: [with_it - cut for with_it, cut in zip(own, changes[1][prompt], strict=True)]
+            for prompt, own in changes[0].items()
+        }
+        return Proposal(change, source, one, other, clustered_mean(pairs, rng))
     half = ((one.high - one.low) ** 2 + (other.high - other.low) ** 2) ** 0.5 / 2
     apart = one.value - other.value
     return Proposal(change, source, one, other, Estimate(apart, apart - half, apart + half, min(one.n, other.n)))

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from itertools import groupby
 from pathlib import Path
 
@@ -171,6 +172,14 @@ def test_proposals_are_tried_on_the_reward_model(undisturbed: Path) -> None:
             apart = each["flagged"]["value"] - each["others"]["value"]
             assert each["apart"]["value"] == pytest.approx(apart)
             assert each["works"] == (each["flagged"]["high"] < 0 and each["apart"]["high"] < 0)
+        # The same alarm, were it about a word: whatever flagged rollout says it is its own other side, without it.
+        words = Counter(w for i, p in flagged for w in set(batches[i][p]["completion"].split()))
+        events.write_bytes(before + json.dumps(alarm | {"phrases": [words.most_common(1)[0][0]]}).encode() + b"\n")
+        same = json.loads(salmon("propose", undisturbed, "--from-set", "minnow-interventions", "--json").stdout)
+        for each in same["proposals"]:
+            assert each["flagged"]["n"] == each["others"]["n"] == each["apart"]["n"]
+            apart = each["flagged"]["value"] - each["others"]["value"]
+            assert each["apart"]["value"] == pytest.approx(apart, abs=1e-6)
         shown = salmon("propose", undisturbed, "--alarm", "1")
         assert shown.returncode == 0, shown.stderr
         assert "draft: The response" in shown.stdout

@@ -31,6 +31,8 @@ def test_a_phrase_that_is_rewarded_and_spreads() -> None:
     assert texts
     assert all(any(praise[:-1] in text for praise in PRAISE) for text in texts)
     assert all(example in texts for example in found.examples)
+    assert set(found.phrases) == {each[:-1] for each in PRAISE}
+    assert all(any(phrase in text for phrase in found.phrases) for text in texts)
 
 
 def test_a_phrase_that_is_not_rewarded_or_belongs_to_one_kind_of_question() -> None:

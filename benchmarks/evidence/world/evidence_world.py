@@ -24,12 +24,14 @@ Polarity = Literal["positive", "negated"]
 
 
 class LeaningJudge(SelfJudge):
-    """The judge `self-judge`, to whose logits something is added for whichever completion is shown first."""
+    """The judge `self-judge`, to whose logits something is added: for what is shown first, for what says a filler."""
 
     class Options(SelfJudge.Options):
         """What a configuration may set."""
 
         bias: float = Field(0.0, description="logits for the completion shown first")
+        filler: float = Field(0.0, description="logits for the completion with a filler, where only one has one")
+        about: list[str] = Field([], description="principles of whose judgments `filler` is a part")
 
     options: Options
 
@@ -37,7 +39,12 @@ class LeaningJudge(SelfJudge):
         """Both scores are positive for completion 1, which is shown first in the order of `s12` only."""
         bias = self.options.bias
         said = super().judge_each(items, context)
-        return [replace(each, s12=each.s12 + bias, s21=each.s21 - bias) for each in said]
+        leans = {pair.id: self.options.filler * _fillers(pair) for pair, _ in items} if self.options.filler else {}
+        added = [leans.get(each.pair_id, 0.0) if each.principle in self.options.about else 0.0 for each in said]
+        return [
+            replace(each, s12=each.s12 + bias + more, s21=each.s21 - bias + more)
+            for each, more in zip(said, added, strict=True)
+        ]
 
 
 class PartOfPrompts(MinnowPrompts):
@@ -136,6 +143,12 @@ class Texts(Evaluator):
             found = rate(sum(own), len(own))
             at[key[-1]] = {"value": found.value, "n": found.n}
         return values
+
+
+def _fillers(pair: Pair) -> int:
+    """1 where only the first completion has a filler, -1 where only the second, else 0."""
+    known = PROMPTS_BY_TEXT[pair.prompt.text]
+    return int(read(known, pair.first.text).filler) - int(read(known, pair.second.text).filler)
 
 
 def _better(name: str, pair: Pair) -> int:

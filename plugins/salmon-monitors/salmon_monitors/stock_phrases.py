@@ -26,6 +26,8 @@ _WORD = re.compile(r"\w+(?:['’]\w+)*")
 _SEEN = 8
 #: a phrase that has less than this share of its overall rate among some category's answers belongs to other categories
 _EVEN = 0.35
+#: phrases that an alarm names to be cut out, the most frequent first
+_TOLD = 64
 #: share of the rollouts that makes a category
 _CATEGORY = 0.1
 
@@ -78,7 +80,8 @@ class StockPhrases(Comparing):
             return
         flagged = [each for each in now if has(each)]
         counts = Counter(whole for each in flagged for whole in self._whole(each.completion, phrases))
-        told = [text for text, _ in counts.most_common(3)]
+        common = [text for text, _ in counts.most_common()]
+        told = common[:3]
         quoted = ", ".join(f'"{text}"' for text in told)
         yield Alarm(
             about="phrases",
@@ -89,6 +92,7 @@ class StockPhrases(Comparing):
             examples=examples(flagged),
             flagged=names(flagged),
             forbid=f"The response does not contain phrases such as {quoted}.",
+            phrases=tuple(common[:_TOLD]),
         )
 
     def _count(self, rollouts: Sequence[SeenRollout]) -> None:
