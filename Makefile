@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 DISTRIBUTIONS := . $(wildcard plugins/*) $(wildcard backends/*)
 INSTALLED := $(VENV)/.installed
 OPENRLHF := .venv-openrlhf
+# One more than two cores: many tests wait for a process or a clock.
+WORKERS ?= 3
 SITE := .venv-site
 DIST := .venv-dist
 OPENRLHF_PINS := backends/salmon-openrlhf/constraints-openrlhf-cpu.txt
@@ -29,11 +31,11 @@ quickstart: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/salmon run examples/minnow.yaml
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
 # Whole runs: end to end with kills, what the pages tell to do, models that travel, benchmarks in small.
 test-slow: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not openrlhf and not vllm and not ray"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow and not openrlhf and not vllm and not ray"
 
 # OpenRLHF in an interpreter of its own, for a machine without a GPU: everything pinned, nothing resolved.
 $(OPENRLHF)/.installed: $(OPENRLHF_PINS)

@@ -73,11 +73,13 @@ def test_commands_and_their_options_exist(block: Block) -> None:
             group, rest = found, rest[1:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", named("console"))
 def test_commands_run(block: Block, workspace: Path) -> None:
     execute(block, workspace, environment())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", named("python"))
 def test_python_runs(block: Block, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the workspace; a block with hooks is also a plugin in order, whose components can be made."""
@@ -95,18 +97,18 @@ def test_python_runs(block: Block, workspace: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("block", named("yaml", followed=True))
-def test_yaml_is_a_configuration(block: Block, workspace: Path) -> None:
+def test_yaml_is_a_configuration(block: Block, unrun: Path) -> None:
     """A whole one, a part of one (put into the example's), or a principle set."""
     document = yaml.safe_load(block.text)
     if "principles" in document or "extends" in document:
         assert block.file is not None
-        assert len(load_principle_set(workspace / block.file)) >= 2
+        assert len(load_principle_set(unrun / block.file)) >= 2
     elif {"run", "policy"} <= set(document):
         if set(document.get("plugins", ())) <= {"calm.py"}:  # others are checked where their page is followed
-            from_document(document, workspace)
+            from_document(document, unrun)
     else:
-        base = yaml.safe_load((workspace / "salmon.yaml").read_text(encoding="utf-8"))
-        from_document(merged(base, document), workspace)
+        base = yaml.safe_load((unrun / "salmon.yaml").read_text(encoding="utf-8"))
+        from_document(merged(base, document), unrun)
 
 
 def merged(base: Any, over: Any) -> Any:

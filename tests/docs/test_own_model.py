@@ -10,6 +10,8 @@ import pytest
 
 from salmon_core.data.rollouts import read_rollout_rows
 
+pytestmark = pytest.mark.slow
+
 STAGES = ("prompts", "sft", "sample", "judge", "verdict", "label", "train-rm", "train-policy", "evaluate")
 
 

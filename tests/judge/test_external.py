@@ -24,11 +24,14 @@ from salmon_judge.judged_rows import JudgedRows
 Row = dict[str, Any]
 
 
+NOBODY = "http://127.0.0.1:9/v1"
+
+
 def sections(url: str, **judge: Any) -> dict[str, Any]:
     return {
         "policy": {"model": "served"},
         "sample": {
-            "engine": {"name": "openai", "base_url": url},
+            "engine": {"name": "openai", "base_url": url, "attempts": 1 if url == NOBODY else 6},
             "max_new_tokens": 24,
             "shard_size": 4,
         },
@@ -146,7 +149,7 @@ def test_judgments_that_are_missing(tmp_path: Path) -> None:
 
 
 def test_all_bad_rows_are_said_before_a_run(tmp_path: Path) -> None:
-    write(tmp_path, **sections("http://127.0.0.1:9/v1", name="external", path="said.jsonl"))
+    write(tmp_path, **sections(NOBODY, name="external", path="said.jsonl"))
     missing = salmon(tmp_path, "check", "salmon.yaml", code=2)
     assert "judge.judge.path: there is no file 'said.jsonl'" in missing
     good = {"pair_id": "p0/0-1", "principle": "short"}
@@ -190,7 +193,7 @@ def test_all_bad_rows_are_said_before_a_run(tmp_path: Path) -> None:
 
 
 def test_principles_without_a_row(tmp_path: Path) -> None:
-    write(tmp_path, **sections("http://127.0.0.1:9/v1", name="external", path="said.jsonl"))
+    write(tmp_path, **sections(NOBODY, name="external", path="said.jsonl"))
     save(tmp_path / "said.jsonl", [{"pair_id": "p0/0-1", "principle": name, "score": 1} for name in ("short", "plian")])
     said = salmon(tmp_path, "check", "salmon.yaml", quick=False, code=2)
     assert "no row judges by 'plain'; did you mean 'plian'?" in said

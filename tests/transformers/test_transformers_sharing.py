@@ -83,8 +83,9 @@ def alike(texts: Sequence[Sequence[int]]) -> int:
     return next(i for i, column in enumerate(zip(*texts, strict=False)) if len(set(column)) > 1)
 
 
-def test_each_beginning_is_encoded_once(make, engine):
+def test_each_beginning_is_encoded_once(make, engine, monkeypatch):
     """The instruction for both orders and for pairs of one prompt, an order for its principles, their marker too."""
+    monkeypatch.setattr(scoring, "gains", lambda: False)  # where it does, passes are filled up to whole rows
     loaded = engine(make(), "chooser", batch_tokens=STEM)  # nothing is padded
     encode, seen = loaded.codec.encode, tokens_seen(loaded)
     suffixes = tuple(f"[[principle]] {text}\n{VERDICT}" for text in ("one two", "be brief", "and the river"))
