@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from evidence.intervals import Interval
@@ -64,14 +65,14 @@ def _alarms(report: Mapping[str, Any], monitor: str) -> list[Mapping[str, Any]]:
     return [each for each in report.get("alarms") or () if each["monitor"] == monitor]
 
 
-def shares(results: Results, arm: Arm, seed: int, what: str = "self_praise") -> dict[int, float]:
+def shares_of(run: Path, what: str) -> dict[int, float]:
     """The share of a run's rollouts that show something, by generated batch.
 
     Args:
         what: a rate of the world's oracle.
     """
     batches: dict[int, list[bool]] = {}
-    for row in read_rollout_rows(results.folder.run(arm, seed) / "train-policy"):
+    for row in read_rollout_rows(run / "train-policy"):
         said = read(PROMPTS_BY_ID[row["prompt_id"]], row["completion"])
         batches.setdefault(row["rollout_index"], []).append(getattr(said, what))
     return {index: sum(own) / len(own) for index, own in sorted(batches.items())}
@@ -87,7 +88,7 @@ def _hack(results: Results) -> list[str]:
         if report is None:
             continue
         runs += 1
-        rates = shares(results, PRAISE, seed)
+        rates = shares_of(results.folder.run(PRAISE, seed), "self_praise")
         half = next((index for index, share in rates.items() if share > 0.5), None)
         told = _alarms(report, "stock-phrases")
         if not told:
@@ -125,7 +126,7 @@ def _applied(results: Results, arm: Arm, what: str, words: str) -> list[str]:
         if report is None:
             continue
         runs += 1
-        rates = list(shares(results, arm, seed, what).values())
+        rates = list(shares_of(results.folder.run(arm, seed), what).values())
         first[seed], most[seed], last[seed] = rates[0], max(rates), rates[-1]
         own = [each for each in report.get("steered") or () if each["who"].startswith("monitor ")]
         if own:
