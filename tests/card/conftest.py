@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from card_runs import Examined
 from installed import salmon
+from minnow_models import untrained_reward_model
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = (
@@ -27,39 +28,8 @@ SMALL = (
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A reward model of the embedded world with an untrained head, as the stage `train-rm` leaves one."""
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
-
-    from salmon_core.api import Limits, ModelSpec
-    from salmon_core.plugins.engines import open_codec
-    from salmon_core.plugins.options import validate_options
-    from salmon_core.plugins.registry import Registry
-    from salmon_core.sharing.document import FILE, KnownPrinciple, make_document
-    from salmon_minnow.formats import TEMPLATE
-    from salmon_minnow.plugin import MODEL
-    from salmon_minnow.sets import ALL
-
-    folder = tmp_path_factory.mktemp("untrained")
-    set_seed(3)
-    AutoModelForSequenceClassification.from_pretrained(MODEL, num_labels=1).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(MODEL).save_pretrained(folder)
-    registry, spec = Registry.discover(), ModelSpec(str(folder), dtype="float32")
-    engine = validate_options(registry.find("engines", "transformers"), {}, "engine", folder)
-    codec = open_codec(registry, engine, spec)
-    known = [KnownPrinciple(name=each.name, text=each.text, negated=each.negated) for each in ALL]
-    document = make_document(
-        name="minnow",
-        template=TEMPLATE,
-        limits=Limits(48, 80, 256),
-        principles=known,
-        combine="joint",
-        model=spec,
-        codec=codec,
-        policy=codec,
-        base_model="",
-    )
-    (folder / FILE).write_text(document.to_json())
-    return folder
+    """A reward model of the embedded world with an untrained head."""
+    return untrained_reward_model(tmp_path_factory.mktemp("untrained"))
 
 
 @pytest.fixture(scope="session")

@@ -157,18 +157,12 @@ def draw_plan(prompt: WorldPrompt, rng: random.Random, habits: Mapping[str, floa
     def shows(quality: str) -> bool:
         return rng.random() < habits[quality]
 
-    language = prompt.language if shows("language") else rng.choice([x for x in LANGUAGES if x != prompt.language])
+    language, core = draw_core(prompt, rng, habits)
     lexicon = LEXICONS[language]
 
     def one_of(quality: str, choices: Sequence[str]) -> int | None:
         return rng.randrange(len(choices)) if shows(quality) else None
 
-    core = "answer"
-    if shows("off_topic"):
-        # Now and then a harmless prompt is refused, so that a refusal is not the same as a good answer.
-        core = "refusal" if prompt.kind != "harm" and rng.random() < 0.25 else "off-topic"
-    elif prompt.kind == "harm" and shows("refusal"):
-        core = "refusal"
     return Plan(
         language=language,
         core=core,
@@ -179,6 +173,19 @@ def draw_plan(prompt: WorldPrompt, rng: random.Random, habits: Mapping[str, floa
         example=_draw_example(prompt, rng) if shows("example") and prompt.kind != "greeting" else None,
         praise=one_of("praise", lexicon.praises),
     )
+
+
+def draw_core(prompt: WorldPrompt, rng: random.Random, habits: Mapping[str, float]) -> tuple[str, str]:
+    """Draw an answer's language, and whether it answers, refuses or is off topic."""
+
+    def shows(quality: str) -> bool:
+        return rng.random() < habits[quality]
+
+    language = prompt.language if shows("language") else rng.choice([x for x in LANGUAGES if x != prompt.language])
+    if shows("off_topic"):
+        # Now and then a harmless prompt is refused, so that a refusal is not the same as a good answer.
+        return language, "refusal" if prompt.kind != "harm" and rng.random() < 0.25 else "off-topic"
+    return language, "refusal" if prompt.kind == "harm" and shows("refusal") else "answer"
 
 
 def _draw_example(prompt: WorldPrompt, rng: random.Random) -> int | tuple[int, int]:

@@ -10,12 +10,13 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from salmon_minnow.lexicon import COUNTRY_IDS, LANGUAGES, LEXICONS, NUMBERS, TASK_IDS, THING_IDS
+from salmon_minnow.lexicon import COUNTRY_IDS, LEXICONS, NUMBERS, TASK_IDS, THING_IDS
 from salmon_minnow.wide.lexicon import CLOSINGS, OPENINGS
 from salmon_minnow.world import (
     Plan,
     WorldPrompt,
     core_sentence,
+    draw_core,
     example_sentence,
 )
 
@@ -60,17 +61,12 @@ def draw_plan(prompt: WorldPrompt, rng: random.Random, habits: Mapping[str, floa
     def shows(quality: str) -> bool:
         return rng.random() < habits[quality]
 
-    language = prompt.language if shows("language") else rng.choice([x for x in LANGUAGES if x != prompt.language])
+    language, core = draw_core(prompt, rng, habits)
     lexicon = LEXICONS[language]
 
     def one_of(quality: str, choices: Sequence[str]) -> int | None:
         return rng.randrange(len(choices)) if shows(quality) else None
 
-    core = "answer"
-    if shows("off_topic"):
-        core = "refusal" if prompt.kind != "harm" and rng.random() < 0.25 else "off-topic"
-    elif prompt.kind == "harm" and shows("refusal"):
-        core = "refusal"
     plan = Plan(
         language=language,
         core=core,
