@@ -15,11 +15,16 @@ import secrets
 import socket
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
+from salmon_core.data.files import in_words
 from salmon_core.errors import SalmonError
+
+if TYPE_CHECKING:
+    import uvicorn
 
 #: characters that need no quoting in a header or a path
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,512}")
@@ -108,14 +113,70 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+def server_config(app: Callable[..., Any], *, leave: float, **more: Any) -> uvicorn.Config:
+    """How a server of ours is run by uvicorn, which the plugin's distribution has to need: nothing that would tell a
+    token, nothing that nobody asked for.
+
+    Args:
+        app: by ASGI, or what makes one.
+        leave: seconds that answers on their way get when it is asked to stop; whole ones count.
+        more: further settings of `uvicorn.Config`.
+    """
+    import uvicorn
+
+    return uvicorn.Config(
+        app,
+        access_log=False,  # it would show tokens, which stand in addresses
+        log_level="warning",
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=int(leave),
+        **more,
+    )
+
+
+def run_server(config: uvicorn.Config, listener: socket.socket, announce: Callable[[], None]) -> None:
+    """Serves until a signal asks it to end, and returns, so that its caller puts away what belongs to it.
+
+    uvicorn by itself raises the signal again, which ends the process at once: files with tokens would stay.
+
+    Args:
+        announce: is called when it answers.
+    """
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            announce()
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            self.force_exit, self.should_exit = self.should_exit, True  # asked twice
+
+    Server(config).run([listener])
+
+
 def write_ready(path: Path, values: Mapping[str, Any]) -> None:
-    """Leaves address and token for its owner alone; the file appears complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Leaves address and token for its owner alone; the file appears complete.
+
+    Raises:
+        SalmonError: it cannot be written there.
+    """
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    aside.unlink(missing_ok=True)
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(dict(values), file)
-    os.replace(aside, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.unlink(missing_ok=True)
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(dict(values), file)
+        os.replace(aside, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        if error.filename in (None, str(aside)):
+            error.filename = str(path)
+        raise in_words(error) from None
 
 
 def remove_ready(path: Path) -> None:

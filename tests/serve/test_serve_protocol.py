@@ -292,6 +292,7 @@ def test_what_cannot_be_served_is_said_in_one_line(bytes_world: Path, tmp_path: 
         (["--job", tmp_path / "job.json"], "is no job"),
         (["--job", tmp_path / "job.json", "--rm", tmp_path], "a job brings its own"),
         ([config, "--log-rollouts", "2"], "only a job's rollouts are written"),
+        ([config, "--ready-file", tmp_path], f"{tmp_path}: Is a directory (name a file)"),
     ]:
         done = salmon("serve", *args, cwd=tmp_path)
         assert done.code in (1, 2), (args, done.text)

@@ -90,8 +90,12 @@ def served(path: Path, *raters: str, options: Sequence[str] = ()) -> Iterator[Se
         assert found["pid"] == process.pid
         yield Served(process, found["url"], found["raters"])
     finally:
+        killed = process.poll() is not None
         process.terminate()
         process.wait(20)
+        if not killed:
+            assert process.returncode == 0, process.stdout.read() if process.stdout else ""
+            assert not ready.exists()  # it has tokens
         ready.unlink(missing_ok=True)
 
 

@@ -126,6 +126,16 @@ def test_hostile_texts_are_text(tmp_path: Path) -> None:
         assert ann.done
 
 
+def test_a_ready_file_that_cannot_be_written(study: Path) -> None:
+    words = ("--rater", "ann", "--no-browser", "--ready-file")
+    for file, said in ((study.parent, "Is a directory (name a file)"), (study / "ready.json", "something else has")):
+        done = salmon("study", "rate", study, *words, file, cwd=study.parent)
+        assert done.code == 1
+        assert said in done.err
+        clear(done.err)
+    assert not list(study.parent.glob("*.tmp"))
+
+
 def test_who_is_refused(study: Path) -> None:
     with served(study, "ann", "ben") as server:
         ann, url = server.client("ann"), server.url

@@ -116,6 +116,15 @@ def test_the_ready_file_is_its_owners(viewer: Viewer) -> None:
     assert stat.S_IMODE(viewer.ready.stat().st_mode) == 0o600
 
 
+def test_a_ready_file_that_cannot_be_written(seen: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for file, said in ((tmp_path, "Is a directory (name a file)"), (tmp_path / "file" / "x", "something else has")):
+        done = salmon("view", seen, "--no-browser", "--ready-file", file, cwd=tmp_path)
+        assert done.code == 1
+        assert said in done.err
+        assert "Traceback" not in done.text
+
+
 @pytest.mark.parametrize("words", [("nowhere",), (".",), ()])
 def test_no_run_there(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = salmon("view", *words, "--no-browser", cwd=tmp_path)

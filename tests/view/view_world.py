@@ -128,6 +128,8 @@ class Viewer:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
+        assert self.process.returncode == 0, self.log.read_text()
+        assert not self.ready.exists()  # it has the token
 
     def ask(
         self, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None, token: str | None = None

@@ -18,7 +18,7 @@ from prometheus_client import disable_created_metrics
 
 from salmon_core.data.principle_means import PrincipleSums
 from salmon_core.errors import SalmonError
-from salmon_core.kit.serving import bind, open_access, remove_ready, write_ready
+from salmon_core.kit.serving import bind, open_access, remove_ready, server_config, write_ready
 from salmon_serve.admission import Admission
 from salmon_serve.app import make_app
 from salmon_serve.connections import Connections, Limits, raise_descriptor_limit
@@ -68,7 +68,8 @@ def serve(source: Source, settings: Settings) -> None:
     """Serves until a signal ends it.
 
     Raises:
-        SalmonError: the address is taken, a token is unusable, the reward cannot be loaded.
+        SalmonError: the address is taken, a token is unusable, the reward cannot be loaded, the ready file cannot be
+            written.
     """
     if settings.max_queue < MAX_ITEMS:
         raise SalmonError(f"the queue has to hold one request of {MAX_ITEMS} rollouts", where="--max-queue")
@@ -85,18 +86,12 @@ def serve(source: Source, settings: Settings) -> None:
     metrics = Metrics(names, lambda: scorer.queued, lambda: len(cache), connections)
     scorer.on_batch = metrics.batch
     admission = Admission(scorer, cache, metrics)
-    config = uvicorn.Config(
+    config = server_config(
         make_app(admission, access, metrics, raw=settings.raw, body_seconds=settings.body_seconds),
-        http=partial(BoundedProtocol, counted=connections),  # type: ignore[arg-type]  # it is only called
-        access_log=False,  # it would show raw tokens, which stand in the path
-        log_level="warning",
-        lifespan="off",
-        ws="none",
-        server_header=False,
-        proxy_headers=False,
+        leave=LEAVE,
+        http=partial(BoundedProtocol, counted=connections),
         backlog=limits.backlog,
         timeout_keep_alive=int(limits.idle_seconds),
-        timeout_graceful_shutdown=int(LEAVE),
     )
     ready = settings.ready_file or source.folder / "services" / "reward.json"
 

@@ -8,12 +8,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
-
 from salmon_core.errors import SalmonError
 from salmon_core.kit.browser import browsing
 from salmon_core.kit.gate import Gate
-from salmon_core.kit.serving import Access, bind, open_access, remove_ready, write_ready
+from salmon_core.kit.serving import (
+    Access,
+    bind,
+    open_access,
+    remove_ready,
+    run_server,
+    server_config,
+    write_ready,
+)
 from salmon_study.app import App
 from salmon_study.order import steps_of
 from salmon_study.ratings import RatingLog
@@ -45,7 +51,8 @@ def serve(path: Path, raters: Sequence[str], settings: Settings) -> None:
     """Serves pages until a signal ends it.
 
     Raises:
-        SalmonError: no study, a name or a token does not fit, a rater is being asked already, the address is taken.
+        SalmonError: no study, a name or a token does not fit, a rater is being asked already, the address is taken,
+            the ready file cannot be written.
     """
     task = read_task(path)
     names = list(dict.fromkeys(raters))
@@ -67,24 +74,18 @@ def serve(path: Path, raters: Sequence[str], settings: Settings) -> None:
             listener.getsockname()[1],
             command="salmon study",
         )
-        config = uvicorn.Config(
-            gate,
-            access_log=False,  # it would show tokens
-            log_level="warning",
-            lifespan="off",
-            ws="none",
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=2,
-        )
-        if settings.ready_file is not None:
-            write_ready(settings.ready_file, {"url": url, "raters": addresses, "pid": os.getpid()})
-            opened.callback(remove_ready, settings.ready_file)
+        config = server_config(gate, leave=2)
+
+        def announce() -> None:
+            if settings.ready_file is not None:
+                opened.callback(remove_ready, settings.ready_file)
+                write_ready(settings.ready_file, {"url": url, "raters": addresses, "pid": os.getpid()})
+
         for name, log in logs.items():
             print(f"{name} has rated {len(log.done)} of {len(steps_of(task, name))}: {addresses[name]}", flush=True)
         if settings.browser and len(names) == 1:
             opened.enter_context(browsing(addresses[names[0]]))
-        uvicorn.Server(config).run([listener])
+        run_server(config, listener, announce)
 
 
 def _whose(keys: dict[str, Access], token: str) -> str | None:

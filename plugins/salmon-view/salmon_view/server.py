@@ -8,12 +8,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
-
-from salmon_core.errors import SalmonError
 from salmon_core.kit.browser import browsing
 from salmon_core.kit.gate import Gate
-from salmon_core.kit.serving import bind, open_access, remove_ready, write_ready
+from salmon_core.kit.serving import bind, open_access, remove_ready, run_server, server_config, write_ready
 from salmon_view.app import App
 from salmon_view.runs import opened
 
@@ -45,7 +42,7 @@ def serve(paths: Sequence[Path], settings: Settings) -> None:
     """Serves pages of these runs until a signal ends it.
 
     Raises:
-        SalmonError: no run in a folder, the address is taken, a token is unusable.
+        SalmonError: no run in a folder, the address is taken, a token is unusable, the ready file cannot be written.
     """
     access = open_access(settings.token_file, VARIABLE)
     runs = opened(list(paths))
@@ -58,26 +55,17 @@ def serve(paths: Sequence[Path], settings: Settings) -> None:
         listener.getsockname()[1],
         command="salmon view",
     )
-    config = uvicorn.Config(
-        gate,
-        access_log=False,  # it would show tokens
-        log_level="warning",
-        lifespan="off",
-        ws="none",
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=2,
-    )
+    config = server_config(gate, leave=2)
     address = f"{url}/?token={access.token}"
-    if settings.ready_file is not None:
-        try:
+
+    def announce() -> None:
+        if settings.ready_file is not None:
             write_ready(settings.ready_file, {"url": url, "token": access.token, "pid": os.getpid()})
-        except OSError as error:
-            raise SalmonError(error.strerror or str(error), where=str(settings.ready_file)) from None
+
     print(f"looking at {', '.join(run.name for run in runs)}: {address}", flush=True)
     try:
         with browsing(address) if settings.browser else nullcontext():
-            uvicorn.Server(config).run([listener])
+            run_server(config, listener, announce)
     finally:
         app.close()
         if settings.ready_file is not None:
