@@ -21,6 +21,9 @@ from salmon_core.data.rollouts import ROLLOUTS, rollout_files
 from salmon_core.errors import SalmonError
 from salmon_core.kit.significance import clustered
 from salmon_core.seeing.changes import TRAINING, Change
+from salmon_core.seeing.rollout_query import PART, SORTS, Ordered, Query, chosen, whole
+
+__all__ = ["PART", "SORTS", "Page", "Query", "RolloutIndex", "histogram"]
 
 _Z = 1.959964
 _READ = tuple(name for name in ROLLOUTS.names if name != "completion_ids")
@@ -28,37 +31,6 @@ _MAPS = ("components", "by_principle", "left_out")
 #: files that are read at once
 _THREADS = 2
 BINS = 32
-#: what rows can be sorted by, beside the components
-SORTS = ("reward", "change", "n_tokens", "kl", "rollout_index")
-PART = "reward: "
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Which rows, in which order.
-
-    Attributes:
-        sort: one of `SORTS`, or `PART` and the name of a component; `prompt` keeps a prompt's together.
-        search: stands in prompt or completion, whatever its case; empty: all.
-        category: and `principle`: as shown; empty: all. `principle` is a label such as `not kind`.
-        flagged: only those that an alarm is about.
-        low: and `high`: of the reward.
-        batch: only this generated batch.
-        prompt_id: only of this prompt.
-    """
-
-    sort: str = "rollout_index"
-    descending: bool = True
-    search: str = ""
-    category: str = ""
-    principle: str = ""
-    flagged: bool = False
-    low: float | None = None
-    high: float | None = None
-    batch: int | None = None
-    prompt_id: str = ""
-    start: int = 0
-    size: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +62,7 @@ class RolloutIndex:
         self._parts: dict[Path, pa.Table] = {}
         self._flags: frozenset[tuple[int, int]] = frozenset()
         self._early: list[Change] | None = None
-        self.table: pa.Table = _empty()
+        self._ordered = Ordered(_empty())
         self.components: tuple[str, ...] = ()
         self.wrong: tuple[str, ...] = ()
 
@@ -123,19 +95,22 @@ class RolloutIndex:
 
     def _put_together(self) -> None:
         self._early = None
-        if not self._parts:
-            self.table, self.components = _empty(), ()
+        parts = [each for each in self._parts.values() if each.num_rows]
+        if not parts:
+            self._ordered, self.components = Ordered(_empty()), ()
             return
-        table = pa.concat_tables(self._parts.values()).combine_chunks()
-        names = dict.fromkeys(pc.unique(_keys(table.column("components"))).to_pylist())
+        # Not every file has every component.
+        table = pa.concat_tables(parts, promote_options="default").combine_chunks()
+        names = [name.removeprefix(PART) for name in table.column_names if name.startswith(PART)]
         table = table.append_column("place", _places(table.column("rollout_index")))
-        table = table.append_column("shown", _labels(table.column("principles")))
         table = table.append_column("flagged", _flagged(table, self._flags))
         table = table.append_column("change", _change(table))
-        table = table.append_column("searched", _text(table))
-        for name in names:
-            table = table.append_column(PART + name, pc.map_lookup(table.column("components"), name, "first"))
-        self.table, self.components = table, tuple(names)
+        self._ordered, self.components = Ordered(table), tuple(names)
+
+    @property
+    def table(self) -> pa.Table:
+        """All that was read, with what is made of it."""
+        return self._ordered.table
 
     @property
     def categories(self) -> list[str]:
@@ -155,11 +130,13 @@ class RolloutIndex:
 
     def find(self, query: Query) -> Page:
         """One page."""
-        table = self.table  # which another thread may replace
-        chosen = _chosen(table, query)
-        rewards = pc.take(table.column("reward"), chosen)
-        rows = _rows(table, _ordered(table, chosen, query).slice(query.start, query.size))
-        return Page(rows, len(chosen), table.num_rows, histogram(rewards))
+        ordered = self._ordered  # which another thread may replace
+        table, mask = ordered.table, chosen(ordered.table, query)
+        places, rewards = ordered.places(query), table.column("reward")
+        if mask is not None:
+            places, rewards = places.filter(mask.take(places)), rewards.filter(mask)
+        rows = _rows(table, places.slice(query.start, query.size))
+        return Page(rows, len(places), table.num_rows, histogram(rewards))
 
     def one(self, rollout_index: int, place: int) -> dict[str, Any] | None:
         """A rollout by its name; None where there is none."""
@@ -200,52 +177,6 @@ class RolloutIndex:
         return self.table.filter(mask)
 
 
-def _chosen(table: pa.Table, query: Query) -> pa.Array:
-    """Places of the rows that a query asks for."""
-    masks = []
-    if query.category:
-        masks.append(pc.equal(table.column("category"), query.category))
-    if query.principle:
-        # Labels are joined by `, `; one may be the end of another (`not kind`).
-        padded = pc.binary_join_element_wise(pa.scalar(", "), table.column("shown"), pa.scalar(", "), "")
-        masks.append(pc.match_substring(padded, f", {query.principle}, "))
-    if query.flagged:
-        masks.append(table.column("flagged"))
-    if query.low is not None:
-        masks.append(pc.greater_equal(table.column("reward"), query.low))
-    if query.high is not None:
-        masks.append(pc.less_equal(table.column("reward"), query.high))
-    if query.batch is not None:
-        masks.append(pc.equal(table.column("rollout_index"), query.batch))
-    if query.prompt_id:
-        masks.append(pc.equal(table.column("prompt_id"), query.prompt_id))
-    if query.search:
-        masks.append(pc.match_substring(table.column("searched"), query.search.lower()))
-    if not masks:
-        return pa.array(range(0), pa.int64()) if not table.num_rows else _arange(table.num_rows)
-    mask = masks[0]
-    for each in masks[1:]:
-        mask = pc.and_(mask, each)
-    return pc.indices_nonzero(pc.fill_null(mask, False)).cast(pa.int64())
-
-
-def _ordered(table: pa.Table, chosen: pa.Array, query: Query) -> pa.Array:
-    way = "descending" if query.descending else "ascending"
-    name = (
-        query.sort
-        if query.sort in (*SORTS, *(each for each in table.column_names if each.startswith(PART)))
-        else "rollout_index"
-    )
-    keys = {"key": pc.take(table.column(name), chosen)}
-    by = [("key", way)]
-    if query.sort == "prompt":
-        keys = {"prompt": pc.take(table.column("prompt_id"), chosen), **keys}
-        by = [("prompt", "ascending"), ("key", "ascending")]
-    # Nulls come last, whichever way: where nothing was measured there is nothing to rank.
-    order = pc.sort_indices(pa.table(keys), sort_keys=by)
-    return pc.take(chosen, order)
-
-
 def _rows(table: pa.Table, places: pa.Array) -> list[dict[str, Any]]:
     found = table.drop_columns(["searched"]).take(places).to_pylist()
     return [row | {name: dict(row[name] or ()) for name in _MAPS} for row in found]
@@ -278,9 +209,21 @@ def _read(file: Path) -> pa.Table | SalmonError:
         if field.name not in table.column_names:  # of an earlier version
             table = table.append_column(field.name, pa.nulls(table.num_rows, field.type))
     try:
-        return table.select(list(_READ)).cast(needed)
+        return _with_more(table.select(list(_READ)).cast(needed))
     except (pa.ArrowException, ValueError) as error:
         return SalmonError(f"has a column of another type: {str(error).partition(chr(10))[0]}", where=str(file))
+
+
+def _with_more(table: pa.Table) -> pa.Table:
+    """With what is made of a row alone: once for each file, so that a batch that comes costs no more than itself."""
+    if not table.num_rows:
+        return table
+    table = table.combine_chunks()
+    table = table.append_column("shown", _labels(table.column("principles")))
+    table = table.append_column("searched", _text(table))
+    for name in pc.unique(_keys(table.column("components"))).to_pylist():
+        table = table.append_column(PART + name, pc.map_lookup(table.column("components"), name, "first"))
+    return table
 
 
 def _empty() -> pa.Table:
@@ -301,11 +244,6 @@ def _arange(count: int) -> pa.Array:
     return pa.array(range(count), pa.int64())
 
 
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    """As one array; an empty or a single chunk is not copied."""
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
-
-
 def _keys(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays([chunk.keys for chunk in column.chunks])
 
@@ -319,12 +257,12 @@ def _places(indexes: pa.ChunkedArray) -> pa.Array:
 def _text(table: pa.Table) -> pa.Array:
     """What is searched, in small letters."""
     both = [pc.fill_null(table.column(name), "") for name in ("prompt", "completion")]
-    return _one(pc.utf8_lower(pc.binary_join_element_wise(*both, "\n")))
+    return whole(pc.utf8_lower(pc.binary_join_element_wise(*both, "\n")))
 
 
 def _labels(column: pa.ChunkedArray) -> pa.Array:
     """Principles that were shown, as `kind, not short`."""
-    lists = _one(column)
+    lists = whole(column)
     flat = pc.list_flatten(lists)
     names, negated = pc.struct_field(flat, "name"), pc.struct_field(flat, "negated")
     labels = pc.if_else(pc.fill_null(negated, False), pc.binary_join_element_wise(pa.scalar("not"), names, " "), names)
@@ -338,7 +276,7 @@ def _flagged(table: pa.Table, flags: Collection[tuple[int, int]]) -> pa.Array:
         return pa.array([False] * table.num_rows, pa.bool_())
     # One number for batch and place, which are both below two to the thirty-first.
     own = pc.add(pc.multiply(table.column("rollout_index"), 2**31), table.column("place"))
-    return _one(pc.is_in(own, pa.array([batch * 2**31 + place for batch, place in flags], pa.int64())))
+    return whole(pc.is_in(own, pa.array([batch * 2**31 + place for batch, place in flags], pa.int64())))
 
 
 def _change(table: pa.Table) -> pa.Array:
@@ -351,7 +289,7 @@ def _change(table: pa.Table) -> pa.Array:
     joined = joined.join(means, "prompt_id").sort_by("at")
     later = pc.greater(joined.column("rollout_index"), joined.column("rollout_index_min"))
     change = pc.subtract(joined.column("reward"), joined.column("reward_mean"))
-    return _one(pc.if_else(later, change, pa.scalar(None, pa.float64())))
+    return whole(pc.if_else(later, change, pa.scalar(None, pa.float64())))
 
 
 def _clusters(table: pa.Table, name: str) -> dict[str, list[float]]:

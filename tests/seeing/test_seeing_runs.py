@@ -187,12 +187,14 @@ ROW: dict[str, Any] = {
     "interventions": [],
 }
 KIND = {"name": "kind", "text": "Be kind.", "negated": False, "weight": None, "veto": False}
+#: some of which mean something in patterns
+LETTERS = "abAB ä%_.*+?|^$\\[](){}\n\0"
 _ROWS = st.lists(
     st.fixed_dictionaries(
         {
             "prompt_id": st.sampled_from(["p", "q"]),
             "category": st.sampled_from(["general", "reasoning"]),
-            "completion": st.text(st.sampled_from("abAB ä%_."), max_size=5),
+            "completion": st.text(st.sampled_from(LETTERS), max_size=5),
             "n_tokens": st.integers(0, 5),
             "principles": st.sampled_from([[], [KIND], [{**KIND, "negated": True}], [{**KIND, "name": "x"}, KIND]]),
             "reward": st.integers(-3, 3).map(float),
@@ -205,7 +207,7 @@ _ROWS = st.lists(
 
 
 @settings(deadline=None, max_examples=15)
-@given(batches=st.lists(_ROWS, min_size=1, max_size=3), search=st.text(st.sampled_from("abAB ä%_."), max_size=2))
+@given(batches=st.lists(_ROWS, min_size=1, max_size=3), search=st.text(st.sampled_from(LETTERS), max_size=2))
 def test_the_index_finds_what_reading_all_rows_finds(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[dict[str, Any]]], search: str
 ) -> None:
@@ -233,7 +235,12 @@ def test_the_index_finds_what_reading_all_rows_finds(
     assert sum(count for *_, count in found.bins) == len(plain)
     searched = index_of.find(replace(everything, search=search))
     wanted = [row for row in plain if search.lower() in f"{row['prompt']}\n{row['completion']}".lower()]
-    assert sorted(names(searched.rows)) == sorted(names(wanted))
+    assert names(searched.rows) == names(sorted(wanted, key=lambda row: -row["reward"]))
+    for way in (True, False):  # the second of the same order is not sorted again
+        asked = replace(everything, search=search, low=0.0, category="general", descending=way)
+        both = [row for row in wanted if row["reward"] >= 0 and row["category"] == "general"]
+        both.sort(key=lambda row: -row["reward"] if way else row["reward"])
+        assert names(index_of.find(asked).rows) == names(both)
     shown = index_of.find(replace(everything, principle="kind"))
     kind = [row for row in plain if any(p["name"] == "kind" and not p["negated"] for p in row["principles"])]
     assert sorted(names(shown.rows)) == sorted(names(kind))

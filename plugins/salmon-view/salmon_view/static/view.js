@@ -149,7 +149,7 @@
   function filters() {
     const form = document.getElementById("filters"), rows = document.getElementById("rows");
     if (!form || !rows) return;
-    let timer, number = 0;
+    let number = 0, busy = false, again = false;
     const show = async (address, keep) => {
       const own = ++number, started = performance.now();
       const got = await part(address).catch(failed);
@@ -163,9 +163,17 @@
       const values = [...new FormData(form)].filter(([, value]) => value !== "");
       return `${form.getAttribute("action")}?${new URLSearchParams(values)}`;
     };
-    const later = (wait) => { clearTimeout(timer); timer = setTimeout(() => show(address(), true), wait); };
-    form.addEventListener("submit", (event) => { event.preventDefault(); later(0); });
-    form.addEventListener("input", (event) => later(event.target.matches("[type=search], [type=number]") ? 40 : 0));
+    // At once, and while somebody types no more often than the server answers; the last input is always answered.
+    const soon = async () => {
+      again = true;
+      if (busy) return;
+      busy = true;
+      try {
+        while (again) { again = false; await show(address(), true); }
+      } finally { busy = false; }
+    };
+    form.addEventListener("submit", (event) => { event.preventDefault(); soon(); });
+    form.addEventListener("input", soon);
     rows.addEventListener("click", (event) => {
       const link = event.target.closest("a[data-page][href]");
       if (!link) return;
