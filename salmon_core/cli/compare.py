@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from salmon_core.cli.console import printable
 from salmon_core.cli.output import OUT
@@ -46,7 +46,7 @@ def compare_runs(folders: Sequence[Path], *, as_json: bool) -> None:
         print(json.dumps(document, ensure_ascii=False, indent=1))
         return
     names = [f"{number} {run.name}" for number, run in enumerate(runs, 1)]
-    table = Table("", *map(escape, names))
+    table = Table(Column("", overflow="fold"), *map(escape, names))
     table.add_row("verdict", *(escape(run.verdict.word.text) for run in runs))
     for each in settings:
         table.add_row(escape(each.key), *(escape(_short(value)) for value in each.values))

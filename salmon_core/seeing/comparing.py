@@ -40,7 +40,7 @@ class Compared:
 
 
 def differing(documents: Sequence[Mapping[str, Any]]) -> list[Differing]:
-    """Settings that are not the same in all configurations, by their dotted keys."""
+    """Settings that are not the same in all configurations, by their dotted keys; components in a list by their names."""
     flat = [dict(_leaves(each, "")) for each in documents]
     keys = dict.fromkeys(key for each in flat for key in each)
     found = [Differing(key, tuple(each.get(key) for each in flat)) for key in keys if key not in _NAMES]
@@ -48,14 +48,15 @@ def differing(documents: Sequence[Mapping[str, Any]]) -> list[Differing]:
 
 
 def compared(runs: Sequence[Summary]) -> list[Compared]:
-    """What was measured in any of them, in the order of the first that has it.
+    """What was measured in any of them, group by group, in the order of the first that has it.
 
     The runs are independent, so the variances of their changes add up (a normal approximation by the intervals).
     """
     by_run = [{(each.group, each.what): each for each in run.changes} for run in runs]
     keys = dict.fromkeys(key for own in by_run for key in own)
+    groups = list(dict.fromkeys(group for group, _ in keys))
     found = []
-    for group, what in keys:
+    for group, what in sorted(keys, key=lambda key: groups.index(key[0])):
         changes = tuple(own.get((group, what)) for own in by_run)
         found.append(Compared(what, group, changes, tuple(_apart(changes[0], each) for each in changes[1:])))
     return found
@@ -70,8 +71,24 @@ def _apart(one: Change | None, other: Change | None) -> tuple[float, float, floa
 
 
 def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, list) and (named := _named(value)):  # such as bonuses: one that differs is not lost among all
+        for name, each in named.items():
+            yield f"{key}.{name}", True
+            for own, inner in each.items():
+                yield from _leaves(inner, f"{key}.{name}.{own}")
+        return
     if isinstance(value, Mapping) and value:
         for name, each in value.items():
             yield from _leaves(each, f"{key}.{name}" if key else str(name))
     else:
         yield key, value
+
+
+def _named(items: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """Components of a list by their names; empty where some have none, or two have one name."""
+    named = {
+        each["name"]: {key: value for key, value in each.items() if key != "name"}
+        for each in items
+        if isinstance(each, Mapping) and isinstance(each.get("name"), str)
+    }
+    return named if len(named) == len(items) else {}

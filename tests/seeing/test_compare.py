@@ -79,15 +79,32 @@ def test_a_run_without_a_report_says_how_it_stands(tmp_path: Path) -> None:
 def test_runs_beside_each_other(tmp_path: Path) -> None:
     runs = [make_run(tmp_path, name, after=after, weight=1.0) for name, after in (("one", 0.5), ("two", 0.9))]
     document = json.loads((runs[1] / "config.json").read_text())
-    document["document"]["reward"]["show"] = 3
+    bonuses = [{"name": "length", "weight": 1.0, "options": {}}, {"name": "calm", "weight": 2.0, "options": {"of": 3}}]
+    document["document"]["reward"] |= {"show": 3, "bonuses": bonuses}
     (runs[1] / "config.json").write_text(json.dumps(document))
+    document["document"]["reward"] |= {"show": None, "bonuses": [{**bonuses[0], "weight": 0.5}]}
+    (runs[0] / "config.json").write_text(json.dumps(document))
+    report = json.loads((runs[1] / "report.json").read_text())
+    parts = report["evaluators"]["reward-shift"]["components"]
+    parts["calm"] = parts["rm"]
+    report["evaluators"]["other"] = {"rates": parts}
+    (runs[1] / "report.json").write_text(json.dumps(report))
     shown = salmon("compare", *runs, cwd=tmp_path)
     assert shown.code == 0, shown.text
     assert "reward.show" in shown.text
     assert "run.name" not in shown.text
     assert "+0.40 [+0.26, +0.54]" in shown.text, "the difference of two independent changes, 0.1 each way"
     found = json.loads(salmon("compare", *runs, "--json", cwd=tmp_path).text)
-    assert [each["key"] for each in found["settings"]] == ["reward.show"]
+    differs = {each["key"]: each["values"] for each in found["settings"]}
+    assert differs == {
+        "reward.show": [None, 3],
+        "reward.bonuses.length.weight": [0.5, 1.0],
+        "reward.bonuses.calm": [None, True],
+        "reward.bonuses.calm.weight": [None, 2.0],
+        "reward.bonuses.calm.options.of": [None, 3],
+    }
+    groups = [each["group"] for each in found["measured"]]
+    assert groups == sorted(groups, key=groups.index), "each group once"
     assert [each["verdict"]["word"]["text"] for each in found["runs"]] == ["It worked", "It worked"]
     for wrong in ([runs[0]], [runs[0], tmp_path]):
         refused = salmon("compare", *wrong, cwd=tmp_path)
