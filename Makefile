@@ -13,7 +13,7 @@ OPENRLHF_PINS := backends/salmon-openrlhf/constraints-openrlhf-cpu.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install quickstart test test-slow test-openrlhf prove-openrlhf test-vllm test-ray docs site gallery prove lint dist dist-check clean
+.PHONY: install quickstart test test-slow test-openrlhf prove-openrlhf test-vllm test-ray docs site gallery prove lint dist dist-check dist-check-index clean
 
 install: $(INSTALLED)
 
@@ -35,7 +35,7 @@ test: lint
 
 # Whole runs: end to end with kills, what the pages tell to do, models that travel, benchmarks in small.
 test-slow: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow and not openrlhf and not vllm and not ray"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow and not openrlhf and not vllm and not ray and not dist"
 
 # OpenRLHF in an interpreter of its own, for a machine without a GPU: everything pinned, nothing resolved.
 $(OPENRLHF)/.installed: $(OPENRLHF_PINS)
@@ -132,8 +132,12 @@ dist: $(DIST)/.installed
 	for d in $(DISTRIBUTIONS); do (cd $$d && $(abspath $(DIST))/bin/python -m hatchling build -d $(CURDIR)/dist) || exit 1; done
 	$(DIST)/bin/python -m twine check --strict dist/*
 
-# The same in an empty environment, by a user's first commands; takes torch and the rest from the index.
-dist-check: dist
+# The same in an empty environment: whole, and a new user's walk; what is not ours is that of .venv.
+dist-check: dist $(INSTALLED)
+	OMP_NUM_THREADS=1 SALMON_DIST=dist $(BIN)/python -m pytest tests/packaging -m dist
+
+# The walk with all extras from the index, torch as well, as after a release: minutes.
+dist-check-index: dist
 	$(PYTHON) tests/packaging/check_dist.py dist
 
 clean:

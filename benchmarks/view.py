@@ -192,6 +192,7 @@ def _filter(page: Any, field: str, value: str) -> float:
 def started(run: Path, folder: Path, checkout: Path | None) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
     """The server, as soon as it answers."""
     ready = folder / "ready.json"
+    ready.unlink(missing_ok=True)  # of one that ended otherwise than in order
     argv = [sys.executable, "-m", "salmon_core", "view", str(run), "--no-browser", "--ready-file", str(ready)]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     if checkout is not None:
