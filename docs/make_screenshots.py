@@ -1,4 +1,6 @@
-"""Pictures of `salmon view` for the documentation, `docs/images/view-*.png`: python docs/make_screenshots.py
+"""Pictures of `salmon view` and of a study for the documentation, `docs/images/*.png`.
+
+    python docs/make_screenshots.py [NAME...]      # all of them, or those that are named
 
 Of `runs/minnow` (`make quickstart`) and of `runs/hack`, the same world with a reward that its policy learns to exploit,
 which are made where they are missing. Needs chromium and playwright.
@@ -13,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,24 +43,30 @@ PICTURES: dict[str, tuple[str, int, int, str, str]] = {
     "view-compare": ("/compare", 1280, 700, "table", ""),
     "view-narrow-dark": ("/runs/1", 390, 844, ".uplot canvas", ""),
 }
+#: a rater's page, of a study of the first run
+STUDY = "study-rate"
 
 
 def main() -> None:
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         raise SystemExit("no chromium is installed")
+    wanted = sys.argv[1:] or [*PICTURES, STUDY]
+    if unknown := set(wanted) - {*PICTURES, STUDY}:
+        raise SystemExit(f"there is no picture {', '.join(sorted(unknown))}; there are {', '.join([*PICTURES, STUDY])}")
     made()
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server, values = started(Path(folder) / "ready.json")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         try:
-            for name in PICTURES:
-                taken(browser, values, name)
+            with served(Path(folder), "view", str(RUN), str(HACK)) as values:
+                for name in wanted:
+                    if name != STUDY:
+                        taken(browser, values, name)
+            if STUDY in wanted:
+                rated(browser, Path(folder))
         finally:
             browser.close()
-            server.terminate()
-            server.wait(30)
 
 
 def made() -> None:
@@ -69,16 +79,21 @@ def made() -> None:
         subprocess.run([str(SALMON), "run", config, *words], cwd=ROOT, check=True)
 
 
-def started(ready: Path) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
-    """The server, as soon as it answers."""
-    argv = [str(SALMON), "view", str(RUN), str(HACK), "--no-browser", "--ready-file", str(ready)]
-    process = subprocess.Popen(argv, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
-    while not ready.exists():
-        if process.poll() is not None:
-            raise SystemExit("the server ended")
-        time.sleep(0.05)
-    values: dict[str, Any] = json.loads(ready.read_text())
-    return process, values
+@contextmanager
+def served(folder: Path, *words: str) -> Iterator[dict[str, Any]]:
+    """A server's addresses, as soon as it answers, until the block ends."""
+    ready = folder / "ready.json"
+    argv = [str(SALMON), *words, "--no-browser", "--ready-file", str(ready)]
+    server = subprocess.Popen(argv, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+    try:
+        while not ready.exists():
+            if server.poll() is not None:
+                raise SystemExit("the server ended")
+            time.sleep(0.05)
+        yield json.loads(ready.read_text())
+    finally:
+        server.terminate()
+        server.wait(30)
 
 
 def taken(browser: Any, values: dict[str, Any], name: str) -> None:
@@ -100,6 +115,33 @@ def taken(browser: Any, values: dict[str, Any], name: str) -> None:
     page.screenshot(path=IMAGES / f"{name}.png")
     print(IMAGES / f"{name}.png")
     context.close()
+
+
+def rated(browser: Any, folder: Path) -> None:
+    """The page of a rater, with some of it done."""
+    file = str(folder / "study.json")
+    words = [
+        "study",
+        "make",
+        str(RUN),
+        "--principles",
+        "vivid,example",
+        "--prompts",
+        "12",
+        "--seed",
+        "3",
+        "--out",
+        file,
+    ]
+    subprocess.run([str(SALMON), *words], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    with served(folder, "study", "rate", file, "--rater", "ann") as values:
+        page = browser.new_page(viewport={"width": 1280, "height": 640})
+        page.goto(values["raters"]["ann"])
+        for key in "1202":
+            with page.expect_navigation():
+                page.keyboard.press(key)
+        page.screenshot(path=IMAGES / f"{STUDY}.png")
+        print(IMAGES / f"{STUDY}.png")
 
 
 if __name__ == "__main__":

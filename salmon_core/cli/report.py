@@ -19,7 +19,7 @@ from salmon_core.errors import SalmonError, boundary
 from salmon_core.plugins.registry import Registry
 from salmon_core.records import FEW
 from salmon_core.run.run import CONFIG
-from salmon_core.seeing.summary import Summary
+from salmon_core.seeing.summary import Summary, rewarded
 from salmon_core.stages import STAGES
 from salmon_core.stages.signatures import Measured
 
@@ -84,8 +84,7 @@ def write_report(folder: Path, form: str, out: Path) -> None:
 
 def print_report(report: Mapping[str, Any], console: Console, run: Summary) -> None:
     """A report: the verdict, then tables, then a few answers."""
-    bonuses = [f"{name} (bonus)" for name in report.get("bonuses") or ()]
-    shown = escape(", ".join([*report["principles"]["rewarded"], *bonuses])) or "nothing"
+    shown = escape(", ".join(rewarded(report))) or "nothing"
     heading = f"{escape(report['run'])}[/bold]  {escape(report['algorithm'])}, seed {report['seed']}"
     console.print(f"\n[bold]{heading}, rewarded: {shown}")
     print_verdict(run, console)

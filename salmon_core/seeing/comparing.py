@@ -40,7 +40,7 @@ class Compared:
 
 
 def differing(documents: Sequence[Mapping[str, Any]]) -> list[Differing]:
-    """Settings that are not the same in all configurations, by their dotted keys; components in a list by their names."""
+    """Settings that are not the same in all configurations, by their dotted keys; listed components by their names."""
     flat = [dict(_leaves(each, "")) for each in documents]
     keys = dict.fromkeys(key for each in flat for key in each)
     found = [Differing(key, tuple(each.get(key) for each in flat)) for key in keys if key not in _NAMES]

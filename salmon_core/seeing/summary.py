@@ -69,6 +69,11 @@ class Summary:
     changes: tuple[Change, ...]
     verdict: Verdict
 
+    @property
+    def watched(self) -> bool:
+        """Whether monitors looked at its rollouts."""
+        return self.document.get("monitors") is not None
+
 
 def summary(run: Path, log: EventLog, training: Sequence[Change] = ()) -> Summary:
     """Of a run's folder, finished or not; needs none of the plugins that it was made with.
@@ -96,6 +101,12 @@ def summary(run: Path, log: EventLog, training: Sequence[Change] = ()) -> Summar
         found,
         verdict(report, found, log, live=live, watched=document.get("monitors") is not None),
     )
+
+
+def rewarded(report: Mapping[str, Any]) -> list[str]:
+    """What a run was rewarded for, by its report: principles by their names, and bonuses, which are said to be some."""
+    principles = (report.get("principles") or {}).get("rewarded") or ()
+    return [*principles, *(f"{name} (bonus)" for name in report.get("bonuses") or ())]
 
 
 def _older(run: Path, log: EventLog) -> bool:

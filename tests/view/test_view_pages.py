@@ -31,6 +31,7 @@ def test_the_overview_answers(viewer: Viewer, seen: Path) -> None:
         assert asked in page.text
     report = json.loads((seen / "report.json").read_text())
     assert f"seed {report['seed']}" in page.text
+    assert f"rewarded: {', '.join(report['principles']['rewarded'])}, letters (bonus)" in page.text
     for target in report["targets"]:
         assert target["name"] in page.text
     chart = page.chart("chart-loss")
@@ -213,7 +214,7 @@ def test_a_finished_run_cannot_be_steered(viewer: Viewer, seen: Path) -> None:
 
 def test_runs_are_compared_and_followed(seen: Path, tmp_path: Path) -> None:
     """Another run beside it, to whose events something is added while it is looked at."""
-    other = tmp_path / "other"
+    other = tmp_path / "elsewhere" / "toy"
     shutil.copytree(seen, other)
     config = json.loads((other / "config.json").read_text())
     config["document"]["run"] = {"name": "other", "seed": 9, "folder": "x"}
@@ -221,6 +222,8 @@ def test_runs_are_compared_and_followed(seen: Path, tmp_path: Path) -> None:
     with Viewer([seen, other], tmp_path) as viewer:
         compare = viewer.page("/compare")
         assert "run.seed" in compare.text
+        assert "elsewhere/toy" in compare.text  # one name, told apart by where it lies
+        assert "elsewhere/toy" in viewer.page("/runs/0").text
         assert "run.name" not in compare.text
         assert "Nothing was measured before and after" in compare.text  # in this world
         before = viewer.page("/runs/1").chart("chart-loss")

@@ -146,7 +146,8 @@ class App:
         return RedirectResponse(self.runs[0].home if len(self.runs) == 1 else "/compare", 303)
 
     def _compare(self, _: Request) -> Response:
-        body = compare_page([run.summary for run in self.runs], [run.home for run in self.runs])
+        names, homes = [run.name for run in self.runs], [run.home for run in self.runs]
+        body = compare_page([run.summary for run in self.runs], names, homes)
         return self._page(None, "compare", "Compare", body)
 
     def _overview(self, run: ViewedRun, request: Request) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ class ViewedRun:
     Args:
         number: its place among those that are looked at.
         path: its folder.
+        name: what it goes by; None: as its folder.
     """
 
-    def __init__(self, number: int, path: Path):
-        self.number, self.path = number, path
+    def __init__(self, number: int, path: Path, name: str | None = None):
+        self.number, self.path, self.name = number, path, name or path.name
         self.index = RolloutIndex(path / STAGE)
         self._log = EventLog(path)
         self._lock, self._rollouts = threading.RLock(), threading.Lock()
@@ -41,11 +43,6 @@ class ViewedRun:
         self._whole = False
         self._judged: tuple[float, Judged] | None = None
         self.loaded = threading.Event()
-
-    @property
-    def name(self) -> str:
-        """Of its folder."""
-        return self.path.name
 
     @property
     def home(self) -> str:
@@ -134,7 +131,9 @@ def opened(paths: list[Path]) -> list[ViewedRun]:
         if not isinstance(read_json(path / CONFIG), dict):
             hint = "name the folder of a run, as salmon run made it"
             raise SalmonError("there is no run in this folder", where=str(path), hint=hint)
-    runs = [ViewedRun(number, path.resolve()) for number, path in enumerate(paths)]
+    folders = [path.resolve() for path in paths]
+    named = zip(folders, told_apart(folders), strict=True)
+    runs = [ViewedRun(number, path, name) for number, (path, name) in enumerate(named)]
 
     def warm() -> None:
         for run in runs:
@@ -142,6 +141,19 @@ def opened(paths: list[Path]) -> list[ViewedRun]:
 
     threading.Thread(target=warm, name="rollouts", daemon=True).start()
     return runs
+
+
+def told_apart(paths: Sequence[Path]) -> list[str]:
+    """Names of folders; of those that have one name, with as much of what they lie in as tells them apart."""
+    sizes = [1] * len(paths)
+    while True:
+        names = ["/".join(path.parts[-size:]) for path, size in zip(paths, sizes, strict=True)]
+        same = [place for place, name in enumerate(names) if names.count(name) > 1]
+        grown = [place for place in same if sizes[place] < len(paths[place].parts)]
+        if not grown:
+            return names
+        for place in grown:
+            sizes[place] += 1
 
 
 def found(folder: Path) -> list[Path]:

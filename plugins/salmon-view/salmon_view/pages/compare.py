@@ -14,16 +14,14 @@ from salmon_view.parts import empty, interval, sign, steps, table
 from salmon_view.text import line
 
 
-def compare_page(runs: Sequence[Summary], homes: Sequence[str | None]) -> list[Node]:
-    """What they came to, what they changed, and what was set otherwise."""
-    runs = _told_apart(runs)
+def compare_page(runs: Sequence[Summary], names: Sequence[str], homes: Sequence[str | None]) -> list[Node]:
+    """What they came to, what they changed, and what was set otherwise.
+
+    Args:
+        names: that tell them apart.
+    """
+    runs = [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
     return [tag("h1", "Compare"), _verdicts(runs, homes), _results(runs), _settings(runs)]
-
-
-def _told_apart(runs: Sequence[Summary]) -> list[Summary]:
-    """Runs of one name go by their folders."""
-    names = [run.name for run in runs]
-    return [replace(run, name=str(run.path)) if names.count(run.name) > 1 else run for run in runs]
 
 
 def _name(run: Summary, home: str | None) -> Node:

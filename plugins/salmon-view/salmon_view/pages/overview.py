@@ -9,10 +9,12 @@ from salmon_core.kit.markup import Html, Node, markup, tag
 from salmon_core.seeing.changes import COMPONENTS, PRINCIPLES, TARGETS, TRAINING, grouped
 from salmon_core.seeing.curves import TELLING, Curves
 from salmon_core.seeing.eventlog import EventLog
-from salmon_core.seeing.summary import Summary
+from salmon_core.seeing.summary import Summary, rewarded
 from salmon_core.stages import STAGES
 from salmon_view.parts import changes_table, curve_figure, curves_table, empty, said, sign, steps, table
 
+#: where nobody looked, that there was no alarm says nothing
+UNWATCHED = "No monitor watched (monitors: {} in the configuration has some)"
 #: components that are drawn beside what every training has
 _COMPONENTS = 6
 
@@ -28,7 +30,7 @@ def overview(run: Summary, log: EventLog, curves: Curves, home: str | None = Non
         _expected(run.report),
         _changed(run),
         _curves(curves),
-        _marks(curves, home),
+        _marks(curves, home, watched=run.watched),
         _stages(run, log),
         _deviations(run.report),
     ]
@@ -38,8 +40,8 @@ def verdict(run: Summary) -> Html:
     """The answer in one block."""
     own = run.verdict
     facts = [run.algorithm, None if run.seed is None else f"seed {run.seed}"]
-    rewarded = list((run.report.get("principles") or {}).get("rewarded") or ())
-    facts.append(f"rewarded: {', '.join(rewarded)}" if rewarded else None)
+    shown = rewarded(run.report)
+    facts.append(f"rewarded: {', '.join(shown)}" if shown else None)
     return tag(
         "section",
         tag("p", run.name, tag("span", " · ".join(filter(None, facts)), class_="dim"), class_="run"),
@@ -118,7 +120,7 @@ def _curves(curves: Curves) -> Html:
     return steps("While it trained", body, id="curves", live=False)
 
 
-def _marks(curves: Curves, home: str | None) -> Html:
+def _marks(curves: Curves, home: str | None, *, watched: bool) -> Html:
     rows: list[list[Node]] = []
     for mark in curves.marks:
         text: Node = mark.text
@@ -128,7 +130,7 @@ def _marks(curves: Curves, home: str | None) -> Html:
     body = (
         table(("", "what", "batch", "says"), rows, label="Alarms and interventions", numbers=(2,), classes="marks")
         if rows
-        else empty("No alarm was raised, and nobody steered.")
+        else empty(f"{'No alarm was raised' if watched else UNWATCHED}, and nobody steered.")
     )
     more = tag("p", tag("a", "Propose, preview, apply or undo", href=f"{home}/steer")) if home and rows else None
     return steps("Alarms and interventions", body, id="marks", more=more)

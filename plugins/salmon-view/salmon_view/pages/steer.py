@@ -13,6 +13,7 @@ from salmon_core.run.folder import StageFolder
 from salmon_core.run.steering import state_of
 from salmon_core.seeing.eventlog import StageLog
 from salmon_core.seeing.summary import Summary
+from salmon_view.pages.overview import UNWATCHED
 from salmon_view.parts import empty, interval, sign, steps, table
 from salmon_view.text import block, line
 
@@ -34,7 +35,7 @@ def steer_page(home: str, run: Summary, log: StageLog, given: Mapping[str, str])
         why,
         record_part(home, run.path, can=can),
         _change(home, run, given) if can else None,
-        _alarms(home, log),
+        _alarms(home, log, watched=run.watched),
     ]
 
 
@@ -155,10 +156,10 @@ def applied_part(found: Mapping[str, Any]) -> Html:
     return tag("p", sign("good"), f"{said}; from batch {entry['from_rollout']} on.", class_="done", data_done=True)
 
 
-def _alarms(home: str, log: StageLog) -> Html:
+def _alarms(home: str, log: StageLog, *, watched: bool) -> Html:
     alarms = log.alarms
     if not alarms:
-        return steps("Alarms", empty("No alarm was raised (`monitors: {}` has them)."), id="alarms")
+        return steps("Alarms", empty(f"{'No alarm was raised' if watched else UNWATCHED}."), id="alarms")
     shown: list[Node] = []
     for number, each in enumerate(alarms, 1):
         examples = [block(str(text), limit=1000) for text in each.get("examples") or ()]

@@ -38,6 +38,9 @@
 
   function options(spec, box) {
     const axis = { stroke: () => style("--dim"), grid: { stroke: () => style("--grid"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+    // Of values so small that they would all be shown as 0.
+    const tiny = (values) => Math.max(...values.map(Math.abs)) < 0.002;
+    const scaled = (plot, values) => values.map((value) => (tiny(values) && value !== 0 ? Number(value.toPrecision(2)).toExponential() : uPlot.fmtNum(value)));
     const whole = (plot, values) => values.map((value) => (Number.isInteger(value) ? value : ""));
     const series = { stroke: () => style("--curve"), width: 2, points: { show: spec.x.length < 25 } };
     const scales = { x: { time: false } };
@@ -56,7 +59,7 @@
       width: box.clientWidth, height: box.clientHeight,
       scales, series: [{}, series], legend: { show: false },
       cursor: lines ? { sync: { key: "training" }, y: false } : { show: false },
-      axes: [{ ...axis, size: 26, values: lines ? whole : undefined }, { ...axis, size: 52 }],
+      axes: [{ ...axis, size: 26, values: lines ? whole : undefined }, { ...axis, size: 52, values: scaled }],
       padding: [8, 8, 0, 0],
       hooks: { draw: [marked(spec)] },
     };
