@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from salmon_core.api import events
+from salmon_core.cli.finished import in_words
 
 #: numbers worth a place on the progress line, in order of preference
 _TELLING = ("reward", "loss", "eval_accuracy", "accuracy", "kl")
@@ -119,10 +120,9 @@ class ConsoleSubscriber:
         if event.skipped:
             self.console.print(f"{event.stage:13} [dim]already done[/dim]")
             return
-        metrics = event.manifest.get("metrics", {})
-        numbers = [f"{escape(key)} {short(value)}" for key, value in metrics.items() if is_number(value)]
+        said = in_words(event.stage, event.manifest.get("metrics") or {})
         seconds = event.manifest.get("seconds", 0)
-        self.console.print(f"{event.stage:13} [green]done[/green] {seconds:7.1f} s  {'  '.join(numbers[:5])}")
+        self.console.print(f"{event.stage:13} [green]done[/green] {seconds:7.1f} s  {escape(said)}".rstrip())
 
     def _intervened(self, event: events.Intervened) -> None:
         text = f"{event.id} by {event.who}, from generated batch {event.rollout_index} on: {event.text}"
@@ -161,13 +161,3 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def is_number(value: Any) -> bool:
-    """A number to show; truth values are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def short(value: Any) -> str:
-    """A number with four digits that count."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from salmon_core.cli.console import is_number, printable, short
+from salmon_core.cli.console import printable
+from salmon_core.cli.numbers import is_number, short
 from salmon_core.cli.output import OUT
 from salmon_core.cli.verdict import print_answers, print_changes, print_verdict, summary_of, verdict_document
 from salmon_core.data.json import read_json

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from pathlib import Path
+from typing import Any
 
 from core_world import make_folder, salmon
 from rich.console import Console
@@ -81,6 +83,35 @@ def test_a_training_says_of_how_many() -> None:
     ]
 
 
+def test_what_is_done_is_said_in_words() -> None:
+    def done(stage: str, **metrics: Any) -> events.StageFinished:
+        manifest = {"seconds": 2.04, "metrics": metrics}
+        return events.StageFinished(run="toy", time=0, stage=stage, skipped=False, manifest=manifest)
+
+    final = {"reward": 3.8213, "kl": 0.1187, "loss": 0.2}
+    assert lines(
+        done("prompts", train=289, test=41, alike=0, cut=0, dropped=2),
+        done("sample", completions=1734, mean_tokens=16.26, stopped=0.9994),
+        done("judge", pairs=838, principles=6),
+        done("verdict", verdict="good", agreement=0.538, first_shown=0.441, orders=0.998),
+        done("verdict", verdict="too few"),
+        done("train-rm", steps=677, rows=10827, resumed_from=300, seconds=76.0, final={"accuracy": 0.978}),
+        done("train-policy", steps=24, resumed_from=0, explained_variance=-0.25, rows=960, final=final),
+        done("evaluate"),
+    ) == [
+        "prompts       done     2.0 s  289 to train on, 41 held out, 2 left out",
+        "sample        done     2.0 s  1734 answers of 16 tokens on average, 99.9% ended by themselves",
+        "judge         done     2.0 s  838 pairs by 6 principles",
+        "verdict       done     2.0 s  the judge is good, both orders prefer the same in 54%,"
+        " the one shown first in 44%",
+        "verdict       done     2.0 s  too few prompts to believe the judge",
+        "train-rm      done     2.0 s  677 steps on 10827 rows, from step 300 on, accuracy 0.978 at last",
+        "train-policy  done     2.0 s  24 steps on 960 rows, reward 3.82 at last, KL 0.119,"
+        " the critic explains -25% of the variance",
+        "evaluate      done     2.0 s",
+    ]
+
+
 def test_an_engine_is_heard_within_a_shard(tmp_path: Path) -> None:
     """Through a real run: a slow engine, one shard; `events.jsonl` has what was between its beginning and its end."""
     make_folder(tmp_path, judge={"judge": "toy-judge", "principles": "rules.yaml", "engine": "bytes", "shard_size": 99})
@@ -98,6 +129,7 @@ def test_an_engine_is_heard_within_a_shard(tmp_path: Path) -> None:
     done = salmon("run", "salmon.yaml", "--until", "judge", cwd=tmp_path)
     assert done.code == 0, done.text
     told = [json.loads(line) for line in (tmp_path / "runs/toy/events.jsonl").read_text().splitlines()]
+    assert re.search(r"^judge +done +[\d.]+ s  9 pairs by \d principles", done.err, re.M), done.err
     counts = [event["done"] for event in told if event["event"] == "Progress" and event["stage"] == "judge"]
     assert counts == sorted(counts)
     assert len(set(counts)) >= 5
