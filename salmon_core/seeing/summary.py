@@ -15,6 +15,7 @@ from salmon_core.records import FEW
 from salmon_core.run.run import CONFIG
 from salmon_core.seeing.changes import COMPONENTS, TARGETS, TRAINING, Change, changes
 from salmon_core.seeing.eventlog import EventLog
+from salmon_core.stages.signatures import REWARD_OF
 
 State = Literal["good", "bad", "unclear", "none", "live"]
 _EXPLOITED = "It worked, and the reward was exploited"
@@ -212,7 +213,11 @@ def _given_up(report: Mapping[str, Any], found: Sequence[Change]) -> Said:
     if parts:
         return Said("bad", "; ".join(parts))
     if sign and sign.get("found") == "no":
-        return Said("good", "nothing that was measured became worse")
+        numbers = [str(each.get("what")) for each in sign.get("numbers") or ()]
+        if any(each.group == TARGETS for each in found) or not all(name.startswith(REWARD_OF) for name in numbers):
+            return Said("good", "nothing that was measured became worse")
+        # A reward that is exploited rises everywhere.
+        return Said("none", "the reward fell in no category; nothing but the reward was measured")
     if sign and sign.get("found") == "unclear":
         return Said("unclear", "no category surely became worse, nor surely stayed")
     return Said("none", "not measured: no evaluator looks at categories or other skills")

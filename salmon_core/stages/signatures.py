@@ -22,6 +22,8 @@ _CHANCE = 0.5
 #: half of the way from chance to always
 _HALF_WAY = 0.75
 TOTAL = "reward"
+#: begins the names of rewards in training by category
+REWARD_OF = "reward, "
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +234,7 @@ class _Moments:
     def categories(self) -> list[Measured]:
         """The reward of each category, early and late; of one alone nothing that the whole does not say."""
         found = self._early_and_late("category")
-        return [Measured(f"reward, {each.what}", *_rest(each)) for each in found] if len(found) > 1 else []
+        return [Measured(f"{REWARD_OF}{each.what}", *_rest(each)) for each in found] if len(found) > 1 else []
 
     def interventions(self) -> list[Measured]:
         """Of each component, in the batches before an intervention and from it on."""

@@ -147,6 +147,10 @@ def test_the_verdict_says_what_numbers_say(tmp_path: Path) -> None:
     assert "against what was wanted: b" in found.worked.text
     assert found.given_up.text.startswith("b went from 0.25 to 0.05")
     assert answer({"targets": [bad]}, tmp_path).word.text == "It did not work"
+    signature = {"name": "a task gets worse", "found": "no", "numbers": [{"what": "reward, general"}]}
+    assert answer({"targets": [good], "signatures": [signature]}, tmp_path).given_up.state == "good"
+    alone = answer({"signatures": [signature]}, tmp_path).given_up
+    assert (alone.state, "nothing but the reward" in alone.text) == ("none", True)
     assert answer({}, tmp_path).word.state == "none"
     few = answer({"targets": [target("a", 0.1, 0.2, n=5)]}, tmp_path)
     assert "too few prompts for a" in few.worked.text

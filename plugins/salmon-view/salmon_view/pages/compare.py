@@ -69,7 +69,7 @@ def _table(runs: Sequence[Summary], group: str, found: Sequence[Compared]) -> Ht
         cells: list[Node] = [each.what]
         for own in each.changes:
             if own is None:
-                cells += ["", None]
+                cells += [tag("span", "not measured", class_="dim"), None]
                 continue
             cells.append(f"{own.change:+.2f} [{own.low:+.2f}, {own.high:+.2f}]")
             cells.append(interval(own.low, own.change, own.high, least, most))
