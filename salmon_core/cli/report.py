@@ -50,8 +50,9 @@ def show_report(folder: Path, *, as_json: bool) -> int:
             OUT.print("there is no report.json yet: salmon run writes it at the end")
         return 0 if run.live else 1
     if not isinstance(report, dict):
-        what = "is no report" if file.exists() else "there is no report.json"
-        raise SalmonError(what, where=str(file if file.exists() else folder), hint="salmon run writes it at the end")
+        if not file.exists():
+            raise SalmonError("there is no run in this folder", where=str(folder), hint="name the folder of a run")
+        raise SalmonError("is no report", where=str(file), hint="salmon run writes it anew")
     try:
         holds = all(item["holds"] for item in report["expect"])
         if as_json:

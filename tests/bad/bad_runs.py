@@ -9,7 +9,7 @@ ROWS = {"rows.jsonl": '{"prompt": "Why?", "completion": "So."}\n'}
 SCORE = "score runs/toy rows.jsonl"
 
 RUNS = [
-    Bad("no report", ("runs/toy", "no report.json", "salmon run"), "report runs/toy", code=1),
+    Bad("no report", ("runs/toy", "no run in this folder"), "report runs/toy", code=1),
     Bad("a report of no JSON", ("runs/toy", "report.json"), "report runs/toy", finished=True, code=1,
         files={"runs/toy/report.json": "{"}),
     Bad("a report cut short", ("runs/toy", "report.json", "salmon run"), "report runs/toy", finished=True, code=1,

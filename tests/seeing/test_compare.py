@@ -73,7 +73,9 @@ def test_a_run_without_a_report_says_how_it_stands(tmp_path: Path) -> None:
     assert shown.code == 1
     assert "It failed" in shown.text
     assert "no report.json yet" in shown.text
-    clear(salmon("report", tmp_path, cwd=tmp_path).text)
+    nothing = salmon("report", tmp_path, cwd=tmp_path)
+    assert "there is no run in this folder" in nothing.err
+    clear(nothing.text)
 
 
 def test_runs_beside_each_other(tmp_path: Path) -> None:
