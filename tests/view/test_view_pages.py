@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from salmon_core.data.interventions import RECORD, read_record
 from salmon_core.records import Prompt, Rollout, ShownPrinciple
 from salmon_core.reward.reward import Reward
 from salmon_core.run.run import Run
+from salmon_view.runs import ViewedRun
 
 
 def rows(page: Page) -> list[str]:
@@ -212,6 +214,20 @@ def test_a_finished_run_cannot_be_steered(viewer: Viewer, seen: Path) -> None:
     assert not (seen / RECORD).exists()
 
 
+def test_a_filter_does_not_wait_for_what_comes(seen: Path, tmp_path: Path) -> None:
+    """It goes by what was read; what came since is read meanwhile."""
+    run = ViewedRun(0, Path(shutil.copytree(seen, tmp_path / "toy")))
+    before = run.rollouts().table.num_rows
+    (file, *_) = sorted((run.path / "train-policy" / "rollouts").iterdir())
+    shutil.copy(file, file.with_name("part-000099-0.parquet"))
+    time.sleep(0.6)
+    deadline = time.monotonic() + 20
+    while run.rollouts(0.0).table.num_rows == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert run.rollouts().table.num_rows > before
+
+
 def test_runs_are_compared_and_followed(seen: Path, tmp_path: Path) -> None:
     """Another run beside it, to whose events something is added while it is looked at."""
     other = tmp_path / "elsewhere" / "toy"
@@ -230,8 +246,6 @@ def test_runs_are_compared_and_followed(seen: Path, tmp_path: Path) -> None:
         step = {"event": "StepLogged", "time": 0, "stage": "train-policy", "step": 9, "values": {"loss": 0.1}}
         with (other / "events.jsonl").open("a") as file:
             file.write(json.dumps(step) + "\n" + '{"event": "StepLog')  # the last line is torn
-        import time
-
         time.sleep(0.6)
         after = viewer.page("/runs/1").chart("chart-loss")
         assert after["y"] == [*before["y"], 0.1]

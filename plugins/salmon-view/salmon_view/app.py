@@ -30,7 +30,7 @@ from salmon_view.pages.playground import playground_page, principles_part, score
 from salmon_view.pages.reward import card_of, reward_page
 from salmon_view.pages.rollouts import read_part, rollout_page, rollouts_page, rows_part
 from salmon_view.pages.steer import applied_part, preview_part, proposals_part, steer_page
-from salmon_view.runs import ViewedRun
+from salmon_view.runs import FILTERING, ViewedRun
 
 STATIC = Path(__file__).parent / "static"
 #: bytes of a request's body at most: a prompt and an answer of a megabyte each, quoted
@@ -156,7 +156,7 @@ class App:
     def _rollouts(self, run: ViewedRun, request: Request) -> Response:
         given = dict(request.query_params)
         if _wants_part(request):
-            return HTMLResponse(rows_part(run.home, given, run.rollouts()))
+            return HTMLResponse(rows_part(run.home, given, run.rollouts(FILTERING)))
         index = run.rollouts() if run.loaded.is_set() else None
         return self._page(run, "rollouts", "Rollouts", rollouts_page(run.home, given, index))
 

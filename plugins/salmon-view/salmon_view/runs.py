@@ -22,6 +22,8 @@ from salmon_core.seeing.summary import Summary, summary
 FRESH = 0.5
 #: seconds that a page waits for rollouts that are still read
 PATIENCE = 0.2
+#: seconds that a filter waits for rollouts that came since
+FILTERING = 0.1
 
 
 class ViewedRun:
@@ -89,15 +91,28 @@ class ViewedRun:
         """Those on record."""
         return self.log.training.alarms
 
-    def rollouts(self) -> RolloutIndex:
-        """Its rollouts, as they are now; the first time it takes as long as reading them."""
+    def rollouts(self, patience: float | None = None) -> RolloutIndex:
+        """Its rollouts, as they are now; the first time it takes as long as reading them.
+
+        Args:
+            patience: seconds to wait for what came since; those known before are given then, and the next time all.
+                None: as long as it takes.
+        """
+        if patience is None or not self.loaded.is_set():
+            self._read_on()
+        elif time.monotonic() - self._read_rollouts > FRESH:
+            reading = threading.Thread(target=self._read_on, name="rollouts", daemon=True)
+            reading.start()
+            reading.join(patience)
+        return self.index
+
+    def _read_on(self) -> None:
         flagged = [each for alarm in self.alarms for each in alarm.get("flagged") or ()]
         with self._rollouts:
             if time.monotonic() - self._read_rollouts > FRESH:
                 self.index.refresh(flagged)
                 self._read_rollouts = time.monotonic()
         self.loaded.set()
-        return self.index
 
     @property
     def judge_verdict(self) -> dict[str, Any]:
