@@ -31,7 +31,7 @@ from salmon_core.api.models import (
     TokenCodec,
     able,
 )
-from salmon_core.api.monitors import Alarm, Monitor, RolloutBatch, SeenRollout, WatchedRun
+from salmon_core.api.monitors import Alarm, MeasuredRun, ModelMonitor, Monitor, RolloutBatch, SeenRollout, WatchedRun
 from salmon_core.api.principles import Principle, PrincipleSet
 from salmon_core.api.prompts import PromptSource
 from salmon_core.api.reward import Bonus, BonusSpec, RewardSpec, ScheduledPrinciple, ScheduledWeight, Veto
@@ -78,7 +78,9 @@ __all__ = [
     "Logits",
     "LowRank",
     "MadeLabels",
+    "MeasuredRun",
     "Metrics",
+    "ModelMonitor",
     "ModelPass",
     "ModelSpec",
     "Monitor",

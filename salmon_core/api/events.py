@@ -111,8 +111,12 @@ class AlarmRaised(Event):
     """A monitor found something; see `salmon_core.api.monitors.Alarm`.
 
     Attributes:
-        monitor: its name; with `about` it names the alarm, which is told once.
+        monitor: its name; with `about` it names the alarm.
         rollout_index: of the batch that it is told at.
+        again: how often it was told before.
+        tried: interventions since it was first told, each with its measured effect: `id`, `from_rollout`, `words`,
+            `who`, and of what the monitor measures `before`, `after`, `low` and `high` (the 95 % interval of the
+            change) and `n` (prompts); these five are None where it measures nothing.
     """
 
     stage: str
@@ -126,6 +130,30 @@ class AlarmRaised(Event):
     forbid: str = ""
     bonus: str = ""
     phrases: tuple[str, ...] = ()
+    again: int = 0
+    tried: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmFollowed(Event):
+    """What has become of an alarm that was told.
+
+    Attributes:
+        alarm: number of the telling, from 1.
+        state: `cured`: it is not found any more, and what the monitor measures has surely fallen; `gone`: it is not
+            found any more; `open`: the training is over, and it is neither.
+        rollout_index: the batch since which it is so; of `open` the last one.
+        tried: see `AlarmRaised`.
+    """
+
+    stage: str
+    monitor: str
+    about: str
+    alarm: int
+    state: str
+    rollout_index: int
+    text: str
+    tried: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +166,7 @@ class Proposed(Event):
             `negated`, `source` (the set; empty for a draft), `flagged`, `others` and `apart` (estimates of how the
             reward changes, or None), `works`, `refused`.
         applied: the intervention that the best was put on record as; None where it was not.
+        undone: interventions that were taken back for it, since they did not lower what the alarm is about.
         text: in words, what was found, and why nothing was applied.
     """
 
@@ -148,6 +177,7 @@ class Proposed(Event):
     text: str
     proposals: tuple[Mapping[str, Any], ...] = ()
     applied: int | None = None
+    undone: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

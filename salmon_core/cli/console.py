@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from salmon_core.api import events
 from salmon_core.cli.finished import in_words
+from salmon_core.run.alarms import tried_words
 
 #: numbers worth a place on the progress line, in order of preference
 _TELLING = ("reward", "loss", "eval_accuracy", "accuracy", "kl")
@@ -48,6 +49,7 @@ class ConsoleSubscriber:
             events.Intervened: self._intervened,
             events.AlarmRaised: self._alarm,
             events.Proposed: self._proposed,
+            events.AlarmFollowed: self._followed,
             events.Note: self._note,
         }
 
@@ -132,12 +134,19 @@ class ConsoleSubscriber:
         self.console.print(f"[yellow]note[/yellow] {escape(event.text)}")
 
     def _alarm(self, event: events.AlarmRaised) -> None:
-        self.console.print(f"[red]alarm[/red] {escape(printable(f'{event.monitor}: {event.text}'))}")
+        said = "alarm told again" if event.again else "alarm"
+        self.console.print(f"[red]{said}[/red] {escape(printable(f'{event.monitor}: {event.text}'))}")
+        for tried in event.tried:
+            self.console.print(f"      since then {escape(printable(tried_words(tried)))}")
         for example in event.examples:
             self.console.print(f"      [dim]{escape(_line(example))}[/dim]")
 
     def _proposed(self, event: events.Proposed) -> None:
         self.console.print(f"[yellow]{escape(event.monitor)}[/yellow] {escape(printable(event.text))}")
+
+    def _followed(self, event: events.AlarmFollowed) -> None:
+        colour = "green" if event.state != "open" else "yellow"
+        self.console.print(f"[{colour}]{escape(printable(f'{event.monitor}: {event.about}: {event.text}'))}[/{colour}]")
 
     def _close(self) -> None:
         if self._live is not None:

@@ -19,6 +19,7 @@ from salmon_core.data.json import read_json
 from salmon_core.errors import SalmonError, boundary
 from salmon_core.plugins.registry import Registry
 from salmon_core.records import FEW
+from salmon_core.run.alarms import tried_words
 from salmon_core.run.run import CONFIG
 from salmon_core.seeing.summary import Summary, rewarded
 from salmon_core.stages import STAGES
@@ -106,9 +107,14 @@ def print_report(report: Mapping[str, Any], console: Console, run: Summary) -> N
         _print_section(section, console)
     for alarm in report.get("alarms") or ():
         said = printable(f"{alarm['monitor']}: {alarm['text']} (p {alarm['p']:.2g})")
-        console.print(f"[red]alarm[/red] {escape(said)}")
+        console.print(f"[red]{'alarm told again' if alarm.get('again') else 'alarm'}[/red] {escape(said)}")
+        followed = alarm.get("followed") or {}
+        for tried in followed.get("tried") or alarm.get("tried") or ():
+            console.print(f"      {escape(printable(tried_words(tried)))}")
         if proposed := alarm.get("proposed"):
             console.print(f"      {escape(printable(proposed['text']))}")
+        if followed:
+            console.print(f"      {escape(followed['text'])}")
     for name, values in report["evaluators"].items():
         plain = {key: value for key, value in values.items() if is_number(value)}
         if plain:

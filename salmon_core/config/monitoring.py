@@ -20,6 +20,21 @@ class Bounds(Section):
     )
 
 
+class Again(Section):
+    """When an alarm whose finding goes on is told again, and when it counts as over."""
+
+    after: int = Field(
+        8,
+        ge=1,
+        description="batches that an intervention is given; an alarm that is still found then, and does not fall, is "
+        "told again, and one that was not found for as many is over",
+    )
+    unanswered: int = Field(
+        32, ge=1, description="batches after which it is told again where there was no intervention"
+    )
+    at_most: int = Field(3, ge=0, description="times that one alarm is told again in a run")
+
+
 class MonitorsSection(Section):
     """What watches the rollouts while RL goes on. See docs/monitors.md."""
 
@@ -40,6 +55,8 @@ class MonitorsSection(Section):
         "cpu", description="where the reward model is opened to try them, beside the trainer's: `cpu`, `cuda:1`, `auto`"
     )
     apply: Bounds | None = Field(None, description="how far `on_alarm: apply` may go; it needs this")
+
+    again: Again | None = Field(Again(), description="when an alarm is told again; null: each is told once")
 
     @field_validator("from_sets", mode="before")
     @classmethod

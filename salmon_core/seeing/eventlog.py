@@ -25,7 +25,8 @@ class StageLog:
         steps: numbers of a training by optimizer step.
         anchors: (step, generated batch) as they followed each other: after so many steps that batch was written.
         rollouts: rows by generated batch.
-        alarms: `AlarmRaised`, in order; `proposed` what was proposed against them, by their numbers from 1.
+        alarms: `AlarmRaised`, in order; `proposed` what was proposed against them, by their numbers from 1,
+            and `followed` what became of them (`AlarmFollowed`).
         seconds: it took, where it is finished.
     """
 
@@ -40,6 +41,7 @@ class StageLog:
     rollouts: dict[int, int] = field(default_factory=dict)
     alarms: list[dict[str, Any]] = field(default_factory=list)
     proposed: dict[int, dict[str, Any]] = field(default_factory=dict)
+    followed: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
 class EventLog:
@@ -141,3 +143,5 @@ class EventLog:
             own.alarms.append(dict(event))
         elif kind == "Proposed":
             own.proposed[int(event["alarm"])] = dict(event)
+        elif kind == "AlarmFollowed":
+            own.followed[int(event["alarm"])] = dict(event)

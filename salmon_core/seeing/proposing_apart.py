@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from salmon_core.data.interventions import read_record
+from salmon_core.data.interventions import Intervention, last_begun, read_record
 from salmon_core.data.json import read_json, write_json
 from salmon_core.errors import SalmonError
 from salmon_core.run.run import Run
-from salmon_core.run.steering import steer
+from salmon_core.run.steering import Change, steer
 from salmon_core.seeing.proposing import Proposal, chosen_alarm, proposals
 
 #: so that the trainer does not wait for the processor
@@ -42,8 +42,13 @@ def answer(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
     """
     alarm = chosen_alarm(run, asked["alarm"])
     made = proposals(run, alarm, asked["sets"], device=asked["device"])
-    best = next((each for each in made if each.works), None)
+    reason, bounds = _reason(asked["alarm"], alarm), asked["apply"]
+    own = None if bounds is None else _applied(run, bounds["who"], reason)
+    done = {_what(each) for each in read_record(run.record) if each != own}
+    best = next((each for each in made if each.works and _what(each.change) not in done), None)
     values: dict[str, Any] = {"proposals": [each.document() for each in made], "applied": None}
+    if best is None and any(each.works for each in made):
+        return values | {"text": "what surely lowers what the alarm is about is on the record already"}
     if best is None:
         tried = f"{len(made)} prohibitions were tried, and none" if made else "there was nothing to try: nothing"
         return values | {"text": f"{tried} surely lowers what the alarm is about"}
@@ -51,21 +56,74 @@ def answer(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
     gain = f"{best.apart.value:+.2f} [{best.apart.low:+.2f}, {best.apart.high:+.2f}]"
     how = f"by {best.change.text!r}" if best.change.text else f"by having {best.words}"
     text = f"would be forbidden {how}: flagged answers change by {gain} against the others"
-    if asked["apply"] is None:
+    if bounds is None:
         return values | {"text": text}
-    applied, why_not = _apply(run, best, asked["apply"], f"alarm {asked['alarm']}: {alarm['about']}")
-    done = f"intervention {applied}" if applied is not None else f"not applied: {why_not}"
-    return values | {"text": f"{text}; {done}", "applied": applied}
+    entry, why_not = (own, "") if own is not None else _apply(run, best, bounds, alarm, reason)
+    if entry is None:
+        return values | {"text": f"{text}; not applied: {why_not}"}
+    undone = _take_back(run, alarm, entry, bounds["who"])
+    text += f"; intervention {entry.id}"
+    if undone:
+        text += f" in the place of {', '.join(map(str, undone))}, not shown to have lowered it"
+    return values | {"text": text, "applied": entry.id, "undone": undone}
 
 
-def _apply(run: Run, best: Proposal, bounds: Mapping[str, Any], reason: str) -> tuple[int | None, str]:
+def _reason(number: int, alarm: Mapping[str, Any]) -> str:
+    again = f", told again ({alarm['again']})" if alarm.get("again") else ""
+    return f"alarm {number}: {alarm['about']}{again}"
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two reasons are of one telling: in a run that follows a record it may have another number."""
+    return one.partition(": ")[2] == other.partition(": ")[2]
+
+
+def _what(change: Intervention | Change) -> tuple[Any, ...]:
+    """What makes two changes the same one."""
+    return change.what, change.text or change.name, change.negated, change.value
+
+
+def _applied(run: Run, who: str, reason: str) -> Intervention | None:
+    """What was applied for this telling: by one that was killed before it could say so, or by a record's run."""
+    record = read_record(run.record)
+    return next((e for e in record if e.who == who and e.what != "undo" and _same(e.reason, reason)), None)
+
+
+def _take_back(run: Run, alarm: Mapping[str, Any], entry: Intervention, who: str) -> list[int]:
+    """Takes back what monitors applied before and was not shown to lower it, from where the new one counts.
+
+    Only in exchange: never is less forbidden than before. What a person put on the record stays there.
+    """
+    useless = [
+        each["id"]
+        for each in alarm.get("tried") or ()
+        if each["who"] == who and each["high"] is not None and each["high"] >= 0
+    ]
+    record = read_record(run.record)
+    kinds = {each.id: each.what for each in record}
+    undone = [each.undoes for each in record if each.undoes in useless and each.who == who]
+    for number in useless:
+        if number in undone or kinds.get(number) == "undo":
+            continue
+        change, reason = Change("undo", undoes=number), f"{entry.reason}; by intervention {number} it did not fall"
+        start = entry.from_rollout if entry.from_rollout > last_begun(run.path) else None
+        with contextlib.suppress(SalmonError):  # over already, or the training is
+            steer(run, change, from_rollout=start, reason=reason, who=who)
+            undone.append(number)
+    return sorted(each for each in undone if each is not None)
+
+
+def _apply(
+    run: Run, best: Proposal, bounds: Mapping[str, Any], alarm: Mapping[str, Any], reason: str
+) -> tuple[Intervention | None, str]:
     """The intervention, or why there is none."""
-    own = [each for each in read_record(run.record) if each.who.startswith("monitor ")]
-    for each in own:
-        if each.reason == reason:  # applied by one that was killed before it could say so
-            return each.id, ""
+    own = [each for each in read_record(run.record) if each.who.startswith("monitor ") and each.what != "undo"]
     if len(own) >= bounds["at_most"]:
         return None, f"monitors may apply {bounds['at_most']} in this run, and did"
+    for each in own:  # told again for want of an answer, which came since
+        told = each.reason.partition(": ")[2].partition(", told again")[0]
+        if each.who == bounds["who"] and told == alarm["about"] and each.from_rollout > alarm["rollout_index"]:
+            return None, f"intervention {each.id} was applied since, from batch {each.from_rollout} on"
     if bounds["now"] is None:
         return None, "the trainer logs no `kl`, so its bound cannot be kept"
     if bounds["now"] > bounds["kl"]:
@@ -74,7 +132,7 @@ def _apply(run: Run, best: Proposal, bounds: Mapping[str, Any], reason: str) -> 
         entry = steer(run, best.change, reason=reason, who=bounds["who"])
     except SalmonError as error:
         return None, str(error)
-    return entry.id, ""
+    return entry, ""
 
 
 if __name__ == "__main__":
