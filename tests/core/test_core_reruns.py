@@ -43,6 +43,9 @@ NEUTRAL = {
     "monitors.device",
     "monitors.apply.at_most",
     "monitors.apply.kl",
+    "monitors.again.after",
+    "monitors.again.unanswered",
+    "monitors.again.at_most",
 }
 #: key -> another value than that of `start()`
 OTHER: dict[str, Any] = {
@@ -156,6 +159,9 @@ OTHER: dict[str, Any] = {
     "monitors.device": "auto",
     "monitors.apply.at_most": 2,
     "monitors.apply.kl": 3.0,
+    "monitors.again.after": 9,
+    "monitors.again.unanswered": 40,
+    "monitors.again.at_most": 1,
     "evaluate": ["toy-count"],
     "expect": [{"metric": "rm.positive", "min": 0.9}],
 }
@@ -164,6 +170,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "monitors.on_alarm": {"monitors.use": []},
     "monitors.from_sets": {"monitors.use": []},
     "monitors.device": {"monitors.use": []},
+    **{f"monitors.again.{key}": {"monitors.use": []} for key in ("after", "unanswered", "at_most")},
     **{
         f"monitors.apply.{key}": {
             "monitors.use": [],
