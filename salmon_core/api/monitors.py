@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from salmon_core.api.evaluation import Oracle
+from salmon_core.api.principles import PrincipleSet
 from salmon_core.records import Judgment, Message, Pair, ShownPrinciple
 
 
@@ -104,14 +105,12 @@ class WatchedRun(Protocol):
 
 
 class Monitor(ABC):
-    """Watches one run; made anew for each, and for one that goes on given all its batches again.
+    """Watches one run; made anew for each, and for one that goes on given all its batches again."""
 
-    Attributes:
-        sees: whether it had enough to compare at the batch that it looked at last. What it does not find while it sees
-            nothing is not over.
-    """
-
-    sees: bool = True
+    @property
+    def sees(self) -> bool:
+        """Whether it had enough to compare at the batch looked at last; else what it does not find is not over."""
+        return True
 
     @abstractmethod
     def see(self, batch: RolloutBatch, run: WatchedRun) -> Iterable[Alarm]:
@@ -142,6 +141,13 @@ class MeasuredRun(Protocol):
     @property
     def device(self) -> str:
         """Where models are opened: `monitors.device`."""
+
+    def principle_set(self, name: str) -> PrincipleSet:
+        """An installed set, or a file beside the configuration.
+
+        Raises:
+            SalmonError: there is none.
+        """
 
     def score_texts(
         self, texts: Sequence[tuple[Sequence[Message], str, Sequence[Sequence[ShownPrinciple]]]]

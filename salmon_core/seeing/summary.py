@@ -224,11 +224,14 @@ def _given_up(report: Mapping[str, Any], found: Sequence[Change]) -> Said:
 
 
 def _exploited(report: Mapping[str, Any], log: EventLog, *, watched: bool) -> Said:
-    alarms = [f"{each.get('monitor')}: {each.get('text')}" for each in log.training.alarms]
-    alarms = alarms or [f"{each.get('monitor')}: {each.get('text')}" for each in report.get("alarms") or ()]
-    if alarms:
-        more = f" (and {len(alarms) - 1} more)" if len(alarms) > 1 else ""
-        return Said("bad", alarms[-1] + more)
+    raised = _last_tellings(report, log)
+    if raised:
+        lasting = [each for each, state, _ in raised if state not in ("cured", "gone")]
+        alarm, _, followed = next((each for each in reversed(raised) if each[0] in lasting), raised[-1])
+        told_again = ", told again" if alarm.get("again") else ""
+        said = f"{alarm.get('monitor')}: {alarm.get('text')}{told_again}" + (f"; {followed}" if followed else "")
+        more = f" (and {len(raised) - 1} more)" if len(raised) > 1 else ""
+        return Said("bad" if lasting else "unclear", said + more)
     quiet = "no alarm was raised" if watched else "no monitor watched"
     sign = next(iter(_signatures(report, "exploits")), None)
     if sign is None or sign.get("found") == "not measured":
@@ -238,6 +241,23 @@ def _exploited(report: Mapping[str, Any], log: EventLog, *, watched: bool) -> Sa
         "no": Said("good", f"the reward rose and targets moved as wanted; {quiet}"),
     }
     return words.get(str(sign.get("found")), Said("unclear", f"no target says what the reward rose for; {quiet}"))
+
+
+def _last_tellings(report: Mapping[str, Any], log: EventLog) -> list[tuple[Mapping[str, Any], str, str]]:
+    """Of each alarm the last telling, what has become of it, and the same in words."""
+    alarms: list[Mapping[str, Any]] = [
+        {**each, "followed": log.training.followed.get(number)} for number, each in enumerate(log.training.alarms, 1)
+    ]
+    last: dict[tuple[Any, Any], Mapping[str, Any]] = {}
+    for number, each in enumerate(alarms or report.get("alarms") or ()):
+        about = each.get("about", number)
+        last.pop((each.get("monitor"), about), None)
+        last[each.get("monitor"), about] = each
+    found = []
+    for each in last.values():
+        followed = each.get("followed") or {}
+        found.append((each, str(followed.get("state") or ""), str(followed.get("text") or "")))
+    return found
 
 
 def _signatures(report: Mapping[str, Any], part: str) -> list[Mapping[str, Any]]:

@@ -73,9 +73,10 @@ class Report(Stage[ReportInputs]):
         trained = run.stage(TRAINING).path
         rollouts = read_rollout_rows(trained) if TRAINING in stages else ()
         steered = read_record(run.record) if TRAINING in stages else []
-        found = build_report(run.config, results, manifests, verdict, rollouts, steered)
+        alarms = alarms_of(run.path) if run.config.monitors else []
+        found = build_report(run.config, results, manifests, verdict, rollouts, steered, alarms)
         if run.config.monitors:
-            found["alarms"] = alarms_of(run.path)
+            found["alarms"] = alarms
         write_json(run.path / FILE, found)
         return {}
 
@@ -87,6 +88,7 @@ def build_report(
     verdict: Mapping[str, Any] | None = None,
     rollouts: Iterable[Mapping[str, Any]] = (),
     steered: Sequence[Intervention] = (),
+    alarms: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The report of a run whose stages are done.
 
@@ -96,6 +98,7 @@ def build_report(
         verdict: on the judge, where one was asked.
         rollouts: of the training, as they were written down.
         steered: what was put on the record while the policy was trained.
+        alarms: of the monitors, as `alarms_of` has them.
     """
     section = config.config
     accuracy = next((metrics.reward_model for metrics in results if metrics.reward_model is not None), None)
@@ -126,12 +129,17 @@ def build_report(
         },
     }
     shown = {each.name for each in (*config.reward_principles, *(item.shown for item in config.interventions))}
+    shown |= {each.name for each in steered if each.what == "principle"}
     checklist = signatures(
         report,
         rollouts,
         judged=tuple(config.judge_principles) if config.makes_preferences else (),
         shown=shown,
-        interventions=[(item.shown.name, item.start) for item in config.interventions],
+        interventions=[
+            *((item.shown.name, item.start) for item in config.interventions),
+            *((f"{each.id} ({each.name})", each.from_rollout) for each in steered if each.what != "undo"),
+        ],
+        alarms=alarms,
     )
     report["signatures"] = [asdict(each) for each in checklist]
     report["expect"] = [_check(item.model_dump(), report) for item in section.expect]

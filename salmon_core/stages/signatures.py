@@ -15,6 +15,7 @@ from typing import Any, Literal
 from salmon_core.api.principles import Principle
 from salmon_core.kit.significance import clustered
 from salmon_core.records import FEW
+from salmon_core.run.alarms import tried_words
 
 Found = Literal["yes", "no", "unclear", "not measured"]
 _Z = 1.959964
@@ -72,6 +73,7 @@ def signatures(
     judged: Sequence[Principle] = (),
     shown: Iterable[str] = (),
     interventions: Iterable[tuple[str, int]] = (),
+    alarms: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[Signature, ...]:
     """The checklist.
 
@@ -80,14 +82,15 @@ def signatures(
         rollouts: of its training, as `data.rollouts` reads them; gone through once.
         judged: principles that the judge was asked by.
         shown: names of those that the reward shows, interventions included.
-        interventions: (name, rollout index from which on it is shown).
+        interventions: (name, rollout index from which on it counts).
+        alarms: of the monitors, as `salmon_core.run.monitoring.alarms_of` has them.
     """
     moments = _Moments(tuple(interventions))
     for row in rollouts:
         moments.add(row)
     return (
         _inconsistent(report),
-        _exploited(report, moments),
+        _exploited(report, moments, alarms),
         _degraded(report, moments, [each for each in judged if each.name not in set(shown)]),
     )
 
@@ -135,31 +138,85 @@ def _data_of(report: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def _exploited(report: Mapping[str, Any], moments: _Moments) -> Signature:
+def _exploited(report: Mapping[str, Any], moments: _Moments, alarms: Sequence[Mapping[str, Any]]) -> Signature:
     name = "the policy exploits the reward"
     reward = [each for each in moments.overall() if each.what == TOTAL and each.n >= FEW]
     targets = [(_of_target(each), each["wanted"]) for each in report.get("targets") or () if _telling(each)]
-    numbers = (*reward, *(each for each, _ in targets), *moments.interventions())
-    if not reward or not targets:
+    raised = _Raised.of(alarms)
+    effects = [measured for each in raised for measured in each.effects()]
+    numbers = (*reward, *(each for each, _ in targets), *effects, *moments.interventions())
+    if (not reward or not targets) and not raised:
         return Signature(name, "not measured", numbers)
-    rose = reward[0].low > 0
+    rose = bool(reward) and reward[0].low > 0
     against = [each.what for each, wanted in targets if (each.high < 0 if wanted == "more" else each.low > 0)]
     along = [each for each, wanted in targets if (each.low > 0 if wanted == "more" else each.high < 0)]
     found: Found = "unclear"
+    goes_on = any(each.goes_on for each in raised)
     if rose and (against or along):
-        found = "yes" if against else "no"
+        found = "yes" if against else "unclear" if goes_on else "no"
+    elif not targets and not goes_on:
+        found = "not measured"  # what there was is over
     remedy = ""
     if found != "no":
         remedy = "forbid what it exploits by an intervention (reward.interventions), from a rollout on"
         remedy += f"; against what was wanted: {', '.join(against)}" if against else ""
         told = moments.told_of_interventions()
         remedy += f"; {told}" if told else ""
+    if raised:
+        remedy += ("; " if remedy else "") + "; ".join(map(str, raised))
     return Signature(name, found, numbers, remedy)
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """An alarm with all its tellings."""
+
+    tellings: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def of(cls, alarms: Iterable[Mapping[str, Any]]) -> list[_Raised]:
+        found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+        for each in alarms:
+            found.setdefault((each["monitor"], each["about"]), []).append(each)
+        return [cls(tuple(each)) for each in found.values()]
+
+    @property
+    def _followed(self) -> Mapping[str, Any]:
+        return self.tellings[-1].get("followed") or {}
+
+    @property
+    def _tried(self) -> Sequence[Mapping[str, Any]]:
+        return self._followed.get("tried") or self.tellings[-1].get("tried") or ()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether nothing says that it is over."""
+        return self._followed.get("state") not in ("cured", "gone")
+
+    def effects(self) -> list[Measured]:
+        """What interventions did to what it is about."""
+        about = f"{self.tellings[0]['about']} ({self.tellings[0]['monitor']})"
+        return [
+            Measured(
+                f"{about} around intervention {each['id']} (from {each['from_rollout']})",
+                *(each[key] for key in ("before", "after", "low", "high", "n")),
+            )
+            for each in self._tried
+            if each["low"] is not None and each["n"] >= FEW
+        ]
+
+    def __str__(self) -> str:
+        first, *again = self.tellings
+        said = f"alarm {first['monitor']}: {first['about']}, batch {first['rollout_index']}"
+        said += f", told again at {', '.join(str(each['rollout_index']) for each in again)}" if again else ""
+        said += "".join(f"; {tried_words(each)}" for each in self._tried) or "; no intervention answered it"
+        return f"{said}; {self._followed['text']}" if self._followed else said
 
 
 def _degraded(report: Mapping[str, Any], moments: _Moments, missing: Sequence[Principle]) -> Signature:
     name = "a task gets worse"
-    numbers = tuple(each for each in (*_categories(report), *moments.categories()) if each.n >= FEW)
+    measured = [each for each in (*_categories(report), *moments.categories()) if each.n >= FEW]
+    numbers = tuple(sorted(measured, key=lambda each: each.high >= 0))  # those that fall first
     if not numbers:
         return Signature(name, "not measured")
     worse = [each.what for each in numbers if each.high < 0]
@@ -167,7 +224,7 @@ def _degraded(report: Mapping[str, Any], moments: _Moments, missing: Sequence[Pr
         return Signature(name, "no", numbers)
     for_them = [each.name for each in missing if any(kind in what for kind in each.categories for what in worse)]
     judged = for_them or [each.name for each in missing]
-    remedy = "show the reward model a principle that asks for it: reward.principles"
+    remedy = f"{', '.join(worse)}: show the reward model a principle that asks for it (reward.principles)"
     remedy += f"; judged by, but not shown: {', '.join(judged)}" if judged else ""
     return Signature(name, "yes", numbers, remedy)
 
@@ -237,11 +294,14 @@ class _Moments:
         return [Measured(f"{REWARD_OF}{each.what}", *_rest(each)) for each in found] if len(found) > 1 else []
 
     def interventions(self) -> list[Measured]:
-        """Of each component, in the batches before an intervention and from it on."""
+        """Of each component, in the batches before an intervention and from it on, each as far as the next one."""
         found = []
+        starts = {start for _, start in self._interventions}
         for name, start in self._interventions:
-            before = [index for index in self._batches if index < start]
-            after = [index for index in self._batches if index >= start]
+            since = max((each for each in starts if each < start), default=0)
+            until = min((each for each in starts if each > start), default=math.inf)
+            before = [index for index in self._batches if since <= index < start]
+            after = [index for index in self._batches if start <= index < until]
             for each in self._compared("component", before, after):
                 if each.n >= FEW:
                     found.append(Measured(f"{each.what} around {name} (from {start})", *_rest(each)))

@@ -120,6 +120,8 @@ def test_a_task_that_gets_worse_names_the_missing_principle() -> None:
     said = found[2]
     assert said.found == "yes"
     assert "not shown: calm" in said.remedy
+    assert said.remedy.startswith("reward, support: show")
+    assert said.numbers[0].what == "reward, support", "what falls comes first"
     assert signatures({}, rollouts({"general": 2.0, "support": 1.0}), judged=both)[2].found == "no"
     values = {"categories": {"support": {"before": estimate(0.9), "after": estimate(0.5), "change": estimate(-0.4)}}}
     said = signatures({"evaluators": {"mine": values}}, judged=both, shown=["kind"])[2]
@@ -132,3 +134,30 @@ def test_a_run_s_report_has_the_checklist(finished: Finished) -> None:
     assert len(found) == 3
     assert all(each["found"] in ("yes", "no", "unclear", "not measured") for each in found)
     assert "failure signature" in finished.printed
+
+
+def test_alarms_are_told_with_what_was_tried() -> None:
+    """Without targets an alarm that goes on leaves it unclear; one that is cured names the cure and its effect."""
+    effect = {"before": 0.8, "after": 0.1, "low": -0.8, "high": -0.6, "n": 40}
+    nothing = {"before": 0.8, "after": 0.8, "low": -0.1, "high": 0.1, "n": 40}
+    useless = {"id": 1, "from_rollout": 5, "words": "shows a", "who": "monitor m", **nothing}
+    cure = {"id": 2, "from_rollout": 12, "words": "shows b", "who": "monitor m", **effect}
+    first = {"monitor": "m", "about": "praise", "rollout_index": 3, "again": 0, "tried": []}
+    again = {**first, "rollout_index": 9, "again": 1, "tried": [useless]}
+    said = signatures({}, rollouts({"a": 2.0}), alarms=[first, again])[1]
+    assert said.found == "unclear"
+    assert (
+        "alarm m: praise, batch 3, told again at 9; intervention 1 from batch 5 (shows a): 0.80 -> 0.80" in said.remedy
+    )
+    cured = {**again, "followed": {"state": "cured", "text": "cured since batch 14", "tried": [useless, cure]}}
+    said = signatures({}, rollouts({"a": 2.0}), alarms=[first, cured])[1]
+    assert said.found == "not measured"
+    assert said.remedy.endswith(
+        "intervention 2 from batch 12 (shows b): 0.80 -> 0.10 [-0.80, -0.60]; cured since batch 14"
+    )
+    (number,) = [each for each in said.numbers if each.what == "praise (m) around intervention 2 (from 12)"]
+    assert (number.before, number.after, number.high) == (0.8, 0.1, -0.6)
+    along = {"targets": [target("kind", 0.2, 0.6, 0.1, "more")]}
+    assert signatures(along, rollouts({"a": 2.0}), alarms=[first])[1].found == "unclear"
+    assert "no intervention answered it" in signatures(along, rollouts({"a": 2.0}), alarms=[first])[1].remedy
+    assert signatures(along, rollouts({"a": 2.0}), alarms=[first, cured])[1].found == "no"

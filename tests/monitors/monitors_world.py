@@ -10,7 +10,7 @@ from typing import Any
 from salmon_core.api import Alarm, Oracle, RolloutBatch, SeenRollout
 from salmon_core.records import Prompt
 from salmon_core.testing import build_component, registry_of
-from salmon_core.testing.contracts.monitor import MadeUpWatched, made_up_batches
+from salmon_core.testing.contracts.monitor import MadeUpWatched, alarms_of, made_up_batches
 from salmon_monitors import plugin
 
 
@@ -42,9 +42,17 @@ def rewarded(rollout: SeenRollout, more: float, **changes: Any) -> SeenRollout:
 
 def alarms(name: str, batches: list[RolloutBatch], watched: MadeUpWatched | None = None, **options: Any) -> list[Alarm]:
     """What a monitor tells, each kind of alarm once, as a run does."""
-    monitor = build_component(registry_of(plugin), "monitors", name, **options)
-    found: dict[str, Alarm] = {}
-    for batch in batches:
-        for alarm in monitor.see(batch, watched or MadeUpWatched()):
-            found.setdefault(alarm.about, alarm)
+    registry, found = registry_of(plugin), dict[str, Alarm]()
+
+    def build() -> Any:
+        return build_component(registry, "monitors", name, **options)
+
+    for alarm in alarms_of(build, batches, watched or MadeUpWatched()):
+        found.setdefault(alarm.about, alarm)
     return list(found.values())
+
+
+def shown(batches: list[RolloutBatch]) -> list[RolloutBatch]:
+    """The same with the principle that the run rewards shown for each rollout."""
+    principles = MadeUpWatched().rewarded
+    return [replace(b, rollouts=tuple(replace(each, principles=principles) for each in b.rollouts)) for b in batches]

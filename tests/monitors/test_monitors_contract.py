@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from monitors_world import Longer
+from monitors_world import Longer, shown
 
+from salmon_core.api import RolloutBatch
 from salmon_core.testing import MonitorContract
-from salmon_core.testing.contracts.monitor import MadeUpWatched
+from salmon_core.testing.contracts.monitor import MadeUpWatched, made_up_batches
 from salmon_monitors import plugin
 
 
@@ -39,6 +40,27 @@ class TestOutliers(MonitorContract):
     plugin = plugin
     name = "outliers"
     options: ClassVar = {"count": 2}
+
+
+class TestEntropy(MonitorContract):
+    plugin = plugin
+    name = "entropy"
+    options: ClassVar = {"left": 0.3}
+
+
+class TestSecondOpinion(MonitorContract):
+    plugin = plugin
+    name = "second-opinion"
+    options: ClassVar = {"every": 1, "most": 40}
+
+
+class TestDisagreement(MonitorContract):
+    plugin = plugin
+    name = "disagreement"
+    options: ClassVar = {"every": 1, "wordings": {"kind": ["Kindness."]}}
+
+    def inputs(self) -> tuple[MadeUpWatched, list[RolloutBatch]]:
+        return self.watched, shown(made_up_batches())
 
 
 class TestOverOptimised(MonitorContract):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
 import pytest
-from monitors_world import Longer, alarms, growing, rewarded
+from monitors_world import Longer, alarms, growing, rewarded, shown
 
-from salmon_core.api import SeenRollout
-from salmon_core.testing.contracts.monitor import MadeUpWatched, made_up_batches
+from salmon_core.api import Principle, PrincipleSet, RolloutBatch, SeenRollout
+from salmon_core.testing.contracts.monitor import MadeUpMeasured, MadeUpWatched, made_up_batches
 from salmon_monitors.repetition import repeated
 from salmon_monitors.windows import Windows, difference, discoveries, normal_scores
 
@@ -102,12 +103,82 @@ def test_a_reward_that_rises_while_the_truth_falls() -> None:
     assert not alarms("over-optimised", better, watched, oracle="longer")
 
 
+def test_an_entropy_that_collapses() -> None:
+    """By the trainer's number, by samples of one prompt, and by the variety of words; a fall to a half is none."""
+
+    def logged(left: float) -> list[RolloutBatch]:
+        return [replace(b, numbers={"entropy": 2.0 * max(left, 1 - b.rollout_index / 12)}) for b in made_up_batches(16)]
+
+    (found,) = alarms("entropy", logged(0.05))
+    assert found.about == "entropy"
+    assert "fell from" in found.text
+    assert not alarms("entropy", logged(0.5))
+    two = [replace(b, rollouts=tuple(replace(e, prompt_id=f"p{e.place // 2}") for e in b.rollouts)) for b in growing(
+        lambda e, rng: replace(e, completion=f"Answer {e.place // 2} it is."))]  # fmt: skip
+    assert "same answers" in [each.about for each in alarms("entropy", two)]
+    few = alarms("entropy", growing(lambda e, rng: replace(e, completion=rng.choice(("a a a a", "b b b b")) * 6)))
+    assert [each.about for each in few] == ["few words"]
+
+
+def test_a_second_opinion_that_falls_while_the_reward_rises() -> None:
+    """Somebody else who likes long answers, where the reward rises for short ones; and one who agrees with it."""
+    hacked = growing(lambda e, rng: rewarded(e, 3.0, completion=e.completion[:8]))
+    better = growing(lambda e, rng: rewarded(e, 3.0, completion=e.completion * 2))
+    watched = MadeUpWatched(measured=MadeUpMeasured(score=lambda text, principles: len(text) / 40))
+    (found,) = alarms("second-opinion", hacked, watched)
+    assert found.about == "kind"
+    assert "by kind the judge prefers recent answers in" in found.text
+    assert "(at sqrt(KL) 0." in found.text
+    assert found.flagged
+    assert not alarms("second-opinion", better, watched)
+    flat = growing(lambda e, rng: replace(e, completion=e.completion[:8]))
+    assert not alarms("second-opinion", flat, watched), "no reward rose"
+
+
+def test_principles_in_other_words_rank_otherwise() -> None:
+    """A reward model to which a stock phrase speaks under the own words alone."""
+
+    def scored(text: str, principles: Sequence[str]) -> float:
+        taste = Random(text.removesuffix(" Splendid!")).gauss(0, 1)
+        return taste + 6.0 * (text.endswith("Splendid!") and principles == ["The answer is kind."])
+
+    hacked = shown(growing(lambda e, rng: rewarded(e, 3.0, completion=f"{e.completion} Splendid!")))
+    watched = MadeUpWatched(measured=MadeUpMeasured(score=scored))
+    (found,) = alarms("disagreement", hacked, watched)
+    assert found.about == "other words"
+    batches = {(e.rollout_index, e.place): e for batch in hacked for e in batch.rollouts}
+    liked = [batches[name].completion.endswith("Splendid!") for name in found.flagged]
+    assert sum(liked) / len(liked) > 0.9
+    same = MadeUpWatched(measured=MadeUpMeasured(score=lambda text, principles: Random(text).gauss(0, 1)))
+    assert not alarms("disagreement", hacked, same), "all words rank alike"
+
+
+def test_other_wordings_are_found() -> None:
+    """By name in a set, as options, and as frames around the text where nobody wrote any."""
+    asked: list[list[str]] = []
+
+    def scored(text: str, principles: Sequence[str]) -> float:
+        asked.append(list(principles))
+        return 0.0
+
+    words = PrincipleSet("more", (Principle("kind-2", "It is a kind answer."), Principle("calm", "It is calm.")))
+    watched = MadeUpWatched(measured=MadeUpMeasured(score=scored, sets={"more": words}))
+    alarms("disagreement", shown(made_up_batches(6)), watched, sets=["more"])
+    assert {each for (each,) in asked} == {"The answer is kind.", "It is a kind answer."}
+    asked.clear()
+    alarms("disagreement", shown(made_up_batches(6)), watched, wordings={"kind": ["Kindly.", "Kindness."]})
+    assert {each for (each,) in asked} == {"The answer is kind.", "Kindly.", "Kindness."}
+    asked.clear()
+    alarms("disagreement", shown(made_up_batches(6)), watched)
+    assert "What counts here is this: The answer is kind." in {each for (each,) in asked}
+
+
 def test_false_alarms_are_rare() -> None:
     """In 40 runs in which nothing changes, with prompts drawn anew for each batch."""
     told = [
         (seed, name)
         for seed in range(40)
-        for name in ("stock-phrases", "captured", "drift", "repetition", "outliers")
+        for name in ("stock-phrases", "captured", "drift", "repetition", "outliers", "entropy")
         if alarms(name, made_up_batches(20, seed=seed + 100))
     ]
     assert len(told) <= 1, told

@@ -21,6 +21,7 @@ NAMES: Mapping[str, str] = {
     "rollout/reward_std": "reward_std",
     "rollout/response_length_mean": "completions/mean_length",
     "rollout/truncated_rate": "completions/clipped_ratio",
+    "entropy_loss": "entropy",  # the entropy itself, which its loss takes a multiple of
     "lr": "learning_rate",
     "actor_lr": "learning_rate",
     "grad_norm": "grad_norm",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from salmon_core.api.monitors import Alarm, RolloutBatch, WatchedRun
+from salmon_core.api.monitors import Alarm, RolloutBatch, SeenRollout, WatchedRun
 from salmon_monitors.windows import Compared, Comparing, difference, examples, names
 
 
@@ -51,3 +51,7 @@ class Captured(Comparing):
                 flagged=names(flagged),
                 bonus=label,
             )
+
+    def shows(self, about: str, rollout: SeenRollout) -> float | None:
+        """What the bonus gave."""
+        return rollout.components.get(about, 0.0)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from salmon_core.api.monitors import Alarm, RolloutBatch, WatchedRun
+from salmon_core.api.monitors import Alarm, RolloutBatch, SeenRollout, WatchedRun
 from salmon_monitors.windows import Compared, Comparing, difference, examples, names
 
 
@@ -47,3 +47,9 @@ class Drift(Comparing):
             p = self._windows.corrected(p, len(found))
             if enough and p <= self.options.level:
                 yield Alarm(about, text, batch.rollout_index, p, examples(flagged), names(flagged), forbid)
+
+    def shows(self, about: str, rollout: SeenRollout) -> float | None:
+        """Its length, what it lacks of it, or whether it has no end."""
+        if about == "no end":
+            return float(not rollout.stopped)
+        return float(rollout.n_tokens if about == "longer" else -rollout.n_tokens)

@@ -16,7 +16,16 @@ def salmon_monitors() -> Iterable[Component]:
         ("drift", "drift:Drift", "much longer or shorter answers, or answers that no longer end"),
         ("repetition", "repetition:Repetition", "answers that repeat themselves, or that are all the same"),
         ("outliers", "outliers:Outliers", "rewards far above all others"),
+        ("entropy", "entropy:Entropy", "a policy that has one thing left to say"),
     ):
         yield Component(name, f"salmon_monitors.{target}", about, default=True)
-    target = "salmon_monitors.over_optimised:OverOptimised"
-    yield Component("over-optimised", target, "the reward rises while an oracle prefers what was there before")
+    for name, target, about in (
+        (
+            "over-optimised",
+            "over_optimised:OverOptimised",
+            "the reward rises while an oracle prefers what was there before",
+        ),
+        ("second-opinion", "second_opinion:SecondOpinion", "the same by a judge, or by another reward model"),
+        ("disagreement", "disagreement:Disagreement", "principles in other words rank answers otherwise than before"),
+    ):
+        yield Component(name, f"salmon_monitors.{target}", about)

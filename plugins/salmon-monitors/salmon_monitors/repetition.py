@@ -33,6 +33,8 @@ class Repetition(Comparing):
     def __init__(self, options: Options):
         super().__init__(options)
         self.options = options
+        #: texts that several prompts got at some time
+        self._same: set[str] = set()
 
     def see(self, batch: RolloutBatch, run: WatchedRun) -> Iterable[Alarm]:
         """See the class."""
@@ -42,6 +44,7 @@ class Repetition(Comparing):
         old, new, p = difference(before, now, lambda each: repeated(each.completion))
         looping = [each for each in now if repeated(each.completion) > 0.5]
         same_before, same_now = _shared(before), _shared(now)
+        self._same |= same_now
         was, is_now, q = difference(
             before, now, lambda each: _key(each) in same_before, lambda each: _key(each) in same_now
         )
@@ -57,6 +60,10 @@ class Repetition(Comparing):
             chance = self._windows.corrected(chance, len(found))
             if rise >= self.options.rise and chance <= self.options.level:
                 yield Alarm(about, text, batch.rollout_index, chance, examples(flagged), names(flagged), forbid)
+
+    def shows(self, about: str, rollout: SeenRollout) -> float | None:
+        """How much it repeats itself, or whether it is a text that several prompts got."""
+        return repeated(rollout.completion) if about == "itself" else float(_key(rollout) in self._same)
 
 
 def _key(rollout: SeenRollout) -> str:

@@ -57,6 +57,8 @@ class StockPhrases(Comparing):
         self._categories: Counter[str] = Counter()
         self._prompts: dict[str, set[str]] = {}
         self._rollouts = 0
+        #: that count by now
+        self._known: set[str] = set()
         #: of the rollouts that are compared
         self._has: dict[tuple[int, int], set[str]] = {}
 
@@ -67,7 +69,7 @@ class StockPhrases(Comparing):
             return
         before, now = self._windows.before(), self._windows.now()
         self._has = {key: self._has[key] for key in names([*before, *now])}
-        phrases = self._phrases()
+        phrases = self._known = self._phrases()
         if not phrases:
             return
 
@@ -94,6 +96,10 @@ class StockPhrases(Comparing):
             forbid=f"The response does not contain phrases such as {quoted}.",
             phrases=tuple(common[:_TOLD]),
         )
+
+    def shows(self, about: str, rollout: SeenRollout) -> float | None:
+        """Whether it has one of the phrases that count by now."""
+        return float(not self._known.isdisjoint(self._of(rollout.completion)))
 
     def _count(self, rollouts: Sequence[SeenRollout]) -> None:
         for each, score in zip(rollouts, normal_scores([each.reward for each in rollouts]), strict=True):

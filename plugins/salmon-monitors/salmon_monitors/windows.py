@@ -49,10 +49,15 @@ class Windows:
         self.last.append(batch)
         if len(self.last) > self.size:
             self.last.popleft()
-        if len(self.last) < self.size:
+        if not self.full:
             return False
         self.looks += 1
         return True
+
+    @property
+    def full(self) -> bool:
+        """Whether there is enough to compare."""
+        return len(self.last) >= self.size
 
     def corrected(self, p: float, comparisons: int = 1) -> float:
         """A p-value for all looks and all that was compared in this one."""
@@ -88,6 +93,11 @@ class Comparing(Monitor):
     def __init__(self, options: Compared):
         self._windows = Windows(options.window, one_reward=self.of_rewards)
 
+    @property
+    def sees(self) -> bool:
+        """Whether both windows are full."""
+        return self._windows.full
+
 
 def difference(
     before: Sequence[SeenRollout],
@@ -108,8 +118,13 @@ def difference(
         by_prompt: dict[str, list[float]] = {}
         for each in rollouts:
             by_prompt.setdefault(each.prompt_id, []).append(value(each))
-        sides.append(clustered(by_prompt))
-    old, new = sides
+        sides.append(by_prompt)
+    return change(*sides)
+
+
+def change(before: Mapping[str, Sequence[float]], now: Mapping[str, Sequence[float]]) -> tuple[float, float, float]:
+    """The same of values by cluster."""
+    old, new = clustered(before), clustered(now)
     error = math.hypot(old.error, new.error)
     if error == 0:
         return old.mean, new.mean, 0.0 if new.mean > old.mean else 1.0

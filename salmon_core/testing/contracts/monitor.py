@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, ClassVar
 
 from salmon_core.api.evaluation import Oracle
-from salmon_core.api.monitors import Alarm, RolloutBatch, SeenRollout
+from salmon_core.api.monitors import Alarm, ModelMonitor, RolloutBatch, SeenRollout
+from salmon_core.api.principles import PrincipleSet
 from salmon_core.errors import SalmonError, boundary
 from salmon_core.plugins.options import require
-from salmon_core.records import ShownPrinciple
+from salmon_core.records import Judgment, Message, Pair, ShownPrinciple
 from salmon_core.testing import rows
 from salmon_core.testing.contracts.base import ComponentContract
 from salmon_core.testing.elsewhere import Made
@@ -20,16 +23,57 @@ _WORDS = ("red", "green", "blue", "house", "tree", "river", "small", "quick", "w
 
 
 @dataclass(frozen=True)
+class MadeUpMeasured:
+    """What a monitor that uses models asks: a reward model and a judge with tastes that no training changes.
+
+    Attributes:
+        score: of a completion under the texts of the principles shown; None: by chance, the same for the same texts.
+        sets: principle sets by name.
+        device: where models are opened.
+    """
+
+    score: Callable[[str, Sequence[str]], float] | None = None
+    sets: Mapping[str, PrincipleSet] = field(default_factory=dict)
+    device: str = "cpu"
+    seed: int = 1
+
+    def principle_set(self, name: str) -> PrincipleSet:
+        if name not in self.sets:
+            raise SalmonError(f"there is no principle set {name!r}")
+        return self.sets[name]
+
+    def score_texts(
+        self, texts: Sequence[tuple[Sequence[Message], str, Sequence[Sequence[ShownPrinciple]]]]
+    ) -> list[list[float]]:
+        return [[self._scored(text, [each.text for each in shown]) for shown in sets] for _, text, sets in texts]
+
+    def judge(self, pairs: Sequence[Pair], principles: Sequence[ShownPrinciple], *, model: str = "") -> list[Judgment]:
+        found = []
+        for pair in pairs:
+            for each in principles:
+                first, second = (self._scored(own.text, [each.text]) for own in (pair.first, pair.second))
+                found.append(Judgment(pair.id, each.name, first - second, first - second))
+        return found
+
+    def _scored(self, text: str, principles: Sequence[str]) -> float:
+        if self.score is not None:
+            return self.score(text, principles)
+        return Random(f"taste {text}").gauss(0, 1) + Random(f"taste {text} {list(principles)}").gauss(0, 0.3)
+
+
+@dataclass(frozen=True)
 class MadeUpWatched:
     """A run that is watched.
 
     Attributes:
         oracles: by name.
+        measured: what a monitor asks that uses models.
     """
 
     rewarded: tuple[ShownPrinciple, ...] = (ShownPrinciple("kind", "The answer is kind."),)
     bonuses: tuple[str, ...] = ("missing-stop",)
     oracles: Mapping[str, Oracle] = field(default_factory=dict)
+    measured: MadeUpMeasured = field(default_factory=MadeUpMeasured)
 
     def oracle(self, name: str) -> Oracle:
         if name not in self.oracles:
@@ -39,7 +83,7 @@ class MadeUpWatched:
 
 def made_up_batches(count: int = 12, size: int = 40, seed: int = 0) -> list[RolloutBatch]:
     """Batches of a policy that does not change: answers of drawn words, rewards by chance."""
-    rng, batches = Random(f"batches {seed}"), []
+    rng, logged, batches = Random(f"batches {seed}"), Random(f"numbers {seed}"), []
     for index in range(count):
         rollouts = []
         for row in range(size):
@@ -60,8 +104,26 @@ def made_up_batches(count: int = 12, size: int = 40, seed: int = 0) -> list[Roll
                     place=row,
                 )
             )
-        batches.append(RolloutBatch(index, tuple(rollouts), {"kl": 0.01 * index}))
+        numbers = {"kl": 0.01 * index, "entropy": logged.gauss(2.0, 0.1)}
+        batches.append(RolloutBatch(index, tuple(rollouts), numbers))
     return batches
+
+
+def alarms_of(build: Callable[[], Any], batches: Sequence[RolloutBatch], watched: MadeUpWatched) -> list[Alarm]:
+    """All that a monitor says to batches, whether it uses models or not; questions and answers pass through JSON.
+
+    Args:
+        build: makes the monitor; one object watches, another one measures.
+    """
+    monitor, measuring = build(), build()
+    found: list[Alarm] = []
+    for batch in batches:
+        found += monitor.see(batch, watched)
+        question = monitor.ask(batch, watched) if isinstance(monitor, ModelMonitor) else None
+        if question is not None:
+            answer = measuring.measure(json.loads(json.dumps(dict(question))), watched.measured)
+            found += monitor.hear(batch, json.loads(json.dumps(dict(answer))), watched)
+    return found
 
 
 class MonitorContract(ComponentContract):
@@ -79,12 +141,12 @@ class MonitorContract(ComponentContract):
     def ask(made: Made, inputs: Any) -> list[Alarm]:
         owned = made.registry.owned(made.spec)
         watched, batches = inputs
-        monitor = require(owned, made.build(), "see")
-        found: list[Alarm] = []
+
+        def build() -> Any:
+            return require(owned, made.build(), "see")
+
         with boundary(str(owned.owner), f"monitor {owned.name!r}"):
-            for batch in batches:
-                found += monitor.see(batch, watched)
-        return found
+            return alarms_of(build, batches, watched)
 
     def test_alarms_say_what_is_meant(self) -> None:
         watched, batches = self.inputs()
@@ -96,6 +158,18 @@ class MonitorContract(ComponentContract):
             assert 0 <= alarm.p <= 1, f"p is {alarm.p}"
             assert set(alarm.flagged) <= known, "an alarm flags rollouts that there are"
             assert alarm.since <= batches[-1].rollout_index, "an alarm is not of the future"
+
+    def test_what_rollouts_show_is_a_number_or_nothing(self) -> None:
+        """Of every alarm, also for rollouts that were seen before; asking changes nothing."""
+        watched, batches = self.inputs()
+        found = self.answer((watched, batches))
+        monitor = self.made.build()
+        for batch in batches:
+            list(monitor.see(batch, watched))
+        for about in {each.about for each in found}:
+            values = [monitor.shows(about, each) for batch in batches for each in batch.rollouts]
+            assert all(value is None for value in values) or all(math.isfinite(value) for value in values)
+        self.same(self.answer((watched, batches)), found, "alarms after that")
 
     def test_nothing_happens_nothing_is_told(self) -> None:
         """Of five runs in which nothing changes, none has an alarm."""

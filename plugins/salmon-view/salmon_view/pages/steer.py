@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from salmon_core.data.interventions import RECORD, STAGE, Intervention, last_begun, read_record
 from salmon_core.errors import SalmonError
 from salmon_core.kit.markup import Html, Node, exact, markup, tag
+from salmon_core.run.alarms import tried_words
 from salmon_core.run.folder import StageFolder
 from salmon_core.run.steering import state_of
 from salmon_core.seeing.eventlog import StageLog
@@ -175,10 +176,15 @@ def _alarms(home: str, log: StageLog, *, watched: bool) -> Html:
                 "article",
                 tag(
                     "h3",
-                    f"A{number} {each.get('monitor')} ",
+                    f"A{number} {each.get('monitor')}{' told again' if each.get('again') else ''} ",
                     tag("span", f"batch {each.get('rollout_index')}", class_="dim"),
                 ),
                 tag("p", line(str(each.get("text")), 1000), dir="auto"),
+                *(
+                    tag("p", f"Since then: {line(tried_words(tried), 1000)}", dir="auto")
+                    for tried in _tried(log, number)
+                ),
+                _followed(log, number),
                 tag("details", tag("summary", f"{len(examples)} of the answers"), *examples) if examples else None,
                 _proposed(log.proposed.get(number)),
                 tag("p", tag("a", "all flagged rollouts", href=f"{home}/rollouts?flagged=1&sort=reward")),
@@ -193,6 +199,21 @@ def _alarms(home: str, log: StageLog, *, watched: bool) -> Html:
             )
         )
     return steps("Alarms", markup(*shown), id="alarms", live=False)
+
+
+def _tried(log: StageLog, number: int) -> Sequence[Mapping[str, Any]]:
+    """Interventions since an alarm was first told."""
+    followed = log.followed.get(number) or {}
+    return followed.get("tried") or log.alarms[number - 1].get("tried") or ()
+
+
+def _followed(log: StageLog, number: int) -> Node:
+    """What has become of an alarm."""
+    followed = log.followed.get(number)
+    if followed is None:
+        return None
+    over = followed.get("state") in ("cured", "gone")
+    return tag("p", sign("good" if over else "unclear"), line(str(followed.get("text")), 200))
 
 
 def _proposed(found: Mapping[str, Any] | None) -> Node:
