@@ -40,6 +40,11 @@ class Errand:
         """One of its files: `asked`, `found`, `log`."""
         return self.folder / f"{self.name}-{what}{ending}"
 
+    def clear(self) -> None:
+        """Removes what was asked and found, and the log."""
+        for file in (self.file("asked"), self.file("found"), self.file("log", ".txt")):
+            file.unlink(missing_ok=True)
+
 
 class Beside:
     """Does one errand at a time."""

@@ -32,6 +32,7 @@ class _Asked:
     document: dict[str, Any]
     batch: RolloutBatch
     hear: Hear
+    wanted: Callable[[], bool]
 
 
 @dataclass
@@ -54,12 +55,21 @@ class Measuring:
         """Whether something is not answered yet."""
         return bool(self._asked)
 
-    def ask(self, spec: ComponentSpec, place: int, question: dict[str, Any], batch: RolloutBatch, hear: Hear) -> None:
+    def ask(
+        self,
+        spec: ComponentSpec,
+        place: int,
+        question: dict[str, Any],
+        batch: RolloutBatch,
+        hear: Hear,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         """A question of a monitor.
 
         Args:
             place: of the monitor among those of the run: one may be used twice.
             hear: told when the answer is there, never before this returns.
+            wanted: whether the answer is still wanted when its turn comes.
         """
         key = fingerprint([spec.owner, spec.name, by_content(spec.options, frozenset(spec.paths)), question])
         name = f"{place}-{spec.name}-{batch.rollout_index:06d}"
@@ -70,17 +80,24 @@ class Measuring:
             "device": self.device,
             "question": question,
         }
-        self._asked.append(_Asked(errand, key, document, batch, hear))
+        self._asked.append(_Asked(errand, key, document, batch, hear, wanted))
 
-    def tend(self) -> None:
-        """Tells of an answer that is there, and begins the next."""
+    def tend(self, *, begins: bool = True) -> None:
+        """Tells of an answer that is there, and begins the next.
+
+        Args:
+            begins: False leaves what is free to somebody who waits for it.
+        """
         while self._asked:
             asked = self._asked[0]
+            if not (self.beside.doing(asked.errand) or asked.wanted()):
+                self._asked.popleft()
+                continue
             kept = asked.errand.file("kept")
             answer = self._kept(kept, asked.key)
             if answer is None:
                 if not self.beside.doing(asked.errand):
-                    if self.beside.free:
+                    if self.beside.free and begins:
                         self.beside.begin(asked.errand, asked.document)
                     return
                 result = self.beside.result()
@@ -92,6 +109,7 @@ class Measuring:
                 elif isinstance(result, dict):
                     answer = result["answer"]
                     write_json(kept, {"question": asked.key, "answer": answer})
+                    asked.errand.clear()
             self._asked.popleft()
             asked.hear(asked.batch, answer)
 

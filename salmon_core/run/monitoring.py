@@ -122,7 +122,8 @@ class Watch:
         if self._answering is not None:
             self._answering.tend(self._kl)
         if self._measuring is not None:
-            self._measuring.tend()
+            # Measuring goes on all the time: an alarm's answer would never have its turn.
+            self._measuring.tend(begins=self._answering is None or not self._answering.waits)
 
     def _begin(self, *, resumed: bool) -> None:
         registry, section = self.config.registry, self.config.config.monitors
@@ -186,7 +187,10 @@ class Watch:
         assert self._measuring is not None
         question = working.monitor.ask(batch, watched)
         if question is not None:
-            self._measuring.ask(working.spec, working.place, dict(question), batch, partial(self._hear, working))
+            hear = partial(self._hear, working)
+            self._measuring.ask(
+                working.spec, working.place, dict(question), batch, hear, wanted=lambda: not working.broken
+            )
         return None
 
     def _hear(self, working: _Working, batch: RolloutBatch, answer: dict[str, Any] | SalmonError) -> None:

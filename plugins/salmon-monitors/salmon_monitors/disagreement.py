@@ -82,11 +82,12 @@ class Disagreement(ModelMonitor):
     def measure(self, question: Mapping[str, Any], run: MeasuredRun) -> Mapping[str, Any]:
         """Of each rollout the score under its principles, and under other wordings of them."""
         wordings = self._wordings([ShownPrinciple(**each) for each in question["principles"]], run)
+        count = min(_WORDINGS, max(map(len, wordings.values())))
         texts = []
         for each in question["rollouts"]:
             own = [principle for principle in shown(each) if principle.name in wordings]
             sets = [own]
-            for number in range(_WORDINGS):
+            for number in range(count):
                 sets.append([_said(principle, wordings[principle.name], number) for principle in own])
             texts.append((asked(each), each["completion"], sets))
         return {"scores": run.score_texts(texts)}
