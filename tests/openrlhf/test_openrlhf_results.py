@@ -31,9 +31,9 @@ def test_steps_are_those_of_the_last_run_that_wrote_them(tmp_path: Path) -> None
     folder.mkdir(parents=True)
     first = b"".join(record(step, train__policy_loss=step, train__kl=0.5) for step in (1, 2, 3))
     (folder / "events.out.tfevents.100.host.1.0").write_bytes(first + record(4, train__kl=1)[:-9])
-    (folder / "events.out.tfevents.200.host.2.0").write_bytes(record(3, train__policy_loss=30))
+    (folder / "events.out.tfevents.200.host.2.0").write_bytes(record(3, train__policy_loss=30, train__entropy_loss=2))
     found = [(logged.step, dict(logged.values)) for logged in OpenRLHFBackend().steps(tmp_path)]
-    assert found == [(1, {"loss": 1.0, "kl": 0.5}), (2, {"loss": 2.0, "kl": 0.5}), (3, {"loss": 30.0})]
+    assert found == [(1, {"loss": 1.0, "kl": 0.5}), (2, {"loss": 2.0, "kl": 0.5}), (3, {"loss": 30.0, "entropy": 2.0})]
     assert not list(OpenRLHFBackend().steps(tmp_path / "nothing"))
 
 
