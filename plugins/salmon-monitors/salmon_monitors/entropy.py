@@ -16,6 +16,8 @@ NUMBER = "entropy"
 _GRAM = 3
 #: runs of words of a batch below which their variety says nothing
 _GRAMS = 100
+#: prompts with several answers, at each side, below which their answers say nothing
+_PROMPTS = 10
 
 
 class Entropy(Comparing):
@@ -70,10 +72,11 @@ class Entropy(Comparing):
     def _same(self, batch: RolloutBatch) -> Alarm | None:
         before, _ = _repeated(self._windows.before())
         now, flagged = _repeated(self._windows.now())
-        if not before or not now:
+        if min(len(before), len(now)) < _PROMPTS:
             return None
         old, new, p = change(before, now)
-        p = self._windows.corrected(p, 3)
+        # Where all are alike on both sides no error is seen: the chance of a coin for each prompt bounds it.
+        p = self._windows.corrected(max(p, 0.5 ** min(len(before), len(now))), 3)
         if new - old < self.options.same or p > self.options.level:
             return None
         return Alarm(

@@ -7,7 +7,7 @@ from statistics import median
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from salmon_core.api.monitors import Alarm, Monitor, RolloutBatch, SeenRollout, WatchedRun
+from salmon_core.api.monitors import Alarm, Monitor, RolloutBatch, WatchedRun
 from salmon_monitors.windows import examples, names
 
 #: of a normal distribution, the standard deviation by the median absolute deviation
@@ -30,7 +30,6 @@ class Outliers(Monitor):
 
     def __init__(self, options: Options):
         self.options = options
-        self._limit: float | None = None
 
     def see(self, batch: RolloutBatch, run: WatchedRun) -> Iterable[Alarm]:
         """See the class."""
@@ -41,7 +40,7 @@ class Outliers(Monitor):
         spread = _NORMAL * median(abs(each - middle) for each in rewards)
         if spread == 0:
             return
-        limit = self._limit = middle + self.options.deviations * spread
+        limit = middle + self.options.deviations * spread
         flagged = [each for each in batch.rollouts if each.reward > limit]
         if len(flagged) >= self.options.count:
             # Chebyshev's bound (1867): it holds for any distribution, and asks nothing of the tails.
@@ -54,7 +53,3 @@ class Outliers(Monitor):
                 examples=examples(flagged),
                 flagged=names(flagged),
             )
-
-    def shows(self, about: str, rollout: SeenRollout) -> float | None:
-        """Whether its reward is above what was the limit at the batch looked at last."""
-        return None if self._limit is None else float(rollout.reward > self._limit)

@@ -57,8 +57,8 @@ class StockPhrases(Comparing):
         self._categories: Counter[str] = Counter()
         self._prompts: dict[str, set[str]] = {}
         self._rollouts = 0
-        #: that count by now
-        self._known: set[str] = set()
+        #: that alarms were about: once they are forbidden they are rewarded no more, and count no more
+        self._told: set[str] = set()
         #: of the rollouts that are compared
         self._has: dict[tuple[int, int], set[str]] = {}
 
@@ -69,7 +69,7 @@ class StockPhrases(Comparing):
             return
         before, now = self._windows.before(), self._windows.now()
         self._has = {key: self._has[key] for key in names([*before, *now])}
-        phrases = self._known = self._phrases()
+        phrases = self._phrases()
         if not phrases:
             return
 
@@ -80,6 +80,7 @@ class StockPhrases(Comparing):
         p = self._windows.corrected(p)
         if p > self.options.level or new - old < self.options.rise:
             return
+        self._told |= phrases
         flagged = [each for each in now if has(each)]
         counts = Counter(whole for each in flagged for whole in self._whole(each.completion, phrases))
         common = [text for text, _ in counts.most_common()]
@@ -98,8 +99,8 @@ class StockPhrases(Comparing):
         )
 
     def shows(self, about: str, rollout: SeenRollout) -> float | None:
-        """Whether it has one of the phrases that count by now."""
-        return float(not self._known.isdisjoint(self._of(rollout.completion)))
+        """Whether it has one of the phrases that alarms were about."""
+        return float(not self._told.isdisjoint(self._of(rollout.completion)))
 
     def _count(self, rollouts: Sequence[SeenRollout]) -> None:
         for each, score in zip(rollouts, normal_scores([each.reward for each in rollouts]), strict=True):
