@@ -162,6 +162,20 @@ def test_the_verdict_says_what_numbers_say(tmp_path: Path) -> None:
     write(tmp_path, alarm)
     assert answer({"targets": [good]}, tmp_path).word.text == "It worked, and the reward was exploited"
     assert answer({}, tmp_path, training=(rose,)).word.text == "The reward rose, and it was exploited"
+    cured = {
+        "event": "AlarmFollowed",
+        "stage": "train-policy",
+        "alarm": 2,
+        "state": "cured",
+        "text": "cured since batch 9",
+    }
+    write(tmp_path, {**alarm, "about": "longer", "again": 1}, cured)
+    found = answer({"targets": [good]}, tmp_path).exploited
+    assert (found.state, found.text) == ("bad", "drift: longer (and 1 more)"), "the other alarm goes on"
+    write(tmp_path, {**cured, "alarm": 1, "state": "gone", "text": "not found any more since batch 8"})
+    found = answer({"targets": [good]}, tmp_path)
+    assert found.exploited.text == "drift: longer, told again; cured since batch 9 (and 1 more)"
+    assert (found.exploited.state, found.word.text) == ("unclear", "It worked")
 
 
 def test_a_failed_and_an_interrupted_run(tmp_path: Path) -> None:
