@@ -43,6 +43,9 @@ MONITORS = (
             "nothing_happens_nothing_is_told"),
     monitor("is more than sure", "return [Alarm('x', 'it rings', 0, 2.0)] if batch.rollout_index == 3 else []",
             "alarms_say_what_is_meant", "nothing_happens_nothing_is_told"),
+    monitor("measures in words", "return [Alarm('x', 'it rings', batch.rollout_index, 0.1)]"
+            "\n    def shows(self, about, rollout):\n        return 'much'",
+            "nothing_happens_nothing_is_told", "what_rollouts_show_is_a_number_or_nothing"),
     monitor("divides by rollouts", "1 / len(batch.rollouts); return []", "an_empty_batch_and_odd_texts"),
 )  # fmt: skip
 
