@@ -58,6 +58,8 @@ def answer(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
     text = f"would be forbidden {how}: flagged answers change by {gain} against the others"
     if bounds is None:
         return values | {"text": text}
+    if best.is_draft and own is None:
+        return values | {"text": f"{text}; not applied: no reward model was shown its words before"}
     entry, why_not = (own, "") if own is not None else _apply(run, best, bounds, alarm, reason)
     if entry is None:
         return values | {"text": f"{text}; not applied: {why_not}"}

@@ -54,7 +54,12 @@ _WAITS = """
 while job["stage"] == "train-policy" and not pathlib.Path("go-on").exists():
     time.sleep(0.05)
 print("some output"""
-SETS = "name: more\nprinciples:\n  - {name: polite, text: The answer is polite.}\n"
+SETS = """\
+name: more
+principles:
+  - {name: polite, text: The answer is polite.}
+  - {name: no-b, text: It never says b.}
+"""
 
 
 def folder(path: Path, **monitors: Any) -> Path:
@@ -112,11 +117,12 @@ def test_the_best_is_applied_while_it_goes_on(tmp_path: Path) -> None:
     go_on(where)
     assert process.wait(120) == 0, (where / "run.log").read_text()
     (entry,) = read_record(where / "runs" / "toy" / "interventions.jsonl")
-    assert (entry.who, entry.reason, entry.text) == ("monitor bell", "alarm 1: b", "The answer never says b.")
+    assert (entry.who, entry.reason, entry.text) == ("monitor bell", "alarm 1: b", "It never says b.")
     (told,) = events(where, "Proposed")
     assert (told["alarm"], told["applied"]) == (1, 1)
     assert [(each["text"], each["source"], each["works"]) for each in told["proposals"]] == [
-        ("The answer never says b.", "", True),
+        ("It never says b.", "more.yaml", True),
+        ("The answer never says b.", "", True),  # the alarm's draft
         ("The answer is polite.", "more.yaml", False),
     ]
     assert told["proposals"][0]["apart"]["value"] == pytest.approx(-4.0)
@@ -125,7 +131,7 @@ def test_the_best_is_applied_while_it_goes_on(tmp_path: Path) -> None:
     assert report["steered"][0]["who"] == "monitor bell"
     assert "intervention 1" in (where / "run.log").read_text()
     shown = salmon("report", "runs/toy", cwd=where)
-    assert "would be forbidden by 'The answer never says b.'" in shown.text
+    assert "would be forbidden by 'It never says b.'" in shown.text
 
 
 def test_nothing_is_applied_beyond_the_bounds(tmp_path: Path) -> None:
@@ -146,11 +152,12 @@ def test_nothing_is_applied_beyond_the_bounds(tmp_path: Path) -> None:
     assert said["text"].endswith("against the others")
     assert [each["source"] for each in said["proposals"]] == [""]
     within = {"at_most": 1, "kl": 5.0, "now": 2.0, "who": "monitor bell"}
-    for bounds, why in (
-        ({**within, "now": None}, "the trainer logs no `kl`"),
-        (within, "the training of its policy is over"),
+    for sets, bounds, why in (
+        (["more.yaml"], {**within, "now": None}, "the trainer logs no `kl`"),
+        (["more.yaml"], within, "the training of its policy is over"),
+        ([], within, "no reward model was shown its words before"),  # the draft alone
     ):
-        said = answer(run, {**asked, "apply": bounds})
+        said = answer(run, {**asked, "sets": sets, "apply": bounds})
         assert said["applied"] is None
         assert why in said["text"]
     file = where / "runs" / "toy" / "events.jsonl"

@@ -92,6 +92,8 @@ def test_rewards_out_of_the_range() -> None:
     odd = tuple(replace(e, reward=99.0) if e.row < 3 else e for e in last.rollouts)
     (found,) = alarms("outliers", [*batches[:-1], replace(last, rollouts=odd)])
     assert found.flagged == tuple((last.rollout_index, row) for row in range(3))
+    two_kinds = tuple(replace(e, reward=99.0) if e.row % 4 == 0 else e for e in last.rollouts)
+    assert not alarms("outliers", [*batches[:-1], replace(last, rollouts=two_kinds)])
 
 
 def test_a_reward_that_rises_while_the_truth_falls() -> None:

@@ -12,12 +12,15 @@ from salmon_monitors.windows import examples, names
 
 #: of a normal distribution, the standard deviation by the median absolute deviation
 _NORMAL = 1.4826
+#: of a batch: what is more than that is no outlier, but one of two kinds of answers
+_MOST = 0.1
 
 
 class Outliers(Monitor):
     """Rewards so far above the median that they are no part of the rest: texts that a reward model was never shown.
 
-    In units of the median absolute deviation (Hampel 1974), of the last batches together.
+    In units of the median absolute deviation (Hampel 1974). Where more than a tenth of a batch is, the rewards have two
+    modes, as when a principle begins to count that some answers follow, and nothing is told.
     """
 
     class Options(BaseModel):
@@ -42,7 +45,7 @@ class Outliers(Monitor):
             return
         limit = middle + self.options.deviations * spread
         flagged = [each for each in batch.rollouts if each.reward > limit]
-        if len(flagged) >= self.options.count:
+        if self.options.count <= len(flagged) <= max(self.options.count, _MOST * len(rewards)):
             # Chebyshev's bound (1867): it holds for any distribution, and asks nothing of the tails.
             p = min(1.0, len(rewards) / self.options.deviations**2 / len(flagged))
             yield Alarm(
