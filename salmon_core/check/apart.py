@@ -13,7 +13,7 @@ from salmon_core.check import findings
 from salmon_core.config.run_config import RunConfig
 from salmon_core.data.json import write_json
 from salmon_core.errors import ConfigError, Problem, StageError
-from salmon_core.run.processes import Running
+from salmon_core.run.processes import ENVIRONMENT, Running
 
 #: seconds, by default; a trainer's imports take most of it
 LIMIT = 120.0
@@ -37,8 +37,6 @@ def check_apart(
         ConfigError: all that will fail.
         StageError: the process ended without having tried all.
     """
-    from salmon_core.stages.base import ENVIRONMENT
-
     with tempfile.TemporaryDirectory(prefix="salmon-check-") as name:
         work = Path(name)
         write_json(work / _CONFIG, {**config.document(), "folder": str(folder)})

@@ -15,11 +15,10 @@ from typing import Any
 
 from salmon_core.data.json import read_json, write_json
 from salmon_core.errors import SalmonError
-from salmon_core.run.processes import Running, failure
+from salmon_core.run.processes import ENVIRONMENT, Running, failure
 
 #: seconds for one piece of work, at most
 LIMIT = 1800.0
-_ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Beside:
             file.unlink(missing_ok=True)
         write_json(errand.file("asked"), asked)
         argv = [sys.executable, "-m", errand.module, *(str(errand.file(what)) for what in ("asked", "found"))]
-        self._running = Running(argv, env=_ENVIRONMENT, cwd=errand.folder, log=log)
+        self._running = Running(argv, env=ENVIRONMENT, cwd=errand.folder, log=log)
         self._errand, self._started = errand, time.monotonic()
 
     def result(self) -> dict[str, Any] | SalmonError | None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 GRACE = 5.0
 """Seconds between asking a process to end and killing it."""
+ENVIRONMENT: Mapping[str, str] = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
+"""Of every process of a run that loads models."""
 _MARK = "SALMON_MARK"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LAST_SIGNAL = 64

@@ -24,15 +24,13 @@ from salmon_core.plugins.registry import Registry
 from salmon_core.run.folder import StageFolder
 from salmon_core.run.notes import Notes
 from salmon_core.run.outputs import Outputs
-from salmon_core.run.processes import Lock
+from salmon_core.run.processes import ENVIRONMENT, Lock
 from salmon_core.run.run import Run
 from salmon_core.run.workers import Workers
 from salmon_core.stages.sources import Sources
 from salmon_core.stages.work import METRICS, PROGRESS, Work
 
 I = TypeVar("I")  # noqa: E741  (the inputs of a stage)
-#: of every process of ours that may load a tokenizer
-ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
 @dataclass(frozen=True)
