@@ -188,6 +188,14 @@ def test_proposals_are_tried_on_the_reward_model(undisturbed: Path) -> None:
         events.write_bytes(before)
 
 
+def test_what_monitors_cost_is_measured(undisturbed: Path) -> None:
+    """On the run's own rollouts; what share of so small a step that is says nothing."""
+    argv = [sys.executable, ROOT / "benchmarks" / "monitors.py", undisturbed]
+    done = subprocess.run(argv, env=environment(), capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    assert {"| stock-phrases", "| entropy", "| all"} <= {line.rsplit(" | ", 3)[0] for line in done.stdout.splitlines()}
+
+
 def test_finished_stages_are_skipped(undisturbed: Path) -> None:
     before = data_files(undisturbed)
     start = time.monotonic()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from pydantic import Field
 
 from salmon_core.api.monitors import Alarm, RolloutBatch, SeenRollout, WatchedRun
-from salmon_monitors.windows import Compared, Comparing, difference, examples, names
+from salmon_monitors.windows import KEPT, Compared, Comparing, difference, examples, names
 
 _GRAM = 3
 #: prompts whose answer is the same
 _PROMPTS = 3
 
 
+@lru_cache(KEPT)
 def repeated(text: str) -> float:
     """The share of a text's runs of three words that stood in it before; 0 of one too short to tell."""
     words = text.casefold().split()
@@ -67,7 +69,12 @@ class Repetition(Comparing):
 
 
 def _key(rollout: SeenRollout) -> str:
-    return " ".join(rollout.completion.casefold().split())
+    return _words(rollout.completion)
+
+
+@lru_cache(KEPT)
+def _words(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def _shared(rollouts: Sequence[SeenRollout]) -> set[str]:

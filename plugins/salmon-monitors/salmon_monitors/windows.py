@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from salmon_core.api.monitors import Monitor, RolloutBatch, SeenRollout
 from salmon_core.kit.significance import benjamini_hochberg, clustered
 
+#: texts of which what was counted is kept: batches stay in a window, and are looked at again with each new one
+KEPT = 2**12
 _NORMAL = NormalDist()
 
 
