@@ -71,6 +71,7 @@ def test_nothing_is_forged(name: str, template: str) -> None:
 _TARGETS: dict[tuple[str, str], Target] = {}
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(NAMES), st.sampled_from(list(TEMPLATES)), texts())
 def test_nothing_that_can_be_put_together_is_forged(name: str, template: str, text: str) -> None:

@@ -160,6 +160,7 @@ def test_what_a_gpu_is_measured_by_runs_on_a_cpu() -> None:
     assert row(output, "ours (ended rows make room for others)  ")[0] > 0
 
 
+@pytest.mark.slow
 def test_growth() -> None:
     output = run("growth.py", "--prompts", "40", "400")
     assert "holds" in output.splitlines()[-1]

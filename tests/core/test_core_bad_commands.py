@@ -83,7 +83,7 @@ def test_other_commands(world: Path, cli: Cli) -> None:
     (world / "rows.jsonl").write_text('{"prompt": "Why?"}\n')
     (world / "file").write_text("")
     cases = {
-        ("report", "nowhere"): "no report.json",
+        ("report", "nowhere"): "no run in this folder",
         ("score", "nowhere", "rows.jsonl"): "no run in this folder",
         ("score", "runs/toy", "rows.jsonl"): "rows.jsonl: line 1, column completion: is required",
         ("score", "runs/toy", "gone.jsonl"): "gone.jsonl",

@@ -307,6 +307,7 @@ def test_rows_for_the_steps_asked() -> None:
     assert backend.rows_needed(make("train-policy")) is None
 
 
+@pytest.mark.slow
 def test_every_stage_of_the_examples_can_be_planned(tmp_path: Path) -> None:
     """What `salmon plan` prints in the quickstart's environment, where no OpenRLHF is."""
     for name, changes in (

@@ -84,6 +84,7 @@ def test_steered_while_it_goes_on(living: Callable[..., Path], tmp_path: Path) -
     assert score.code == 0, score.text
 
 
+@pytest.mark.slow
 def test_replay(living: Callable[..., Path], tmp_path: Path) -> None:
     run = living()
     steer(run, "--add", LETTERS, "--from-rollout", "1")
