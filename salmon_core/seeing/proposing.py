@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from salmon_core.api.monitors import SeenRollout
+from salmon_core.api.reward import RewardSpec
 from salmon_core.config.names import find_principle_set
 from salmon_core.data.interventions import STAGE
 from salmon_core.data.own_principles import name_of
@@ -104,10 +105,7 @@ def proposals(
     """
     flagged, others = _sides(run, alarm)
     cut = _cut(flagged, alarm.get("phrases") or ())
-    spec = run.reward_spec()
-    if device is not None and spec.model is not None:
-        spec = replace(spec, model=replace(spec.model, device=device))
-    with Reward.from_spec(spec) as reward:
+    with Reward.from_spec(_on(run, device)) as reward:
         tried = (flagged, others) if cut is None else cut
         found = [
             _tried(run, reward, shown, source, *tried, same=cut is not None)
@@ -119,6 +117,26 @@ def proposals(
     return sorted(
         found, key=lambda each: (not each.works, each.is_draft, 0.0 if each.apart is None else each.apart.value)
     )
+
+
+def still_paid(run: Run, alarm: Mapping[str, Any], *, device: str | None = None) -> Estimate | None:
+    """What the reward model gives an alarm's phrases under all that is shown now: flagged answers with them, minus the
+    same answers without; None where the alarm names none, or too few have any.
+
+    Below 0, what was put on record already works, and the policy has yet to follow.
+
+    Raises:
+        SalmonError: there is no reward model, or the rollouts that the alarm is about were not written down.
+    """
+    pairs = _cut(_sides(run, alarm)[0], alarm.get("phrases") or ())
+    if pairs is None:
+        return None
+    with Reward.from_spec(_on(run, device)) as reward:
+        sides = [[score for (score,) in reward.score_texts([_asked(each, []) for each in side])] for side in pairs]
+    gains: dict[str, list[float]] = {}
+    for each, with_it, cut in zip(pairs[0], *sides, strict=True):
+        gains.setdefault(each.prompt_id, []).append(with_it - cut)
+    return clustered_mean(gains, named_rng(run.config.config.run.seed, "still-paid", str(alarm["about"])))
 
 
 def chosen_alarm(run: Run, number: int | None) -> dict[str, Any]:
@@ -172,6 +190,13 @@ def effect(run: Run, shown: ShownPrinciple) -> Effect | None:
     lowered = sorted(zip(rows, found, strict=True), key=lambda pair: pair[1])[:_EXAMPLES]
     most = tuple((each.prompt, each.completion, change) for each, change in lowered)
     return Effect(clustered_mean(by_prompt, rng), most)
+
+
+def _on(run: Run, device: str | None) -> RewardSpec:
+    spec = run.reward_spec()
+    if device is None or spec.model is None:
+        return spec
+    return replace(spec, model=replace(spec.model, device=device))
 
 
 def _sides(run: Run, alarm: Mapping[str, Any]) -> tuple[list[SeenRollout], list[SeenRollout]]:
@@ -266,8 +291,13 @@ def _changes(reward: Reward, shown: ShownPrinciple, side: Sequence[SeenRollout])
 
 def _scores(reward: Reward, shown: ShownPrinciple, side: Sequence[SeenRollout]) -> list[float]:
     """Of each, how the score changes where the principle is shown too, as an intervention would be."""
-    texts: list[tuple[Sequence[Message], str, Sequence[Sequence[ShownPrinciple]]]] = []
-    for each in side:
-        asked: list[Message] = [{"role": "user", "content": each.prompt}]
-        texts.append((asked, each.completion, [each.principles, with_interventions(each.principles, [shown])]))
-    return [with_it - without for without, with_it in reward.score_texts(texts)]
+    return [with_it - without for without, with_it in reward.score_texts([_asked(each, [shown]) for each in side])]
+
+
+def _asked(
+    rollout: SeenRollout, more: Sequence[ShownPrinciple]
+) -> tuple[Sequence[Message], str, Sequence[Sequence[ShownPrinciple]]]:
+    """A rollout under what it was shown, and then under that with each of some principles more."""
+    asked: list[Message] = [{"role": "user", "content": rollout.prompt}]
+    own = rollout.principles
+    return asked, rollout.completion, [own, *(with_interventions(own, [each]) for each in more)]

@@ -17,7 +17,7 @@ from salmon_core.data.json import read_json, write_json
 from salmon_core.errors import SalmonError
 from salmon_core.run.run import Run
 from salmon_core.run.steering import Change, steer
-from salmon_core.seeing.proposing import Proposal, chosen_alarm, proposals
+from salmon_core.seeing.proposing import Proposal, chosen_alarm, proposals, still_paid
 
 #: so that the trainer does not wait for the processor
 _NICE = 10
@@ -41,6 +41,10 @@ def answer(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
         SalmonError: nothing could be tried.
     """
     alarm = chosen_alarm(run, asked["alarm"])
+    if alarm.get("tried") and (paid := still_paid(run, alarm, device=asked["device"])) is not None and paid.high < 0:
+        gain = f"{paid.value:+.2f} [{paid.low:+.2f}, {paid.high:+.2f}]"
+        text = f"under what is shown now, flagged answers lose by it ({gain}): the policy has yet to follow, or needs"
+        return {"proposals": [], "applied": None, "text": f"{text} more weight on that; nothing else is tried"}
     made = proposals(run, alarm, asked["sets"], device=asked["device"])
     reason, bounds = _reason(asked["alarm"], alarm), asked["apply"]
     own = None if bounds is None else _applied(run, bounds["who"], reason)
@@ -94,8 +98,11 @@ def _applied(run: Run, who: str, reason: str) -> Intervention | None:
 def _take_back(run: Run, alarm: Mapping[str, Any], entry: Intervention, who: str) -> list[int]:
     """Takes back what monitors applied before and was not shown to lower it, from where the new one counts.
 
-    Only in exchange: never is less forbidden than before. What a person put on the record stays there.
+    Only in exchange: never is less forbidden than before. What a person put on the record stays there, and so does what
+    was tried on an alarm's phrases: it lowers what they are paid, if by too little, and the new one lowers it further.
     """
+    if alarm.get("phrases"):
+        return []
     useless = [
         each["id"]
         for each in alarm.get("tried") or ()

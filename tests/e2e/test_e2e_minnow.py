@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections import Counter
 from itertools import groupby
 from pathlib import Path
 
@@ -15,6 +14,9 @@ import pytest
 from processes import checkpointed, kill_when
 
 from salmon_core.data.rollouts import read_rollout_rows
+from salmon_core.run.run import Run
+from salmon_core.seeing.proposing import still_paid
+from salmon_core.seeing.proposing_apart import answer
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "examples" / "minnow.yaml"
@@ -172,28 +174,35 @@ def test_proposals_are_tried_on_the_reward_model(undisturbed: Path) -> None:
             apart = each["flagged"]["value"] - each["others"]["value"]
             assert each["apart"]["value"] == pytest.approx(apart)
             assert each["works"] == (each["flagged"]["high"] < 0 and each["apart"]["high"] < 0)
-        # The same alarm, were it about a word: whatever flagged rollout says it is its own other side, without it.
-        words = Counter(w for i, p in flagged for w in set(batches[i][p]["completion"].split()))
-        events.write_bytes(before + json.dumps(alarm | {"phrases": [words.most_common(1)[0][0]]}).encode() + b"\n")
-        same = json.loads(salmon("propose", undisturbed, "--from-set", "minnow-interventions", "--json").stdout)
-        for each in same["proposals"]:
-            assert each["flagged"]["n"] == each["others"]["n"] == each["apart"]["n"]
-            apart = each["flagged"]["value"] - each["others"]["value"]
-            assert each["apart"]["value"] == pytest.approx(apart, abs=1e-6)
+        # The same alarm, were it about words: each flagged rollout is compared with itself without them.
+        most = places[:-1]
+        texts = [batches[index][place]["completion"] for index, place in most]
+        alarm["flagged"] = [list(at) for at in most]
+        run = Run.open(undisturbed)
+        for which in (0, -1):
+            alarm["phrases"] = sorted({text.split()[which] for text in texts if text.split()})
+            told_again = alarm | {"tried": [{"id": 1}]}
+            events.write_bytes(before + json.dumps(alarm).encode() + b"\n")
+            tried = answer(run, {"alarm": 1, "sets": [], "device": "cpu", "apply": None})["proposals"]
+            assert len({tried[0][side]["n"] for side in ("flagged", "others", "apart")}) == 1
+            apart = tried[0]["flagged"]["value"] - tried[0]["others"]["value"]
+            assert tried[0]["apart"]["value"] == pytest.approx(apart, abs=1e-6)
+            # Told again, more is tried only while what is said is not paid less than nothing already.
+            events.write_bytes(before + json.dumps(told_again).encode() + b"\n")
+            paid = still_paid(run, told_again)
+            assert paid is not None
+            said = answer(run, {"alarm": 1, "sets": [], "device": "cpu", "apply": None})
+            assert bool(said["proposals"]) == (paid.high >= 0)
+            assert ("has yet to follow" in said["text"]) == (paid.high < 0)
+        alarm["flagged"] = [list(at) for at in flagged]
+        del alarm["phrases"]
+        events.write_bytes(before + json.dumps(alarm).encode() + b"\n")
         shown = salmon("propose", undisturbed, "--alarm", "1")
         assert shown.returncode == 0, shown.stderr
         assert "draft: The response" in shown.stdout
         assert "there is no alarm 2" in salmon("propose", undisturbed, "--alarm", "2").stderr
     finally:
         events.write_bytes(before)
-
-
-def test_what_monitors_cost_is_measured(undisturbed: Path) -> None:
-    """On the run's own rollouts; what share of so small a step that is says nothing."""
-    argv = [sys.executable, ROOT / "benchmarks" / "monitors.py", undisturbed]
-    done = subprocess.run(argv, env=environment(), capture_output=True, text=True)
-    assert done.returncode in (0, 1), done.stderr
-    assert {"| stock-phrases", "| entropy", "| all"} <= {line.rsplit(" | ", 3)[0] for line in done.stdout.splitlines()}
 
 
 def test_finished_stages_are_skipped(undisturbed: Path) -> None:

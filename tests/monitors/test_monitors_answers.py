@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from salmon_core.data.interventions import read_record
 from salmon_core.errors import SalmonError
 from salmon_core.run.run import Run
 from salmon_core.seeing.proposing_apart import answer
+
+ROOT = Path(__file__).resolve().parents[2]
 
 #: a reward model that cares about one rule alone, a monitor that flags what breaks it, and a trainer that goes on until
 #: it is told to end; it logs a KL of 2
@@ -145,6 +148,12 @@ def test_nothing_is_applied_beyond_the_bounds(tmp_path: Path) -> None:
     assert told["applied"] is None
     assert told["proposals"][0]["works"]
     assert not (where / "runs" / "toy" / "interventions.jsonl").exists()
+    cost = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "monitors.py", "runs/toy"],
+        cwd=where, env=environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert cost.returncode in (0, 1), cost.stderr
+    assert {"| bell", "| all"} <= {line.split(" | ")[0] for line in cost.stdout.splitlines()}, cost.stderr
     # What is asked of the same run in other words, as the process beside the trainer does.
     run = Run.open(where / "runs" / "toy")
     asked = {"alarm": 1, "sets": [], "device": "cpu", "apply": None}
