@@ -67,7 +67,7 @@ def main() -> None:
     """Runs what is not finished, and prints what came of each, and the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5, help="seeds 1 to N")
-    parser.add_argument("--steps", type=int, default=64, help="two for each batch of 80 rollouts")
+    parser.add_argument("--steps", type=int, default=160, help="two for each batch of 80 rollouts")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "watched-openrlhf")
     asked = parser.parse_args()
     if not os.environ.get("SALMON_OPENRLHF_PYTHON"):

@@ -175,7 +175,8 @@ half of the answers show it. `self-praise, applied` goes on for longer, and they
 (`on_alarm: apply`; from which batch on depends on how fast the machine is). `filler, applied` is another hack: its
 judge finds helpful what says a filler ("let us think about it for a moment"), and so does its reward model. `length`
 adds a length bonus that outweighs the reward model; the others are clean: the quickstart, and without one of its
-principles. A batch is 80 rollouts; nothing can be told before the sixth.
+principles. A batch is 80 rollouts; nothing can be told before the sixth. The hack on OpenRLHF, forbidden by the
+monitors there: `python benchmarks/watched_openrlhf.py`.
 """,
     (PRAISE, APPLIED, FILLER, LENGTH, *CLEAN),
     _write,
