@@ -7,8 +7,10 @@
     python benchmarks/judging.py --device cuda --dtype bfloat16 --hidden 2048 --layers 24 --pairs 32
 
 Each pair is judged under every principle in both orders. Printed per way: pairs/s, its ratio to the padded way, and its
-share of the limit, which is the speed of plain unpadded forward passes divided by the pair's unique tokens. These are
-counted in two ways. "Prefix and suffixes" counts the tokens of each order once, and each principle once for each order:
+share of the limit, which is the speed of plain unpadded forward passes divided by the pair's unique tokens. Plain
+passes are timed with PyTorch's linear layers and with those that our engine lays out for this CPU, and the faster ones
+are the limit: what other products of matrices gain is not counted as gained by sharing. Tokens are counted in two ways.
+"Prefix and suffixes" counts the tokens of each order once, and each principle once for each order:
 what has to be computed when a prefix is read once. "Distinct" counts a token once in all texts in which everything up
 to it is the same, so both orders' instruction once, and once what all principles begin with: no exact way can compute
 less. The first is the denominator of the column `of limit`, so a way that shares more can have more than 100 %; beside
@@ -132,7 +134,8 @@ class Measured:
     Attributes:
         unique: tokens of a pair, what the texts of an order share counted once; `total` those of all its texts.
         distinct: the same, what any texts share counted once.
-        limit: pairs/s of plain unpadded forward passes over the unique tokens.
+        limit: pairs/s of plain unpadded forward passes over the unique tokens; of the faster linear layers.
+        plain: the same of PyTorch's own.
         rates: pairs/s by way.
         deviation: of our log-odds from plain logits, the largest; 0 where only ours was timed.
         vllm: the same of vLLM's from ours.
@@ -143,6 +146,7 @@ class Measured:
     distinct: float
     total: float
     limit: float
+    plain: float
     rates: dict[str, float]
     deviation: float
     vllm: float
@@ -192,12 +196,13 @@ def measure(args: argparse.Namespace, *, slow: bool) -> Measured:
             model.model(input_ids=torch.tensor([encode(other[0].prefix)], device=args.device), use_cache=False)
             for own in rounds:
                 prefixes = [torch.tensor([encode(request.prefix)], device=args.device) for request in own]
-                alone = seconds(
-                    lambda ids=prefixes: [model.model(input_ids=each, use_cache=False) for each in ids],
-                    cpu=args.cpu_time,
-                )  # type: ignore[misc]
                 tokens = sum(each.numel() for each in prefixes)
-                took["limit"] += alone * (tokens + len(own) * suffixes) / tokens
+                for name, body in (("plain", model.model), ("laid out", chooser.network.base_model)):
+                    alone = seconds(
+                        lambda body=body, ids=prefixes: [body(input_ids=each, use_cache=False) for each in ids],  # type: ignore[misc]
+                        cpu=args.cpu_time,
+                    )
+                    took[name] += alone * (tokens + len(own) * suffixes) / tokens
                 took["unique"] += tokens + len(own) * suffixes
                 took[OURS] += seconds(lambda own=own: ours.extend(chooser.choose(own, CHOICES)), cpu=args.cpu_time)  # type: ignore[misc]
                 if beside is not None:
@@ -214,7 +219,8 @@ def measure(args: argparse.Namespace, *, slow: bool) -> Measured:
         unique=took["unique"] / args.pairs,
         distinct=distinct(texts) / args.pairs,
         total=sum(map(len, texts)) / args.pairs,
-        limit=args.pairs / took["limit"],
+        limit=args.pairs / min(took["plain"], took["laid out"]),
+        plain=args.pairs / took["plain"],
         rates=rates,
         deviation=deviation,
         vllm=(odds[0] - odds[1]).abs().max().item() if theirs else 0.0,
@@ -255,7 +261,8 @@ def side_by_side(args: argparse.Namespace) -> int:
     print(f"{args.dtype}, {args.device}, {torch.get_num_threads()} threads, {clock}; {args.pairs} pairs,")
     print(f"{args.principles} principles, 2 orders; tokens a pair: {found.total:.0f} in all,", end=" ")
     print(f"{found.unique:.0f} as prefix and suffixes, {found.distinct:.0f} distinct")
-    print(f"limit {found.limit:.3f} pairs/s, for distinct tokens {found.strict:.3f}")
+    print(f"limit {found.limit:.3f} pairs/s, for distinct tokens {found.strict:.3f};", end=" ")
+    print(f"with PyTorch's own linear layers {found.plain:.3f}")
     print(f"largest deviation of ours from plain logits {found.deviation:.1e}; {found.peak:.0f} MiB after ours", end="")
     if VLLM in found.rates:
         print(f"\nvLLM's process at most {beside_vllm.peak():.0f} MiB;", end=" ")

@@ -40,7 +40,7 @@ def test_the_batch_budget_changes_nothing(make, engine, budget):
 
 def test_more_suffixes_than_one_pack_takes(make, engine):
     folder = make(max_position_embeddings=1024)
-    loaded = engine(folder, "chooser")
+    loaded = engine(folder, "chooser", batch_tokens=256)
     suffixes = tuple(f"[[principle]] {'words and ' * (i + 3)}\n{VERDICT}" for i in range(20))
     requests = [PrefixRequest(f"the salmon {order}\n", suffixes) for order in ("one", "two", "three")]
     assert sum(len(loaded.codec.encode(s)) for s in suffixes) > 2 * loaded._part._reader.pack

@@ -9,10 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers_texts import VERDICT, judge_requests, plain_logits, plain_scores, tokens_seen
+from transformers_texts import BOTH, VERDICT, judge_requests, plain_logits, plain_scores, tokens_seen
 
 from salmon_core.api import ModelSpec, PrefixRequest
-from salmon_transformers import scoring
+from salmon_transformers import cascade, scoring
 from salmon_transformers.engine import TransformersEngine
 from salmon_transformers.grouping import STEM, WASTE, families
 
@@ -60,11 +60,45 @@ def test_the_probe_notices_a_mask_that_is_not_honoured(make, engine, caplog, mon
     monkeypatch.setattr(LlamaModel, "forward", deaf)
     folder = make()
     with caplog.at_level(logging.WARNING, "salmon"):
-        loaded = engine(folder, "chooser")
+        loaded = engine(folder, "chooser", attn_implementation="eager")
     assert "packed and plain passes differ" in caplog.text
     requests = judge_requests()
     got = loaded.choose(requests, ("a", "b"))
     assert torch.allclose(torch.tensor(got), torch.tensor(plain_logits(folder, loaded.codec, requests)), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("budget", [1, 200, 100_000])
+def test_attention_in_parts_is_the_attention_under_a_mask(make, engine, kind, same, budget, monkeypatch):
+    """Grouped heads and plain ones, padded beginnings, suffixes of several lengths and counts."""
+    folder, requests = make(kind), judge_requests(same)
+    parted = engine(folder, "chooser", batch_tokens=budget)
+    assert parted._part._reader.cascade
+    monkeypatch.setattr(scoring, "can_cascade", lambda body: False)
+    masked = engine(folder, "chooser", batch_tokens=budget)
+    assert not masked._part._reader.cascade
+    ours, theirs = (torch.tensor(each.choose(requests, ("a", "b"))) for each in (parted, masked))
+    assert torch.allclose(ours, theirs, atol=1e-5, rtol=0)
+    assert torch.allclose(ours, torch.tensor(plain_logits(folder, parted.codec, requests)), atol=1e-4, rtol=0)
+
+
+def test_attention_is_in_parts_only_where_that_changes_nothing(make, engine, monkeypatch):
+    honest = torch.lerp
+    monkeypatch.setattr(cascade.torch, "lerp", lambda one, two, share: honest(one, two, 1 - share))
+    folder, requests = make(), judge_requests()
+    loaded = engine(folder, "chooser")
+    assert not loaded._part._reader.cascade
+    assert loaded._part.shares
+    got = torch.tensor(loaded.choose(requests, ("a", "b")))
+    assert torch.allclose(got, torch.tensor(plain_logits(folder, loaded.codec, requests)), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("how", [{"attn_implementation": "eager"}, {"device_map": "auto"}])
+def test_another_attention_is_left_as_it_is(make, engine, how):
+    loaded = engine(make(), "chooser", **how)
+    assert loaded._part._reader.cascade == ("device_map" in how)
+    assert loaded._part.shares
 
 
 def test_texts_beyond_a_sliding_window_are_read_alone(make, engine):

@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerState
 from salmon_core.api import Job, ModelSpec
 from salmon_core.data.files import write_text
 from salmon_core.errors import ConfigError, Problem, StageError
+from salmon_core.kit import heap
 from salmon_core.kit.quantization import missing, quantization_config
 from salmon_core.kit.training_options import LoRAOptions
 from salmon_trl.checkpoints import last_complete, prepare_folder, step_of
@@ -95,6 +96,8 @@ def start_run(job: Job, options: TrainOptions, folder: Path) -> Run:
     Raises:
         ConfigError: they do not fit.
     """
+    if _on_cpu(job):
+        heap.keep()
     found, problems = layout(options, int(os.environ.get("WORLD_SIZE", "1")))
     if found is None or problems:
         raise ConfigError([Problem(f"{job.stage} options", text) for text in problems])
@@ -103,7 +106,7 @@ def start_run(job: Job, options: TrainOptions, folder: Path) -> Run:
 
 def _arguments(run: Run, steps: int) -> dict[str, Any]:
     """Arguments that every TRL configuration takes."""
-    options, cpu = run.options, run.job.model.device == "cpu" or not _accelerated()
+    options, cpu = run.options, _on_cpu(run.job)
     return {
         "output_dir": str(run.folder / "checkpoints"),
         "run_name": run.job.run_name or None,
@@ -138,6 +141,10 @@ def _save_steps(steps: int, window: int, logging: int) -> int:
     """About ten checkpoints a run, between generated batches and, where that fits, between log lines."""
     unit = window * logging if steps >= 10 * window * logging else window
     return -(-steps // (10 * unit)) * unit
+
+
+def _on_cpu(job: Job) -> bool:
+    return job.model.device == "cpu" or not _accelerated()
 
 
 def _accelerated() -> bool:

@@ -85,6 +85,11 @@ class TransformersSampler(_Open, Sampler):
 class TransformersChooser(_Open, Chooser):
     """Asks a causal language model which of two next tokens is likelier."""
 
+    @property
+    def network(self) -> Any:
+        """The loaded model, its layers laid out for reading."""
+        return self._open.network
+
     def choose(self, requests: Sequence[PrefixRequest], choices: tuple[str, str]) -> list[list[tuple[float, float]]]:
         """For each request and suffix, the float32 logits of the two choices as the next token.
 

@@ -53,6 +53,25 @@ class Layout:
         flat = [[token for text in pack for token in text] for pack in self._packs]
         return torch.tensor([[*ids, *[pad_id] * (self._width - len(ids))] for ids in flat], device=self._device)
 
+    @property
+    def texts(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Texts by themselves.
+
+        Returns:
+            Places of their tokens in the rows laid end to end, filled up with any: int [n, longest]; and of each place,
+            its token's number among these: int [rows, width]. None and None where each row is one whole text.
+        """
+        sizes = [len(text) for pack in self._packs for text in pack]
+        if len(sizes) == len(self._packs) and min(sizes) == self._width:
+            return None, None
+        longest = max(sizes)
+        starts = self.row * self._width + self.last + 1 - torch.tensor(sizes, device=self._device)
+        steps = torch.arange(longest, device=self._device)
+        places = (starts[:, None] + steps).clamp(max=self.owner.numel() - 1)
+        first = torch.tensor([0, *(len(pack) for pack in self._packs[:-1])], device=self._device).cumsum(0)
+        number = (first[:, None] + self.owner.clamp(min=0)) * longest + self.positions
+        return places, number
+
     def mask(self, before: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """What each token sees: what its row has before, and what came before in the same text.
 

@@ -12,6 +12,7 @@ from transformers.utils import logging as transformers_logging
 
 from salmon_core.api import ModelSpec
 from salmon_core.errors import SalmonError
+from salmon_core.kit import heap
 from salmon_core.kit.hf_files import check_labels, locate, named_base, own_tokenizer, readable
 from salmon_transformers.adapters import apply_adapter, provided_heads
 from salmon_transformers.how import How
@@ -46,6 +47,8 @@ def load_model(spec: ModelSpec, kind: Literal["causal", "reward"], how: How | No
     spec = named_base(spec)
     source = locate(spec, weights=True)
     device = pick_device(spec.device)
+    if device.type == "cpu":
+        heap.keep()
     how = how or How()
     dtype = _dtype(spec.dtype)
     options: dict[str, Any] = {

@@ -36,7 +36,8 @@ def memory_of(model: ModelSpec, use: Use, how: How, budget: int | None) -> Proce
     else:
         tokens, pack = CPU if host else GPU
         tokens = max(budget or tokens, use.text)
-        mask = max(1, tokens // max(1, use.text)) * pack * use.text
+        # In parts (`cascade`), attention needs no mask but for padding.
+        mask = 0 if host and attention == "sdpa" else max(1, tokens // max(1, use.text)) * pack * use.text
         again = host and width == 4 and how.quantization is None
         read = ModelPass("model", 1, tokens, width, attention=attention, cached=tokens, mask=mask, again=again)
         phases = [Phase("reading", (read,))]

@@ -9,6 +9,7 @@ that begin alike, as both orders of a judged pair do, follow in the same way beh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ import torch
 
 from salmon_core.calls import part
 from salmon_transformers.cache import PrefixCache
+from salmon_transformers.cascade import parts
 from salmon_transformers.grouping import STEM, Family, Ids, Shared, batches, families, packs
 from salmon_transformers.layout import Layout, filled
 
@@ -69,6 +71,7 @@ class Reader:
         pack: suffix tokens in one packed sequence. Attention computes what the mask then hides, so a CPU wants short
             ones, while a GPU wants few passes.
         multiple: sequences behind or before others are filled up to a multiple of so many tokens.
+        cascade: attention computes nothing that a mask hides (`cascade`); packs may then be as long as a batch.
     """
 
     read: Read
@@ -78,6 +81,7 @@ class Reader:
     budget: int
     pack: int
     multiple: int = 1
+    cascade: bool = False
 
     def plain(self, texts: Sequence[Ids], finish: Callable[[list[int], torch.Tensor], None]) -> None:
         """Right-padded batches, by length.
@@ -191,17 +195,24 @@ class Reader:
         self, keep: torch.Tensor, layout: Layout, before: _Encoded, *, keeps: bool = False
     ) -> torch.Tensor:
         """A pass over what follows the beginnings; they are as before unless the cache `keeps` it."""
-        features = self.read(
-            keep,
-            input_ids=layout.ids(self.pad_id),
-            attention_mask=layout.mask(before.there, self.dtype),
-            position_ids=layout.positions + before.there.sum(1, keepdim=True),
-            past_key_values=before.cache.inner,
-            use_cache=True,
-        )
+        with parts(layout, before.there, self.dtype) if self.cascade else nullcontext():
+            features = self.read(
+                keep,
+                input_ids=layout.ids(self.pad_id),
+                # What is computed in parts needs none; with one of four dimensions, transformers makes none.
+                attention_mask=self._nothing if self.cascade else layout.mask(before.there, self.dtype),
+                position_ids=layout.positions + before.there.sum(1, keepdim=True),
+                past_key_values=before.cache.inner,
+                use_cache=True,
+            )
         if not keeps:
             before.cache.rewind(before.there.shape[1])
         return features
+
+    @property
+    def _nothing(self) -> torch.Tensor:
+        """A mask that hides nothing."""
+        return torch.zeros(1, 1, 1, 1, dtype=self.dtype, device=self.device)
 
     @property
     def _nowhere(self) -> torch.Tensor:

@@ -15,6 +15,7 @@ import torch
 from salmon_core.api import PrefixRequest
 from salmon_core.kit.hf import HFCodec
 from salmon_core.kit.reading import choice_ids, text_ids
+from salmon_transformers.cascade import attach, can_cascade, detach
 from salmon_transformers.grouping import Family, Shared
 from salmon_transformers.last_layer import LastBlock
 from salmon_transformers.packed import ROWS, can_pack, gains, pack, unpack
@@ -37,12 +38,14 @@ class Scorer:
         budget: tokens in a batch; None chooses by device.
 
     Attributes:
+        network: the model.
         shares: whether prefixes are shared; else every text gets a plain pass of its own.
         body_only: whether the model's head is a plain linear layer on its body, so that the body alone is asked.
     """
 
     def __init__(self, model: Any, codec: HFCodec, kind: Literal["causal", "reward"], budget: int | None):
-        self._model, self._codec, self._kind = model, codec, kind
+        self.network = self._model = model
+        self._codec, self._kind = codec, kind
         self._body = model.base_model
         self._head: Any = model.get_output_embeddings() if kind == "causal" else getattr(model, "score", None)
         pad = codec.tokenizer.pad_token_id
@@ -66,7 +69,7 @@ class Scorer:
             else:
                 self._pack()
                 self._last = self._probe_last_block()
-            self.shares = self._probe_sharing()
+            self.shares = self._probe_cascade() or self._probe_sharing()
 
     @torch.inference_mode()
     def choice_logits(
@@ -220,6 +223,20 @@ class Scorer:
 
     def _alike(self, ours: list[torch.Tensor] | None, plain: list[torch.Tensor] | None) -> bool:
         return ours is not None and plain is not None and all(map(self._close, ours, plain))
+
+    def _probe_cascade(self) -> bool:
+        """Attention in parts, if packed suffixes then give what plain passes give."""
+        if not self.body_only or not can_cascade(self._body):
+            return False
+        plain = self._reader
+        attach(self._body)
+        self._reader = replace(plain, cascade=True, pack=max(plain.pack, plain.budget))
+        reason = self._compare_sharing()
+        if reason is not None:
+            _log.debug("attention in parts: %s", reason)
+            detach(self._body)
+            self._reader = plain
+        return reason is None
 
     def _probe_sharing(self) -> bool:
         """Whether packed suffixes behind a cached prefix give what plain passes give; warns where they do not."""
