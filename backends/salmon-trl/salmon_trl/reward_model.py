@@ -32,6 +32,7 @@ from salmon_trl.common import (
     train,
 )
 from salmon_trl.data import OrderedRows, SimilarLengths, check_lengths, encode, position_limit, read_table
+from salmon_trl.lengths import Parted
 from salmon_trl.options import RewardOptions
 from salmon_trl.order import FollowEpochs
 
@@ -58,7 +59,9 @@ class RewardModelTrainer(OrderedRows, Resumable, RewardTrainer):
     ) -> Any:
         """TRL's loss, and `lm_loss_coef` times that of `AnswerLoss`."""
         if self.answers is None:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            # Wrappers of several processes count on one pass before each backward one.
+            reads = model if self.accelerator.num_processes > 1 else Parted(model)
+            return super().compute_loss(reads, inputs, return_outputs, num_items_in_batch)
         labels = inputs.pop("answer_labels")
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
         own = self.answers(labels)
