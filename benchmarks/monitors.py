@@ -26,7 +26,7 @@ from salmon_core.data.parquet import read_table
 from salmon_core.data.rollouts import ROLLOUTS, read_rollout_rows, rollout_files
 from salmon_core.run.alarms import seen_rollout
 from salmon_core.run.events import told
-from salmon_core.run.monitoring import _Watched
+from salmon_core.run.monitoring import Watched
 from salmon_core.run.run import Run
 
 #: share of a step
@@ -58,7 +58,7 @@ def main() -> int:
         for place, row in enumerate(read_table(file, ROLLOUTS)):
             seen_rollout(row, place)
         spent.setdefault("reading the rollouts", []).append(time.perf_counter() - start)
-    watched = _Watched(config)
+    watched = Watched(config)
     for spec in specs:
         monitor = config.registry.build(spec)
         if isinstance(monitor, ModelMonitor):

@@ -14,7 +14,8 @@ from salmon_core.cli.output import OUT
 from salmon_core.kit.commands import announce_file_plugin
 from salmon_core.records import Estimate
 from salmon_core.run.run import Run
-from salmon_core.seeing.proposing import Proposal, chosen_alarm, proposals
+from salmon_core.seeing.proposal import Proposal
+from salmon_core.seeing.proposing import chosen_alarm, proposals
 
 #: where prohibitions are looked for if nothing is said
 SETS = ("interventions",)

@@ -43,8 +43,8 @@ Emit = Callable[..., None]
 
 
 @dataclass(frozen=True)
-class _Watched:
-    """A run as monitors see it."""
+class Watched:
+    """A run as monitors see it; see `salmon_core.api.monitors.WatchedRun`."""
 
     config: RunConfig
 
@@ -151,6 +151,13 @@ class Watch:
 
     def _finish(self) -> None:
         """All that was asked for is answered, and what follows from it."""
+        waits = [
+            what
+            for what, each in (("answers to its alarms", self._answering), ("measurements beside it", self._measuring))
+            if each is not None and each.waits
+        ]
+        if waits:
+            self.emit(Note, text=f"the policy is trained; waits for {' and '.join(waits)}")
         while any(each is not None and each.waits for each in (self._answering, self._measuring)):
             self.tick()
             time.sleep(0.05)
@@ -181,7 +188,7 @@ class Watch:
 
     def _see(self, working: _Working, batch: RolloutBatch) -> Iterable[Alarm] | None:
         """What a monitor finds; None where it asks first."""
-        watched = _Watched(self.config)
+        watched = Watched(self.config)
         if not isinstance(working.monitor, ModelMonitor):
             return working.monitor.see(batch, watched)
         assert self._measuring is not None
@@ -198,7 +205,7 @@ class Watch:
             assert isinstance(working.monitor, ModelMonitor)
             if isinstance(answer, SalmonError):
                 raise answer
-            return working.monitor.hear(batch, answer, _Watched(self.config))
+            return working.monitor.hear(batch, answer, Watched(self.config))
 
         self._guarded(working, batch, heard)
 

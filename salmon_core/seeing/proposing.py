@@ -9,7 +9,8 @@ interval over prompts; what the reward model cannot read, or does not care about
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -18,125 +19,141 @@ from salmon_core.api.reward import RewardSpec
 from salmon_core.config.names import find_principle_set
 from salmon_core.data.interventions import STAGE
 from salmon_core.data.own_principles import name_of
-from salmon_core.data.parquet import read_table
-from salmon_core.data.rollouts import ROLLOUTS, read_rollout_rows, rollout_files
+from salmon_core.data.rollouts import read_rollout_rows
 from salmon_core.errors import SalmonError
 from salmon_core.kit.statistics import clustered_mean
-from salmon_core.principles.draw import with_interventions
-from salmon_core.records import Estimate, Message, ShownPrinciple
+from salmon_core.records import Estimate, ShownPrinciple
 from salmon_core.reward.reward import Reward
 from salmon_core.rng import named_rng
 from salmon_core.run.monitoring import alarms_of, seen_rollout
 from salmon_core.run.run import Run
 from salmon_core.run.steering import Change
 from salmon_core.seeing.cutting import without
+from salmon_core.seeing.effect import MOST, asked, changes
+from salmon_core.seeing.proposal import Proposal
 
-#: rollouts of each side that are scored, at most
-MOST = 128
 #: prompts whose completions have an alarm's phrases, at least, where they are compared with and without
 _PROMPTS = 8
-#: that an effect shows
-_EXAMPLES = 3
+
+#: by prompt, what a change does to the reward of each of its rollouts
+_Changes = dict[str, list[float]]
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A prohibition, or a bonus that is switched off, and what it does.
+@dataclass(frozen=True)
+class Trial:
+    """An alarm's rollouts, what they are compared with, and the reward model that is asked about both.
 
     Attributes:
-        change: as a person would steer by it.
-        source: the principle set that it is of; empty for a draft.
-        flagged: change of the reward of rollouts that the alarm is about: of the reward model's score before it is
-            weighed, or what the bonus gave; `others` of the rest, or of the flagged without the alarm's phrases.
-        apart: flagged minus others.
-        refused: why it could not be tried; empty where it was.
+        flagged: rollouts that the alarm is about; `others` of the same batches.
+        pairs: where the alarm names phrases, and enough rollouts have them: those, and the same without them.
     """
 
-    change: Change
-    source: str = ""
-    flagged: Estimate | None = None
-    others: Estimate | None = None
-    apart: Estimate | None = None
-    refused: str = ""
+    run: Run
+    alarm: Mapping[str, Any]
+    reward: Reward
+    flagged: Sequence[SeenRollout]
+    others: Sequence[SeenRollout]
+    pairs: tuple[Sequence[SeenRollout], Sequence[SeenRollout]] | None
 
-    def document(self) -> dict[str, Any]:
-        """As `salmon_core.api.events.Proposed` has it."""
-        estimates = {name: getattr(self, name) for name in ("flagged", "others", "apart")}
-        return {
-            "what": self.change.what,
-            "name": self.change.name,
-            "text": self.change.text or "",
-            "negated": self.change.negated,
-            "source": self.source,
-            **{name: None if each is None else asdict(each) for name, each in estimates.items()},
-            "works": self.works,
-            "refused": self.refused,
-        }
+    def paid(self) -> Estimate | None:
+        """What the reward model gives the alarm's phrases under all that is shown now: flagged answers with them, minus
+        the same answers without; None where the alarm names none, or too few have any.
 
-    @property
-    def is_draft(self) -> bool:
-        """Whether it is of no set: words that the reward model was hardly shown before."""
-        return self.change.what == "principle" and not self.source
+        Below 0, what was put on record already works, and the policy has yet to follow.
+        """
+        if self.pairs is None:
+            return None
+        with_it, cut = ([score for (score,) in self.reward.score_texts(list(map(asked, side)))] for side in self.pairs)
+        gains = _by_prompt(self.pairs[0], [one - other for one, other in zip(with_it, cut, strict=True)])
+        return clustered_mean(gains, self._rng("still-paid", str(self.alarm["about"])))
 
-    @property
-    def words(self) -> str:
-        """What it says, or does."""
-        return self.change.text or f"no bonus {self.change.name}"
+    def principle(self, shown: ShownPrinciple, source: str = "") -> Proposal:
+        """One shown too; where a rollout was shown it, its scores are compared with those that it had without."""
+        change = Change("principle", shown.name, shown.text, shown.negated, shown.veto)
+        sides = self.pairs or (self.flagged, self.others)
+        before = [[_unshown(each, shown) for each in side] for side in sides]
+        try:
+            found = [_by_prompt(side, changes(self.reward, shown, side)) for side in before]
+        except SalmonError as error:  # no room for it beside what is shown
+            return Proposal(change, source, refused=str(error))
+        return self._measured(change, source, found, same=self.pairs is not None)
 
-    @property
-    def works(self) -> bool:
-        """Whether it surely lowers what the alarm is about, and by more than the rest."""
-        return all(each is not None and each.high < 0 for each in (self.flagged, self.apart))
+    def bonus(self, label: str) -> Proposal:
+        """A bonus switched off: each rollout loses what it gave."""
+        found = [
+            _by_prompt(side, [-each.components.get(label, 0.0) for each in side])
+            for side in (self.flagged, self.others)
+        ]
+        return self._measured(Change("bonus", label, value=0.0), "", found)
+
+    def proposals(self, sets: Iterable[str] = ()) -> list[Proposal]:
+        """Of those that work the one that lowers the flagged most first, drafts last.
+
+        Args:
+            sets: names or files of principle sets whose principles are tried beside the alarm's draft.
+
+        Raises:
+            SalmonError: there is no such set.
+        """
+        found = [self.principle(shown, source) for shown, source in self._drafts(sets)]
+        if label := self.alarm.get("bonus"):
+            found.append(self.bonus(str(label)))
+        # A draft's words are new to the reward model: what they do to these rollouts need not hold for the next ones.
+        return sorted(
+            found, key=lambda each: (not each.works, each.is_draft, 0.0 if each.apart is None else each.apart.value)
+        )
+
+    def _drafts(self, sets: Iterable[str]) -> Iterator[tuple[ShownPrinciple, str]]:
+        config = self.run.config
+        shown = {config.shown(each).text for each in config.reward_principles}
+        if forbid := self.alarm.get("forbid"):
+            yield ShownPrinciple(name_of(forbid), forbid), ""
+        for name in dict.fromkeys(sets):
+            for principle in find_principle_set(config.registry, name, config.base):
+                if principle.text and principle.text not in shown:
+                    shown.add(principle.text)
+                    yield principle.shown(), name
+
+    def _measured(self, change: Change, source: str, sides: Sequence[_Changes], *, same: bool = False) -> Proposal:
+        """`same`: both sides are the same completions, in the same order."""
+        rng = self._rng("proposals", change.text or change.name)
+        one, other = (clustered_mean(side, rng) for side in sides)
+        if same:
+            pairs = {
+                prompt: [with_it - cut for with_it, cut in zip(own, sides[1][prompt], strict=True)]
+                for prompt, own in sides[0].items()
+            }
+            return Proposal(change, source, one, other, clustered_mean(pairs, rng))
+        half = ((one.high - one.low) ** 2 + (other.high - other.low) ** 2) ** 0.5 / 2
+        apart = one.value - other.value
+        return Proposal(change, source, one, other, Estimate(apart, apart - half, apart + half, min(one.n, other.n)))
+
+    def _rng(self, *names: str) -> Any:
+        return named_rng(self.run.config.config.run.seed, *names)
 
 
-def proposals(
-    run: Run, alarm: Mapping[str, Any], sets: Iterable[str] = (), *, device: str | None = None
-) -> list[Proposal]:
-    """What could forbid what an alarm is about: of those that work the one that lowers it most first, drafts last.
+@contextmanager
+def trial(run: Run, alarm: Mapping[str, Any], *, device: str | None = None) -> Iterator[Trial]:
+    """Opens the reward model once for all that is asked about an alarm.
 
     Args:
-        alarm: one of `alarms_of`; its draft is tried first.
-        sets: names or files of principle sets whose principles are tried too, those of the configuration's
-            interventions among them.
+        alarm: one of `alarms_of`.
         device: where the reward model is opened; None: where the run scores.
 
     Raises:
         SalmonError: there is no reward model, or the rollouts that the alarm is about were not written down.
     """
     flagged, others = _sides(run, alarm)
-    cut = _cut(flagged, alarm.get("phrases") or ())
     with Reward.from_spec(_on(run, device)) as reward:
-        tried = (flagged, others) if cut is None else cut
-        found = [
-            _tried(run, reward, shown, source, *tried, same=cut is not None)
-            for shown, source in _drafts(run, alarm, sets)
-        ]
-    if label := alarm.get("bonus"):
-        found.append(_without(run, str(label), flagged, others))
-    # A draft's words are new to the reward model: what they do to these rollouts need not hold for the next ones.
-    return sorted(
-        found, key=lambda each: (not each.works, each.is_draft, 0.0 if each.apart is None else each.apart.value)
-    )
+        yield Trial(run, alarm, reward, flagged, others, _cut(flagged, alarm.get("phrases") or ()))
 
 
-def still_paid(run: Run, alarm: Mapping[str, Any], *, device: str | None = None) -> Estimate | None:
-    """What the reward model gives an alarm's phrases under all that is shown now: flagged answers with them, minus the
-    same answers without; None where the alarm names none, or too few have any.
-
-    Below 0, what was put on record already works, and the policy has yet to follow.
-
-    Raises:
-        SalmonError: there is no reward model, or the rollouts that the alarm is about were not written down.
-    """
-    pairs = _cut(_sides(run, alarm)[0], alarm.get("phrases") or ())
-    if pairs is None:
-        return None
-    with Reward.from_spec(_on(run, device)) as reward:
-        sides = [[score for (score,) in reward.score_texts([_asked(each, []) for each in side])] for side in pairs]
-    gains: dict[str, list[float]] = {}
-    for each, with_it, cut in zip(pairs[0], *sides, strict=True):
-        gains.setdefault(each.prompt_id, []).append(with_it - cut)
-    return clustered_mean(gains, named_rng(run.config.config.run.seed, "still-paid", str(alarm["about"])))
+def proposals(
+    run: Run, alarm: Mapping[str, Any], sets: Iterable[str] = (), *, device: str | None = None
+) -> list[Proposal]:
+    """What could forbid what an alarm is about; see `trial` and `Trial.proposals`."""
+    with trial(run, alarm, device=device) as opened:
+        return opened.proposals(sets)
 
 
 def chosen_alarm(run: Run, number: int | None) -> dict[str, Any]:
@@ -152,44 +169,6 @@ def chosen_alarm(run: Run, number: int | None) -> dict[str, Any]:
     if number is not None and not 1 <= number <= len(alarms):
         raise SalmonError(f"there is no alarm {number}", where="--alarm", hint=f"there are {len(alarms)}")
     return alarms[-1 if number is None else number - 1]
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What a principle would do to the reward model's scores of the latest rollouts, were it shown too.
-
-    Attributes:
-        change: mean over rollouts, prompts as clusters.
-        most: (prompt, completion, change) of those whose score it lowers most.
-    """
-
-    change: Estimate
-    most: tuple[tuple[str, str, float], ...]
-
-
-def effect(run: Run, shown: ShownPrinciple) -> Effect | None:
-    """Of a principle on the rollouts written last, at most `MOST`; None where none were written.
-
-    Raises:
-        SalmonError: there is no reward model, or no room for the principle beside what is shown.
-    """
-    rows: list[SeenRollout] = []
-    for file in reversed(rollout_files(run.path / STAGE)):
-        read = read_table(file, ROLLOUTS)
-        rows += [seen_rollout(row, place) for place, row in enumerate(read)][: MOST - len(rows)]
-        if len(rows) >= MOST:
-            break
-    if not rows:
-        return None
-    with Reward.from_spec(run.reward_spec()) as reward:
-        found = _scores(reward, shown, rows)
-    rng = named_rng(run.config.config.run.seed, "effect", shown.text)
-    by_prompt: dict[str, list[float]] = {}
-    for each, change in zip(rows, found, strict=True):
-        by_prompt.setdefault(each.prompt_id, []).append(change)
-    lowered = sorted(zip(rows, found, strict=True), key=lambda pair: pair[1])[:_EXAMPLES]
-    most = tuple((each.prompt, each.completion, change) for each, change in lowered)
-    return Effect(clustered_mean(by_prompt, rng), most)
 
 
 def _on(run: Run, device: str | None) -> RewardSpec:
@@ -223,81 +202,13 @@ def _cut(flagged: Sequence[SeenRollout], phrases: Sequence[str]) -> tuple[list[S
     return [each for each, _ in pairs], [replace(each, completion=text) for each, text in pairs]
 
 
-def _drafts(run: Run, alarm: Mapping[str, Any], sets: Iterable[str]) -> Iterator[tuple[ShownPrinciple, str]]:
-    config = run.config
-    shown = {config.shown(each).text for each in config.reward_principles}
-    if alarm.get("forbid"):
-        yield ShownPrinciple(name_of(alarm["forbid"]), alarm["forbid"]), ""
-    for name in dict.fromkeys(sets):
-        for principle in find_principle_set(config.registry, name, config.base):
-            if principle.text and principle.text not in shown:
-                shown.add(principle.text)
-                yield principle.shown(), name
-
-
-def _tried(
-    run: Run,
-    reward: Reward,
-    shown: ShownPrinciple,
-    source: str,
-    flagged: Sequence[SeenRollout],
-    others: Sequence[SeenRollout],
-    *,
-    same: bool,
-) -> Proposal:
-    change = Change("principle", shown.name, shown.text, shown.negated, shown.veto)
-    try:
-        changes = [_changes(reward, shown, side) for side in (flagged, others)]
-    except SalmonError as error:  # no room for it beside what is shown
-        return Proposal(change, source, refused=str(error))
-    return _measured(run, change, source, changes, same=same)
-
-
-def _without(run: Run, label: str, flagged: Sequence[SeenRollout], others: Sequence[SeenRollout]) -> Proposal:
-    """A bonus switched off: each rollout loses what it gave."""
-    changes: list[dict[str, list[float]]] = []
-    for side in (flagged, others):
-        lost: dict[str, list[float]] = {}
-        for each in side:
-            lost.setdefault(each.prompt_id, []).append(-each.components.get(label, 0.0))
-        changes.append(lost)
-    return _measured(run, Change("bonus", label, value=0.0), "", changes)
-
-
-def _measured(
-    run: Run, change: Change, source: str, changes: Sequence[dict[str, list[float]]], *, same: bool = False
-) -> Proposal:
-    """`same`: both sides are the same completions, in the same order."""
-    rng = named_rng(run.config.config.run.seed, "proposals", change.text or change.name)
-    one, other = (clustered_mean(side, rng) for side in changes)
-    if same:
-        pairs = {
-            prompt: [with_it - cut for with_it, cut in zip(own, changes[1][prompt], strict=True)]
-            for prompt, own in changes[0].items()
-        }
-        return Proposal(change, source, one, other, clustered_mean(pairs, rng))
-    half = ((one.high - one.low) ** 2 + (other.high - other.low) ** 2) ** 0.5 / 2
-    apart = one.value - other.value
-    return Proposal(change, source, one, other, Estimate(apart, apart - half, apart + half, min(one.n, other.n)))
-
-
-def _changes(reward: Reward, shown: ShownPrinciple, side: Sequence[SeenRollout]) -> dict[str, list[float]]:
-    """By prompt, how the score changes where the principle is shown too."""
-    found: dict[str, list[float]] = {}
-    for each, change in zip(side, _scores(reward, shown, side), strict=True):
-        found.setdefault(each.prompt_id, []).append(change)
+def _by_prompt(rollouts: Sequence[SeenRollout], values: Sequence[float]) -> _Changes:
+    found: _Changes = {}
+    for each, value in zip(rollouts, values, strict=True):
+        found.setdefault(each.prompt_id, []).append(value)
     return found
 
 
-def _scores(reward: Reward, shown: ShownPrinciple, side: Sequence[SeenRollout]) -> list[float]:
-    """Of each, how the score changes where the principle is shown too, as an intervention would be."""
-    return [with_it - without for without, with_it in reward.score_texts([_asked(each, [shown]) for each in side])]
-
-
-def _asked(
-    rollout: SeenRollout, more: Sequence[ShownPrinciple]
-) -> tuple[Sequence[Message], str, Sequence[Sequence[ShownPrinciple]]]:
-    """A rollout under what it was shown, and then under that with each of some principles more."""
-    asked: list[Message] = [{"role": "user", "content": rollout.prompt}]
-    own = rollout.principles
-    return asked, rollout.completion, [own, *(with_interventions(own, [each]) for each in more)]
+def _unshown(rollout: SeenRollout, shown: ShownPrinciple) -> SeenRollout:
+    """The same, had it not been shown a principle of these words."""
+    return replace(rollout, principles=tuple(each for each in rollout.principles if each.text != shown.text))

@@ -15,9 +15,11 @@ from typing import Any
 from salmon_core.data.interventions import Intervention, last_begun, read_record
 from salmon_core.data.json import read_json, write_json
 from salmon_core.errors import SalmonError
+from salmon_core.records import Estimate, ShownPrinciple
 from salmon_core.run.run import Run
 from salmon_core.run.steering import Change, steer
-from salmon_core.seeing.proposing import Proposal, chosen_alarm, proposals, still_paid
+from salmon_core.seeing.proposal import Proposal
+from salmon_core.seeing.proposing import Trial, chosen_alarm, trial
 
 #: so that the trainer does not wait for the processor
 _NICE = 10
@@ -41,11 +43,20 @@ def answer(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
         SalmonError: nothing could be tried.
     """
     alarm = chosen_alarm(run, asked["alarm"])
-    if alarm.get("tried") and (paid := still_paid(run, alarm, device=asked["device"])) is not None and paid.high < 0:
-        gain = f"{paid.value:+.2f} [{paid.low:+.2f}, {paid.high:+.2f}]"
-        text = f"under what is shown now, flagged answers lose by it ({gain}): the policy has yet to follow, or needs"
-        return {"proposals": [], "applied": None, "text": f"{text} more weight on that; nothing else is tried"}
-    made = proposals(run, alarm, asked["sets"], device=asked["device"])
+    with trial(run, alarm, device=asked["device"]) as opened:
+        if alarm.get("tried") and (paid := opened.paid()) is not None and paid.high < 0:
+            return {"proposals": [], "applied": None, "text": _unpaid(paid)}
+        return _answer(opened, asked)
+
+
+def _unpaid(paid: Estimate) -> str:
+    gain = f"{paid.value:+.2f} [{paid.low:+.2f}, {paid.high:+.2f}]"
+    text = f"under what is shown now, flagged answers lose by it ({gain}): the policy has yet to follow, or needs"
+    return f"{text} more weight on that; nothing else is tried"
+
+
+def _answer(opened: Trial, asked: Mapping[str, Any]) -> dict[str, Any]:
+    run, alarm, made = opened.run, opened.alarm, opened.proposals(asked["sets"])
     reason, bounds = _reason(asked["alarm"], alarm), asked["apply"]
     own = None if bounds is None else _applied(run, bounds["who"], reason)
     done = {_what(each) for each in read_record(run.record) if each != own}
@@ -67,7 +78,7 @@ def answer(run: Run, asked: Mapping[str, Any]) -> dict[str, Any]:
     entry, why_not = (own, "") if own is not None else _apply(run, best, bounds, alarm, reason)
     if entry is None:
         return values | {"text": f"{text}; not applied: {why_not}"}
-    undone = _take_back(run, alarm, entry, bounds["who"])
+    undone = _take_back(opened, entry, bounds["who"])
     text += f"; intervention {entry.id}"
     if undone:
         text += f" in the place of {', '.join(map(str, undone))}, not shown to have lowered it"
@@ -95,30 +106,29 @@ def _applied(run: Run, who: str, reason: str) -> Intervention | None:
     return next((e for e in record if e.who == who and e.what != "undo" and _same(e.reason, reason)), None)
 
 
-def _take_back(run: Run, alarm: Mapping[str, Any], entry: Intervention, who: str) -> list[int]:
-    """Takes back what monitors applied before and was not shown to lower it, from where the new one counts.
+def _take_back(opened: Trial, entry: Intervention, who: str) -> list[int]:
+    """Takes back what monitors applied before and what does not help, from where the new one counts.
 
-    Only in exchange: never is less forbidden than before. What a person put on the record stays there, and so does what
-    was tried on an alarm's phrases: it lowers what they are paid, if by too little, and the new one lowers it further.
+    Only in exchange: never is less forbidden than before. What a person put on the record stays there. So does a
+    principle under which the reward model still lowers what the alarm is about: the policy has yet to follow it.
     """
-    if alarm.get("phrases"):
-        return []
-    useless = [
-        each["id"]
-        for each in alarm.get("tried") or ()
-        if each["who"] == who and each["high"] is not None and each["high"] >= 0
-    ]
-    record = read_record(run.record)
-    kinds = {each.id: each.what for each in record}
-    undone = [each.undoes for each in record if each.undoes in useless and each.who == who]
-    for number in useless:
-        if number in undone or kinds.get(number) == "undo":
+    run, record = opened.run, read_record(opened.run.record)
+    over = {each.undoes for each in record}
+    tried = {each["id"]: each["high"] for each in opened.alarm.get("tried") or ()}
+    undone = [each.undoes for each in record if each.what == "undo" and each.who == who and each.undoes in tried]
+    for each in record:
+        high = tried.get(each.id)
+        if each.who != who or each.what == "undo" or each.id in over or high is None or high < 0:
             continue
-        change, reason = Change("undo", undoes=number), f"{entry.reason}; by intervention {number} it did not fall"
+        if each.what == "principle":
+            shown = ShownPrinciple(each.name, each.text or "", each.negated, veto=each.veto)
+            if opened.principle(shown).works:
+                continue
+        change, reason = Change("undo", undoes=each.id), f"{entry.reason}; by intervention {each.id} it did not fall"
         start = entry.from_rollout if entry.from_rollout > last_begun(run.path) else None
         with contextlib.suppress(SalmonError):  # over already, or the training is
             steer(run, change, from_rollout=start, reason=reason, who=who)
-            undone.append(number)
+            undone.append(each.id)
     return sorted(each for each in undone if each is not None)
 
 

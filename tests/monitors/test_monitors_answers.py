@@ -6,13 +6,12 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from core_world import SALMON, document, environment, make_folder, salmon
+from core_world import environment, salmon
+from monitors_runs import begun, events, log, make_run, wait_for
 
 from salmon_core.data.interventions import read_record
 from salmon_core.errors import SalmonError
@@ -31,11 +30,6 @@ class Caring(ByteModel):
                 for r in requests]
 
 
-class CaringEngine(ByteEngine):
-    def scorer(self, model):
-        return Caring(model, self.options.scale)
-
-
 class Bell(Monitor):
     def see(self, batch, run):
         if batch.rollout_index == 2:
@@ -46,17 +40,11 @@ class Bell(Monitor):
 @hookimpl
 def salmon_monitors():
     yield Component("bell", Bell, "rings")
-
-
-@hookimpl
-def salmon_engines():
-    yield Component("bytes", ByteEngine, "a token is a byte")
-    yield Component("caring", CaringEngine, "cares")
 """
 _WAITS = """
 while job["stage"] == "train-policy" and not pathlib.Path("go-on").exists():
     time.sleep(0.05)
-print("some output"""
+"""
 SETS = """\
 name: more
 principles:
@@ -66,45 +54,15 @@ principles:
 
 
 def folder(path: Path, **monitors: Any) -> Path:
-    changes: dict[str, Any] = {
-        "monitors": {"use": "bell", "from_sets": ["more.yaml"], **monitors},
-        "train": {"backend": "toy", "algorithm": "toy", "options": {"rollouts": 4}},
-        "reward": {"principles": "rules.yaml", "show": 1, "engine": "caring"},
-    }
-    make_folder(path, yaml.safe_dump(document(**changes)))
-    (path / "more.yaml").write_text(SETS)
-    world, begin = path / "world.py", "from __future__ import annotations\n"
-    text = world.read_text().replace(begin, f"{begin}from salmon_core.api import Alarm, Monitor\n", 1)
-    old = text[text.index("@hookimpl\ndef salmon_engines") : text.index('a token is a byte")\n') + 20]
-    text = text.replace(old, "").replace('row = {"prompt_id": "p"', 'row = {"prompt_id": f"p{index}"')
-    text = text.replace('print("some output', _WAITS).replace('{"loss": values["loss"]}', '{"loss": 1.0, "kl": 2.0}')
-    world.write_text(text + _WORLD)
+    how = {"use": "bell", "from_sets": ["more.yaml"], **monitors}
+    make_run(path, _WORLD, how, waits=_WAITS, sets=SETS, logs='{"loss": 1.0, "kl": 2.0}', options={"rollouts": 4})
+    world = path / "world.py"
+    world.write_text(world.read_text().replace('row = {"prompt_id": "p"', 'row = {"prompt_id": f"p{index}"'))
     return path
 
 
 def go_on(where: Path) -> None:
     (where / "runs" / "toy" / "train-policy" / "go-on").touch()
-
-
-def events(where: Path, kind: str) -> list[dict[str, Any]]:
-    file = where / "runs" / "toy" / "events.jsonl"
-    lines = file.read_text().splitlines() if file.exists() else []
-    return [each for line in lines if (each := json.loads(line))["event"] == kind]
-
-
-def begun(where: Path) -> subprocess.Popen[bytes]:
-    with (where / "run.log").open("ab") as log:
-        return subprocess.Popen(
-            [str(SALMON), "run", "salmon.yaml"], cwd=where, env=environment(), stdout=log, stderr=log
-        )
-
-
-def wait_for(where: Path, process: subprocess.Popen[bytes], kind: str) -> None:
-    deadline = time.monotonic() + 120
-    while not events(where, kind):
-        assert process.poll() is None, (where / "run.log").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_the_best_is_applied_while_it_goes_on(tmp_path: Path) -> None:
@@ -118,7 +76,7 @@ def test_the_best_is_applied_while_it_goes_on(tmp_path: Path) -> None:
     process = begun(where)
     wait_for(where, process, "Intervened")
     go_on(where)
-    assert process.wait(120) == 0, (where / "run.log").read_text()
+    assert process.wait(120) == 0, log(where)
     (entry,) = read_record(where / "runs" / "toy" / "interventions.jsonl")
     assert (entry.who, entry.reason, entry.text) == ("monitor bell", "alarm 1: b", "It never says b.")
     (told,) = events(where, "Proposed")
@@ -132,7 +90,7 @@ def test_the_best_is_applied_while_it_goes_on(tmp_path: Path) -> None:
     report = json.loads((where / "runs" / "toy" / "report.json").read_text())
     assert report["alarms"][0]["proposed"]["applied"] == 1
     assert report["steered"][0]["who"] == "monitor bell"
-    assert "intervention 1" in (where / "run.log").read_text()
+    assert "intervention 1" in log(where)
     shown = salmon("report", "runs/toy", cwd=where)
     assert "would be forbidden by 'It never says b.'" in shown.text
 
@@ -142,7 +100,7 @@ def test_nothing_is_applied_beyond_the_bounds(tmp_path: Path) -> None:
     process = begun(where)
     wait_for(where, process, "AlarmRaised")
     go_on(where)
-    assert process.wait(120) == 0, (where / "run.log").read_text()
+    assert process.wait(120) == 0, log(where)
     (told,) = events(where, "Proposed")
     assert told["text"].endswith("not applied: the KL is 2, above 1.5")
     assert told["applied"] is None

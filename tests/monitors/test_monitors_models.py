@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from core_world import SALMON, document, environment, make_folder
+from monitors_runs import begun, events, log, make_run
 
 _WORLD = """
 
@@ -74,33 +72,8 @@ _TRAINS = """
 
 
 def folder(path: Path, *use: Any) -> Path:
-    own = {
-        "monitors": {"use": list(use), "on_alarm": "propose", "from_sets": []},
-        "train": {"backend": "toy", "algorithm": "toy"},
-        "reward": {"principles": "rules.yaml", "show": 1, "engine": "bytes"},
-    }
-    make_folder(path, yaml.safe_dump(document(**own)))
-    world, begin = path / "world.py", "from __future__ import annotations\n"
-    imports = (
-        "from salmon_core.api import Alarm, ModelMonitor, Monitor\nfrom salmon_core.records import ShownPrinciple\n"
-    )
-    text = world.read_text().replace(begin, begin + imports, 1)
-    loop = text[text.index("    log = RolloutLog(") : text.index('print("some output')]
-    world.write_text(text.replace(loop, _TRAINS[1:]) + _WORLD)
-    return path
-
-
-def events(where: Path, kind: str) -> list[dict[str, Any]]:
-    file = where / "runs" / "toy" / "events.jsonl"
-    lines = file.read_text().splitlines() if file.exists() else []
-    return [each for line in lines if (each := json.loads(line))["event"] == kind]
-
-
-def begun(where: Path) -> subprocess.Popen[bytes]:
-    with (where / "run.log").open("ab") as log:
-        return subprocess.Popen(
-            [str(SALMON), "run", "salmon.yaml"], cwd=where, env=environment(), stdout=log, stderr=log
-        )
+    monitors = {"use": list(use), "on_alarm": "propose", "from_sets": []}
+    return make_run(path, _WORLD, monitors, trains=_TRAINS)
 
 
 @pytest.mark.slow
@@ -111,17 +84,18 @@ def test_one_process_at_a_time_and_nothing_is_asked_twice(tmp_path: Path) -> Non
     kept = where / "runs" / "toy" / "train-policy" / "measured"
     process, deadline = begun(where), time.monotonic() + 150
     while not (kept / "1-asker-000002-kept.json").exists():
-        assert process.poll() is None, (where / "run.log").read_text()
+        assert process.poll() is None, log(where)
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = {file.name: file.read_bytes() for file in kept.glob("*-kept.json")}
     (where / "go-on").touch()
-    assert begun(where).wait(200) == 0, (where / "run.log").read_text()
+    assert begun(where).wait(200) == 0, log(where)
     (alarm,) = [each for each in events(where, "AlarmRaised") if each["monitor"] == "asker"]
     assert (alarm["text"], alarm["rollout_index"]) == ("scores 2, 2 principles", 6)
     assert not [each for each in events(where, "Note") if "monitor" in each["text"]], "none failed"
+    assert [each for each in events(where, "Note") if "waits for measurements beside it" in each["text"]]
     found = {file.name: file.read_bytes() for file in kept.glob("*-kept.json")}
     assert before.items() <= found.items()
     lines = [line.split() for line in (where / "measured.txt").read_text().splitlines()]
@@ -143,7 +117,7 @@ def test_one_process_at_a_time_and_nothing_is_asked_twice(tmp_path: Path) -> Non
 def test_one_that_cannot_measure_is_named_and_ends_nothing(tmp_path: Path) -> None:
     where = folder(tmp_path, {"name": "asker", "fails": True})
     (where / "go-on").touch()
-    assert begun(where).wait(200) == 0, (where / "run.log").read_text()
+    assert begun(where).wait(200) == 0, log(where)
     (note,) = [each for each in events(where, "Note") if "monitor" in each["text"]]
     for part in ("asker", "there is no such model", "it watches no more"):
         assert part in note["text"]

@@ -176,7 +176,7 @@ class Worker:
         command = shlex.join(["salmon", "steer", str(self._folder), *words])
         effect = None
         if not write and change.what == "principle":
-            from salmon_core.seeing.proposing import effect as effect_of
+            from salmon_core.seeing.effect import effect as effect_of
 
             shown = ShownPrinciple(change.name, change.text or "", change.negated, veto=change.veto)
             found = effect_of(self.run, shown)
