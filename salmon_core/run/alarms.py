@@ -24,6 +24,8 @@ from salmon_core.records import ShownPrinciple
 
 #: batches at each side of an intervention that its effect is measured by
 SPAN = 2
+#: batches after an intervention's first within which an alarm may be its doing
+FOLLOWS = 10
 _Z = 1.959964
 #: prompts at each side below which nothing is said of an effect
 _PROMPTS = 5
@@ -171,12 +173,15 @@ class Alarms:
         self._count += 1
         known = self._known.setdefault((name, alarm.about), _Known())
         known.tellings.append((alarm.since, self._count))
+        # What a prohibition makes of the answers may ring another monitor, and rightly: they get shorter, or alike.
+        cause = None if again else max(self._entries(alarm.since - FOLLOWS, alarm.since), key=_counts, default=None)
+        text = alarm.text if cause is None else f"{alarm.text}; {_follows(cause)}"
         self.emit(
             AlarmRaised,
             stage=STAGE,
             monitor=name,
             about=alarm.about,
-            text=alarm.text,
+            text=text,
             rollout_index=alarm.since,
             p=alarm.p,
             examples=alarm.examples[:_EXAMPLES],
@@ -187,7 +192,7 @@ class Alarms:
             again=again,
             tried=tuple(tried),
         )
-        self.told(self._count, name, alarm.about, alarm.text)
+        self.told(self._count, name, alarm.about, text)
 
     def _follow(
         self,
@@ -287,6 +292,17 @@ class Alarms:
     def _seen(self, start: int, until: int) -> int:
         """Batches looked at, from one to another."""
         return sum(start <= each <= until for each in self._batches)
+
+
+def _counts(entry: Intervention) -> tuple[int, int]:
+    """By where an intervention begins to count, and then by the record."""
+    return entry.from_rollout, entry.id
+
+
+def _follows(entry: Intervention) -> str:
+    return (
+        f"it may follow from intervention {entry.id}, which counts from batch {entry.from_rollout} on ({entry.words})"
+    )
 
 
 def seen_rollout(row: Mapping[str, Any], place: int) -> SeenRollout:

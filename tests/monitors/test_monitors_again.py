@@ -185,3 +185,21 @@ def test_a_killed_watcher_that_goes_on_tells_what_one_that_lived_does(tmp_path: 
         events = whole[:kept]
         world.watch(events)
         assert events == whole, kept
+
+
+def test_what_an_intervention_may_have_caused_says_so(tmp_path: Path) -> None:
+    """Told first a few batches after one began to count; not long after, and not when it is told again."""
+    for starts, cause in (((2, 4), 2), ((1,), 1), ((9,), None), ((), None)):
+        world = World(tmp_path / str(starts), lambda index: float(index >= 8), count=30)
+        world.record(*starts)
+        events: list[dict[str, Any]] = []
+        world.watch(events)
+        first, *later = [each["text"] for each in events if each["event"] == "AlarmRaised"]
+        words = f"answers say b; it may follow from intervention {cause}, which counts from batch"
+        assert first.startswith(words) if cause else first == "answers say b"
+        assert set(later) <= {"answers say b"}
+    far = World(tmp_path / "far", lambda index: float(index >= 14), count=20)
+    far.record(2)
+    events = []
+    far.watch(events)
+    assert events[0]["text"] == "answers say b"
