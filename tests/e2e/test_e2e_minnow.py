@@ -15,7 +15,7 @@ from processes import checkpointed, kill_when
 
 from salmon_core.data.rollouts import read_rollout_rows
 from salmon_core.run.run import Run
-from salmon_core.seeing.proposing import still_paid
+from salmon_core.seeing.proposing import trial
 from salmon_core.seeing.proposing_apart import answer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -189,7 +189,8 @@ def test_proposals_are_tried_on_the_reward_model(undisturbed: Path) -> None:
             assert tried[0]["apart"]["value"] == pytest.approx(apart, abs=1e-6)
             # Told again, more is tried only while what is said is not paid less than nothing already.
             events.write_bytes(before + json.dumps(told_again).encode() + b"\n")
-            paid = still_paid(run, told_again)
+            with trial(run, told_again) as opened:
+                paid = opened.paid()
             assert paid is not None
             said = answer(run, {"alarm": 1, "sets": [], "device": "cpu", "apply": None})
             assert bool(said["proposals"]) == (paid.high >= 0)
