@@ -134,8 +134,12 @@ def test_nothing_outlives_a_killed_process(tmp_path: Path, make: Callable[..., P
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ})
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
+
+    def worker() -> bool:  # forked already, it may not have its own command line yet
+        return any("a-vllm-worker" in " ".join(each.cmdline()) for each in below(process.pid))
+
+    until(worker)
     started = below(process.pid)
-    assert any("a-vllm-worker" in " ".join(each.cmdline()) for each in started)
     process.kill()
     process.wait()
     until(lambda: not any(map(_lives, started)))
